@@ -1,2 +1,2 @@
-//! Being laid out.
+//! Being laid out: the command line comes here. Calls the library.
 fn main() {}

@@ -1,0 +1,363 @@
+//! What the console knows of one app: the latest answer per question asked, how fresh it is, and how the link stands.
+//! Changed only by [`Store::apply`]. Knows neither protobuf (see `store/decode.rs`), keys nor drawing.
+
+pub mod page;
+pub mod row;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+pub use page::Page;
+pub use row::*;
+
+/// The number of one question of this viewer; an answer carries it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// Which rows a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// One [`Summary`], no rows.
+    Summary,
+    Tasks,
+    /// Tasks counted by the place that spawned them.
+    Groups,
+    Loops,
+    Blocks,
+    Timers,
+    Io,
+    Findings,
+    /// One [`TaskDetail`], of the task that the query names.
+    Task,
+}
+
+/// A question to the inspector: sent again, with the same slot, whenever anything in it changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub slot: Slot,
+    pub table: Table,
+    /// The filter language of `loop_proto::filter`; empty means all rows.
+    pub filter: String,
+    /// A column's sort key; `None` leaves the order to the inspector.
+    pub sort: Option<Sort>,
+    /// The first row wanted, counted in the sorted and filtered list.
+    pub offset: u64,
+    /// How many rows are wanted from there.
+    pub limit: u32,
+    /// The task of [`Table::Task`], or the loop of [`Table::Blocks`].
+    pub subject: Option<u64>,
+    /// How often an answer is wanted.
+    pub every: Duration,
+}
+
+/// A sort key and its direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sort {
+    pub key: String,
+    pub descending: bool,
+}
+
+/// Everything the transport tells the screens.
+///
+/// The transport never waits for a screen and the screens never touch a socket: these values are all that passes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// The link's state changed, or its countdown began anew.
+    Link(Link),
+    /// The apps found on this machine; sent whenever the list changes while nothing is attached, and on request.
+    Apps(Vec<App>),
+    /// The app answered. A new `instance` means that this is another run.
+    Hello(Box<Hello>),
+    /// The answer to one question, whole: it replaces the one before.
+    View(Box<View>),
+    /// Events in order, oldest first.
+    Events(Vec<Event>),
+    /// One sentence for the user, such as the answer to a command.
+    Notice(String),
+}
+
+/// How the link to an app stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Link {
+    /// No app is running; what was looked at is listed.
+    Searching { looked: Vec<Looked> },
+    /// Several apps run and none was chosen.
+    Choosing,
+    /// On the way; `step` says what is done right now ("reading 1,284 tasks").
+    Connecting { target: String, step: String },
+    /// Attached; answers arrive.
+    Live,
+    /// The link broke; the next try starts in `retry_in` from now.
+    Lost { reason: String, retry_in: Duration },
+    /// The app speaks another protocol major.
+    VersionGap(Box<VersionGap>),
+    /// The app said goodbye: `how` is its exit note.
+    Ended { how: String },
+}
+
+/// A place where sockets were looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    pub place: String,
+    /// What was there ("0 sockets", "no such directory", "not owned by you").
+    pub found: String,
+}
+
+/// Both ends of a gap that cannot be bridged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionGap {
+    pub app: String,
+    pub pid: u32,
+    pub app_version: String,
+    pub app_protocol: String,
+    pub console_version: String,
+    pub console_protocol: String,
+    /// The command or change that mends it.
+    pub fix: String,
+}
+
+/// An app that could be attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct App {
+    /// What `Ask::Connect` takes to get there.
+    pub target: String,
+    pub pid: u32,
+    pub name: String,
+    pub up: Option<Duration>,
+    pub loops: Option<u32>,
+    /// The worst finding in words, if it was asked.
+    pub worst: Option<String>,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hello {
+    /// 128 random bits of this run, as hex.
+    pub instance: String,
+    pub name: String,
+    pub version: String,
+    pub pid: u32,
+    /// The app's start on the wall clock, nanoseconds since 1970.
+    pub started_unix_ns: u64,
+    /// The app's monotonic clock at the moment of this answer, in nanoseconds, and the wall clock then.
+    pub now_ns: u64,
+    pub now_unix_ns: u64,
+    pub runtime_version: String,
+    pub protocol: String,
+    /// Where durations come from ("tsc", "cntvct", "clock_gettime").
+    pub tick_source: String,
+    /// What this runtime can record and answer, by name.
+    pub capabilities: Vec<String>,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    pub slot: Slot,
+    /// The app's monotonic clock when the rows were read, nanoseconds.
+    pub at_ns: u64,
+    /// For how long per-slot deltas (strips, BUSY) have been kept.
+    pub window: Duration,
+    pub body: Body,
+}
+
+/// What an answer holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    Summary(Box<Summary>),
+    Tasks(Rows<TaskRow>),
+    Groups(Rows<GroupRow>),
+    Loops(Rows<LoopRow>),
+    Blocks(Rows<BlockRow>),
+    Timers(Rows<TimerRow>),
+    Io(Rows<IoRow>),
+    Findings(Rows<Finding>),
+    Task(Box<TaskDetail>),
+    /// The task asked for is not known (ended long ago, or never was).
+    NoTask {
+        id: u64,
+    },
+    /// The question was not understood; `offset` is the byte of the filter that is wrong.
+    Refused {
+        why: String,
+        offset: Option<usize>,
+    },
+}
+
+/// Some rows of a longer list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows<T> {
+    /// All rows there are, before the filter.
+    pub total: u64,
+    /// The rows that the filter let through.
+    pub matched: u64,
+    /// The place of `rows[0]` among those.
+    pub offset: u64,
+    pub rows: Vec<T>,
+}
+
+/// The state of what is known.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    pub link: Option<Link>,
+    /// When `link` last changed, on the console's clock.
+    pub link_since: Duration,
+    /// When the data on screen stopped being live, while it is not.
+    pub lost_since: Option<Duration>,
+    pub apps: Vec<App>,
+    pub hello: Option<Hello>,
+    /// The run before this one, when the app was restarted under our eyes.
+    pub restarted_from: Option<u32>,
+    /// When the last answer arrived, on the console's clock.
+    pub heard_at: Option<Duration>,
+    /// The app's clock at the last answer.
+    pub at_ns: u64,
+    pub window: Duration,
+    pub summary: Option<Summary>,
+    pub tasks: Page<TaskRow>,
+    pub groups: Page<GroupRow>,
+    pub loops: Page<LoopRow>,
+    pub blocks: Page<BlockRow>,
+    pub timers: Page<TimerRow>,
+    pub io: Page<IoRow>,
+    pub findings: Page<Finding>,
+    /// The opened task, or what is known of why it is not there.
+    pub task: Option<Result<TaskDetail, u64>>,
+    pub refused: BTreeMap<Slot, (String, Option<usize>)>,
+    pub events: VecDeque<Event>,
+}
+
+/// Events kept for the screens; older ones leave.
+const EVENTS_KEPT: usize = 512;
+
+impl Store {
+    /// Takes in what the transport told. `resort` says whether rows may change places now (see `page`).
+    ///
+    /// Returns a sentence for the user when something happened that no screen shows by itself.
+    pub fn apply(&mut self, update: Update, now: Duration, resort: bool) -> Option<String> {
+        match update {
+            Update::Link(link) => {
+                if matches!(link, Link::Live) {
+                    self.lost_since = None;
+                } else if self.hello.is_some() && self.lost_since.is_none() {
+                    self.lost_since = Some(self.heard_at.unwrap_or(now));
+                }
+                self.link = Some(link);
+                self.link_since = now;
+                None
+            }
+            Update::Apps(apps) => {
+                self.apps = apps;
+                None
+            }
+            Update::Hello(hello) => self.greet(*hello, now),
+            Update::View(view) => {
+                self.view(*view, now, resort);
+                None
+            }
+            Update::Events(events) => {
+                for event in events {
+                    if self.events.len() == EVENTS_KEPT {
+                        self.events.pop_front();
+                    }
+                    self.events.push_back(event);
+                }
+                None
+            }
+            Update::Notice(text) => Some(text),
+        }
+    }
+
+    /// Another run starts clean: what is left of the old one must not look like the new one's.
+    fn greet(&mut self, hello: Hello, now: Duration) -> Option<String> {
+        let before = self.hello.take();
+        let same_run = before
+            .as_ref()
+            .is_some_and(|b| b.instance == hello.instance);
+        let mut said = None;
+        if !same_run {
+            let (link, link_since, apps) = (
+                self.link.take(),
+                self.link_since,
+                std::mem::take(&mut self.apps),
+            );
+            *self = Store {
+                link,
+                link_since,
+                apps,
+                ..Store::default()
+            };
+            if let Some(before) = before {
+                if before.name == hello.name {
+                    self.restarted_from = Some(before.pid);
+                    said = Some(format!(
+                        "{} restarted ({} \u{2192} {})",
+                        hello.name, before.pid, hello.pid
+                    ));
+                }
+            }
+        }
+        self.at_ns = hello.now_ns;
+        self.hello = Some(hello);
+        self.heard_at = Some(now);
+        said
+    }
+
+    fn view(&mut self, view: View, now: Duration, resort: bool) {
+        self.heard_at = Some(now);
+        let since_ns = self.at_ns;
+        self.at_ns = self.at_ns.max(view.at_ns);
+        self.refused.remove(&view.slot);
+        match view.body {
+            Body::Summary(summary) => {
+                self.summary = Some(*summary);
+                self.window = view.window;
+            }
+            Body::Tasks(rows) => self.tasks.take(rows, now, since_ns, resort),
+            Body::Groups(rows) => self.groups.take(rows, now, since_ns, resort),
+            Body::Loops(rows) => self.loops.take(rows, now, since_ns, resort),
+            // Alarms and findings are exempt from calm: a new one shows at once.
+            Body::Blocks(rows) => self.blocks.take(rows, now, since_ns, true),
+            Body::Findings(rows) => self.findings.take(rows, now, since_ns, true),
+            Body::Timers(rows) => self.timers.take(rows, now, since_ns, resort),
+            Body::Io(rows) => self.io.take(rows, now, since_ns, resort),
+            Body::Task(detail) => self.task = Some(Ok(*detail)),
+            Body::NoTask { id } => {
+                // The last that was seen of an ended task stays on the screen.
+                if !matches!(&self.task, Some(Ok(seen)) if seen.row.id == id) {
+                    self.task = Some(Err(id));
+                }
+            }
+            Body::Refused { why, offset } => {
+                self.refused.insert(view.slot, (why, offset));
+            }
+        }
+    }
+
+    /// Whether the answers on screen are current.
+    pub fn is_live(&self) -> bool {
+        matches!(self.link, Some(Link::Live)) && self.hello.is_some()
+    }
+
+    /// The wall clock, in nanoseconds since 1970, of a moment of the app's clock; 0 while nobody answered.
+    pub fn wall_ns(&self, app_ns: u64) -> u64 {
+        match &self.hello {
+            Some(h) => h
+                .now_unix_ns
+                .saturating_add(app_ns)
+                .saturating_sub(h.now_ns),
+            None => 0,
+        }
+    }
+
+    /// How long the app has been up at the last answer.
+    pub fn up(&self) -> Duration {
+        let Some(hello) = &self.hello else {
+            return Duration::ZERO;
+        };
+        Duration::from_nanos(
+            self.wall_ns(self.at_ns)
+                .saturating_sub(hello.started_unix_ns),
+        )
+    }
+}
