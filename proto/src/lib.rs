@@ -1,1 +1,4 @@
-//! Being laid out.
+//! The schema in which an app streams what its event loops recorded, and the pure code that both
+//! ends share. Knows no socket, no clock, no file and no terminal.
+
+pub mod pb;
