@@ -17,9 +17,15 @@ pub struct Slot(pub u32);
 /// Which rows a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// One [`Summary`], no rows.
-    Summary,
+    /// One [`Overview`], no rows.
+    Overview,
+    /// One [`Cost`], no rows.
+    Cost,
+    /// For each loop one row a resolution.
+    Series,
     Tasks,
+    /// Tasks that ended.
+    History,
     /// Tasks counted by the place that spawned them.
     Groups,
     Loops,
@@ -27,7 +33,7 @@ pub enum Table {
     Timers,
     Io,
     Findings,
-    /// One [`TaskDetail`], of the task that the query names.
+    /// One [`TaskDetail`], of the task `subject`: asked again and again at `every`, since the protocol answers it once.
     Task,
 }
 
@@ -40,14 +46,24 @@ pub struct Query {
     pub filter: String,
     /// A column's sort key; `None` leaves the order to the inspector.
     pub sort: Option<Sort>,
-    /// The first row wanted, counted in the sorted and filtered list.
-    pub offset: u64,
+    pub seek: Seek,
     /// How many rows are wanted from there.
     pub limit: u32,
-    /// The task of [`Table::Task`], or the loop of [`Table::Blocks`].
+    /// Fields wanted beyond the usual ones (`busy`, `strip`, …).
+    pub columns: Vec<String>,
+    /// The task of [`Table::Task`].
     pub subject: Option<u64>,
-    /// How often an answer is wanted.
+    /// How often an answer is wanted; zero: once.
     pub every: Duration,
+}
+
+/// Where the wanted rows begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// At this place of the sorted and filtered list, from 0.
+    Rank(u64),
+    /// So that they end with the last row.
+    End,
 }
 
 /// A sort key and its direction.
@@ -148,6 +164,22 @@ pub struct Hello {
     pub tick_source: String,
     /// What this runtime can record and answer, by name.
     pub capabilities: Vec<String>,
+    pub block_budget_ns: u64,
+    pub hostname: String,
+    pub platform: String,
+    pub debug_build: bool,
+    /// The role this viewer has: `observe` or `control`.
+    pub role: String,
+    /// What can be recorded, whether it is, and what to do about it.
+    pub recorded: Vec<Recorded>,
+}
+
+/// One thing that can be recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    pub what: String,
+    pub on: bool,
+    pub detail: String,
 }
 
 /// One answer.
@@ -156,15 +188,15 @@ pub struct View {
     pub slot: Slot,
     /// The app's monotonic clock when the rows were read, nanoseconds.
     pub at_ns: u64,
-    /// For how long per-slot deltas (strips, BUSY) have been kept.
-    pub window: Duration,
     pub body: Body,
 }
 
 /// What an answer holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
-    Summary(Box<Summary>),
+    Overview(Box<Overview>),
+    Cost(Box<Cost>),
+    Series(Vec<SeriesRow>),
     Tasks(Rows<TaskRow>),
     Groups(Rows<GroupRow>),
     Loops(Rows<LoopRow>),
@@ -177,11 +209,22 @@ pub enum Body {
     NoTask {
         id: u64,
     },
-    /// The question was not understood; `offset` is the byte of the filter that is wrong.
-    Refused {
-        why: String,
-        offset: Option<usize>,
-    },
+    /// The question was not understood.
+    Refused(Refusal),
+}
+
+/// Why a question was not answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// A sentence: what is wrong and what is allowed.
+    pub why: String,
+    /// `filter`, `sort`, `target`, `columns`, `seek`.
+    pub part: String,
+    /// Which bytes of that part are meant.
+    pub offset: usize,
+    pub length: usize,
+    /// What may have been meant; empty: nothing is near.
+    pub suggestion: String,
 }
 
 /// Some rows of a longer list.
@@ -194,6 +237,8 @@ pub struct Rows<T> {
     /// The place of `rows[0]` among those.
     pub offset: u64,
     pub rows: Vec<T>,
+    /// Rows moved while they were read: a few may be missing or twice.
+    pub torn: bool,
 }
 
 /// The state of what is known.
@@ -212,8 +257,12 @@ pub struct Store {
     pub heard_at: Option<Duration>,
     /// The app's clock at the last answer.
     pub at_ns: u64,
-    pub window: Duration,
-    pub summary: Option<Summary>,
+    pub overview: Option<Overview>,
+    /// The overview before that one and when it was, for rates.
+    pub overview_before: Option<(u64, Overview)>,
+    pub overview_at_ns: u64,
+    pub cost: Option<Cost>,
+    pub series: Vec<SeriesRow>,
     pub tasks: Page<TaskRow>,
     pub groups: Page<GroupRow>,
     pub loops: Page<LoopRow>,
@@ -223,7 +272,7 @@ pub struct Store {
     pub findings: Page<Finding>,
     /// The opened task, or what is known of why it is not there.
     pub task: Option<Result<TaskDetail, u64>>,
-    pub refused: BTreeMap<Slot, (String, Option<usize>)>,
+    pub refused: BTreeMap<Slot, Refusal>,
     pub events: VecDeque<Event>,
 }
 
@@ -309,10 +358,15 @@ impl Store {
         self.at_ns = self.at_ns.max(view.at_ns);
         self.refused.remove(&view.slot);
         match view.body {
-            Body::Summary(summary) => {
-                self.summary = Some(*summary);
-                self.window = view.window;
+            Body::Overview(overview) => {
+                if let Some(before) = self.overview.take() {
+                    self.overview_before = Some((self.overview_at_ns, before));
+                }
+                self.overview_at_ns = view.at_ns;
+                self.overview = Some(*overview);
             }
+            Body::Cost(cost) => self.cost = Some(*cost),
+            Body::Series(series) => self.series = series,
             Body::Tasks(rows) => self.tasks.take(rows, now, since_ns, resort),
             Body::Groups(rows) => self.groups.take(rows, now, since_ns, resort),
             Body::Loops(rows) => self.loops.take(rows, now, since_ns, resort),
@@ -328,10 +382,21 @@ impl Store {
                     self.task = Some(Err(id));
                 }
             }
-            Body::Refused { why, offset } => {
-                self.refused.insert(view.slot, (why, offset));
+            Body::Refused(refusal) => {
+                self.refused.insert(view.slot, refusal);
             }
         }
+    }
+
+    /// How fast a count of the overview grows, per second, between its last two answers.
+    pub fn rate(&self, count: fn(&Overview) -> u64) -> Option<f64> {
+        let (then_ns, before) = self.overview_before.as_ref()?;
+        let span = self
+            .overview_at_ns
+            .checked_sub(*then_ns)
+            .filter(|s| *s > 0)?;
+        let grown = count(self.overview.as_ref()?).saturating_sub(count(before));
+        Some(grown as f64 * 1e9 / span as f64)
     }
 
     /// Whether the answers on screen are current.

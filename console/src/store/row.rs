@@ -40,7 +40,7 @@ pub enum Grade {
     LeftBehind,
     #[default]
     Suspect,
-    Note,
+    Warning,
 }
 
 impl Grade {
@@ -49,7 +49,7 @@ impl Grade {
             Grade::Certain => "certain",
             Grade::LeftBehind => "left behind",
             Grade::Suspect => "suspect",
-            Grade::Note => "note",
+            Grade::Warning => "warning",
         }
     }
 }
@@ -64,16 +64,42 @@ pub struct Flag {
 /// One thing a task waits for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wait {
-    /// `io`, `timer`, `lock`, `task`, `job`, `queue`, `future`, …; `none` when nothing can wake it.
+    /// `io`, `timer`, `lock`, `task`, `job`, `queue`, `future`, …; `?` when not known.
     pub kind: String,
     /// The rest of the phrase: "r fd 41 10.0.4.7", "cart, held by 298".
     pub what: String,
+    /// Nobody holds a waker and it is not queued.
+    pub nothing: bool,
     /// The row it points to, for `w`.
     pub target: Option<Goto>,
     /// The await's place.
     pub place: String,
     /// When it will happen, for timers.
     pub due_ns: Option<u64>,
+}
+
+/// One value per slot of time, oldest first; the last slot is still filling.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Strip {
+    pub slot_ns: u64,
+    /// When the newest slot ends or will end.
+    pub end_ns: u64,
+    pub values: Vec<u64>,
+}
+
+impl Strip {
+    /// The time it covers up to `at_ns`.
+    pub fn covered_ns(&self, at_ns: u64) -> u64 {
+        let whole = self.slot_ns.saturating_mul(self.values.len() as u64);
+        whole.saturating_sub(self.end_ns.saturating_sub(at_ns).min(self.slot_ns))
+    }
+
+    /// The share of the covered time that the values, spans themselves, fill; `None` while nothing is covered.
+    pub fn share(&self, at_ns: u64) -> Option<f64> {
+        let covered = self.covered_ns(at_ns);
+        let sum: u64 = self.values.iter().fold(0, |sum, v| sum.saturating_add(*v));
+        (covered > 0).then(|| (sum as f64 / covered as f64).min(1.0))
+    }
 }
 
 /// A row of another list that a cell leads to.
@@ -83,14 +109,16 @@ pub enum Goto {
     Timer(u64),
     Io(u64),
     Loop(u64),
+    Block(u64),
 }
 
-/// One task, callback or `run_in_executor` job that has a row.
+/// One task or callback, alive or ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskRow {
     pub id: u64,
+    /// Its name, else its type's, else empty.
     pub name: String,
-    /// `async`, `callback`, …
+    /// `async`, `callback`, `main`, `adapted`.
     pub kind: String,
     pub state: TaskState,
     pub loop_id: u64,
@@ -98,41 +126,48 @@ pub struct TaskRow {
     /// Tasks spawned by this one that are alive.
     pub kids: u64,
     pub spawned_ns: u64,
-    /// `file:line:column` of the spawn.
+    /// `file:line:column` of the spawn; empty when the executor cannot tell.
     pub spawned_at: String,
-    /// All it waits for; empty when unknown or not waiting.
-    pub waits: Vec<Wait>,
+    pub wait: Option<Wait>,
+    /// How many more things it waits for.
+    pub more_waits: u64,
+    /// The await it is at; empty when unknown.
+    pub waiting_at: String,
     /// Time in this state.
     pub for_ns: u64,
     pub polls: u64,
     pub busy_ns: u64,
-    /// Share of the window spent being polled, 0 to 1.
-    pub busy: Option<f64>,
+    pub scheduled_ns: u64,
     pub max_poll_ns: u64,
     pub wakes: u64,
-    pub self_wakes: Option<u64>,
+    pub self_wakes: u64,
     /// Wakers alive.
-    pub wakers: Option<u64>,
-    /// Handles alive; 0 means detached.
-    pub handles: Option<u64>,
+    pub wakers: u64,
+    /// Handles alive.
+    pub handles: u64,
     pub detached: bool,
+    pub cancel_asked: bool,
     pub cancel_asked_ns: Option<u64>,
-    /// Busy share per second of the window, 0 to 1, oldest first.
-    pub strip: Vec<f32>,
-    pub size_bytes: Option<u64>,
+    /// Busy time per slot of the window; `None` until somebody asked for it.
+    pub strip: Option<Strip>,
+    pub future_bytes: Option<u64>,
     pub last_woken_ns: Option<u64>,
-    /// What woke it last, in words.
+    /// What woke it last, in words; empty when not recorded.
     pub woken_by: String,
     pub findings: Vec<Flag>,
-    /// When it ended and how ("returned", "cancelled", "panicked: …").
     pub ended: Option<Ended>,
 }
 
-/// How and when something ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How and when a task ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
     pub at_ns: u64,
-    pub how: String,
+    /// `returned`, `error`, `panicked`, `cancelled`, `closed`.
+    pub outcome: String,
+    /// The error or panic message.
+    pub error: String,
+    /// Somebody took the result.
+    pub taken: bool,
 }
 
 /// The tasks of one spawn place, counted.
@@ -140,73 +175,107 @@ pub struct Ended {
 pub struct GroupRow {
     pub id: u64,
     pub place: String,
+    /// The stem that all their names share; empty when they differ.
     pub name: String,
     pub live: u64,
-    pub run: u64,
     pub ready: u64,
-    pub wait: u64,
-    pub busy: Option<f64>,
+    pub spawned: u64,
+    pub finished: u64,
+    pub failed: u64,
+    pub busy_ns: u64,
     pub polls: u64,
     pub max_poll_ns: u64,
-    pub oldest_ns: u64,
-    /// Only the rows at hand were counted, not all there are.
-    pub partial: bool,
+    pub oldest_ns: Option<u64>,
+    /// Alive at the end of each slot.
+    pub live_strip: Option<Strip>,
+    pub findings: Vec<Flag>,
 }
 
 /// One loop.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LoopRow {
     pub id: u64,
-    /// The thread's name.
+    /// Its name, else its thread's.
+    pub name: String,
+    /// The thread's name; empty when nobody runs it.
     pub thread: String,
-    /// `run`, `park`, `closed`, `blocked`.
+    /// `run`, `park`, `blocked`, `stopped`, `closed`.
     pub state: String,
-    pub ready: u64,
     pub tasks: u64,
-    /// One turn of the loop, at the median.
-    pub turn_p50_ns: Option<u64>,
-    pub lag_p50_ns: u64,
-    pub lag_p99_ns: u64,
-    pub lag_max_ns: u64,
-    /// Worst lag per second, oldest first.
-    pub lag_strip_ns: Vec<u64>,
+    pub ready: u64,
+    pub iterations: u64,
+    pub polls: u64,
+    pub busy_ns: u64,
+    pub parked_ns: u64,
     pub busy: Option<f64>,
+    /// The time that `busy` covers.
+    pub busy_window_ns: u64,
+    pub lag_p50_ns: Option<u64>,
+    pub lag_p99_ns: Option<u64>,
+    pub lag_max_ns: Option<u64>,
     /// The poll that holds the loop right now, past its budget.
     pub blocked: Option<BlockRow>,
     pub budget_ns: u64,
     /// Blocks over budget since the start, and the worst of them.
     pub blocks: u64,
     pub worst_block_ns: u64,
-    /// The worst block per 10 s, oldest first.
-    pub block_strip_ns: Vec<u64>,
-    pub iterations: u64,
     pub timers: u64,
     pub sources: u64,
-    pub findings: Vec<Flag>,
+    pub backend: String,
+    pub oldest_ready_ns: Option<u64>,
+    /// Why no stacks can be taken of it; empty: they can.
+    pub stacks_off: String,
+}
+
+/// What one loop was like, a value per slot, at one resolution.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeriesRow {
+    pub loop_id: u64,
+    pub lag_max: Strip,
+    pub busy: Strip,
+    pub tasks: Strip,
+    pub block_max: Strip,
+    pub spawned: Strip,
+    pub finished: Strip,
 }
 
 /// One poll that held a loop longer than its budget.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BlockRow {
     pub id: u64,
+    /// When the poll began.
     pub at_ns: u64,
     pub loop_id: u64,
+    /// The lower bound where the host tells, else wall time.
     pub for_ns: u64,
+    /// `for_ns` is wall time only: the host does not tell how much of it the thread got no CPU.
+    pub wall_only: bool,
+    /// The upper bound, where the host tells.
+    pub at_most_ns: Option<u64>,
+    pub budget_ns: u64,
     /// It has not ended.
     pub running: bool,
+    /// The thread waits for a CPU: the host's doing.
+    pub waiting_for_cpu: bool,
+    /// What the loop did: `poll`, `drop`, `handler`, `timers`, `sources`.
+    pub doing: String,
     pub task: Option<u64>,
     pub name: String,
     pub place: String,
-    /// Which place this is: "stack", "await", "spawn".
+    /// Which place this is: `stack`, `await`, `spawn`; empty when there is none.
     pub place_from: String,
+    pub function: String,
     /// Tasks that were ready when it ended, and the longest wait among them.
     pub waited: Option<u64>,
     pub waited_worst_ns: Option<u64>,
+    /// `cpu`, `syscall`, `lock`, `page-in`, `host`, `stopped`, or empty: unknown.
     pub cause: String,
+    /// What the cause rests on, or why there is none.
+    pub cause_reason: String,
     pub stack: Vec<Frame>,
     /// Why there is no stack.
     pub no_stack: String,
-    /// How long after its start the stack was taken.
+    /// When the stack was taken.
     pub stack_at_ns: Option<u64>,
 }
 
@@ -217,6 +286,13 @@ pub struct Frame {
     pub place: String,
     /// Whether it is the app's own code.
     pub yours: bool,
+    /// The frame that is blamed.
+    pub culprit: bool,
+    /// `app`, `dependency`, `std`, `runtime`; empty when not resolved.
+    pub kind: String,
+    /// The object file and the address in it, for a frame without a name.
+    pub module: String,
+    pub offset: u64,
 }
 
 /// One armed timer.
@@ -233,10 +309,12 @@ pub struct TimerRow {
     pub due_ns: u64,
     pub every_ns: Option<u64>,
     pub late_ns: Option<u64>,
-    pub fired: Option<u64>,
-    pub rearmed: Option<u64>,
+    pub fired: u64,
+    pub rearmed: u64,
     pub set_at: String,
-    pub set_ns: Option<u64>,
+    pub armed_ns: u64,
+    /// Firing it wakes somebody.
+    pub has_waker: bool,
     pub findings: Vec<Flag>,
 }
 
@@ -255,155 +333,179 @@ pub struct IoRow {
     pub task_name: String,
     pub task_gone: bool,
     pub loop_id: u64,
-    pub idle_ns: Option<u64>,
-    pub wakes: Option<u64>,
-    pub spurious: Option<u64>,
-    pub since: String,
-    pub since_ns: Option<u64>,
+    /// When the kernel last reported it ready; `None`: never.
+    pub last_ready_ns: Option<u64>,
+    pub wakes: u64,
+    pub spurious: u64,
+    pub place: String,
+    pub since_ns: u64,
     pub findings: Vec<Flag>,
 }
 
 /// A verdict or a suspicion, with its evidence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Finding {
-    /// The fingerprint as a number.
+    /// Stays while the finding holds.
     pub id: u64,
     /// `blocked`, `stranded`, …
     pub name: String,
     pub grade: Grade,
-    /// Whether it is a problem (▲) or a warning (!).
-    pub alarm: bool,
-    /// The sentence: what, without the place.
-    pub what: String,
+    pub subject: Option<Goto>,
+    /// What the subject is called; empty: no name.
+    pub subject_name: String,
+    pub loop_id: Option<u64>,
     pub place: String,
     pub count: u64,
-    pub growth: Option<i64>,
-    pub oldest_ns: Option<u64>,
     pub since_ns: u64,
+    pub last_seen_ns: u64,
+    /// It no longer holds.
+    pub cleared: bool,
+    /// Facts, a sentence each.
     pub evidence: Vec<String>,
-    pub subject: Option<Goto>,
-    /// Live count over the last 10 minutes, oldest first.
-    pub strip: Vec<u64>,
-    /// It belongs on the Leaks screen.
-    pub leak: bool,
+    pub fingerprint: String,
+    pub measured_ns: Option<u64>,
+    pub limit_ns: Option<u64>,
+    /// It is about a task of the user: only these count at the gate.
+    pub user: bool,
 }
 
 /// The app as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
-    pub loops: u64,
+pub struct Overview {
     pub tasks: u64,
     pub run: u64,
     pub ready: u64,
     pub wait: u64,
     pub spawned: u64,
     pub finished: u64,
-    /// Per second over the window.
-    pub spawn_rate: Option<f64>,
-    pub finish_rate: Option<f64>,
-    /// Live tasks per second, oldest first.
-    pub live_strip: Vec<u64>,
-    /// All polls of all loops over the window.
-    pub polls: Histogram,
-    pub lag_p99_ns: Option<u64>,
-    pub budget_ns: u64,
-    pub jobs_busy: Option<u64>,
-    pub jobs_workers: Option<u64>,
-    pub jobs_queued: Option<u64>,
     pub timers: u64,
-    pub timer_next_ns: Option<u64>,
-    pub timers_fired: Option<u64>,
-    pub timer_fire_rate: Option<f64>,
-    pub timer_late_p99_ns: Option<u64>,
-    pub timers_cancelled: Option<u64>,
-    pub fds: u64,
-    pub fds_ready: u64,
-    pub fd_limit: Option<u64>,
-    pub io_wakes: Option<u64>,
-    pub io_spurious: Option<u64>,
-    pub backend: String,
-    /// Losses per kind of event; all zero when nothing was lost.
-    pub losses: Vec<Loss>,
-    pub cost: Cost,
-    /// Parts that the runtime does not record, and how to turn them on.
-    pub unrecorded: Vec<(String, String)>,
+    pub next_due_ns: Option<u64>,
+    pub timers_fired: u64,
+    pub timers_cancelled: u64,
+    pub sources: u64,
+    pub sources_ready: u64,
+    pub io_events: u64,
+    pub io_spurious: u64,
+    pub fds_open: Option<u64>,
+    pub fds_limit: Option<u64>,
+    pub jobs_run: u64,
+    pub jobs_queued: u64,
+    pub workers: u64,
+    pub children: u64,
+    pub certain: u64,
+    pub left_behind: u64,
+    pub suspect: u64,
+    pub warning: u64,
+    pub blocks: u64,
+    pub poll: Histogram,
+    pub lag: Histogram,
+    pub timer_late: Histogram,
 }
 
-/// Events that did not fit.
+/// Events of one kind that did not fit, since the app began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
     pub kind: String,
     pub count: u64,
-    /// Which setting would have kept them.
-    pub raise: String,
 }
 
-/// What being watched costs.
+/// What being watched costs, and what it lost.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
-    pub recorder_bytes: Option<u64>,
-    pub ring_fill: Option<f64>,
-    pub ring_capacity: Option<u64>,
-    pub inspector_cpu: Option<f64>,
-    pub viewers: Option<u64>,
-    pub bytes_sent: Option<u64>,
-    pub walk_ns: Option<u64>,
+    pub inspector_cpu_ns: u64,
+    pub watchdog_cpu_ns: u64,
+    pub recorder_bytes: u64,
+    pub live_bytes: u64,
+    pub ring_capacity: u64,
+    pub ring_fill: u64,
+    pub events: u64,
+    pub losses: Vec<Loss>,
+    pub viewers: u64,
+    pub viewers_limit: u64,
+    pub bytes_sent: u64,
+    pub interned: u64,
+    pub interned_limit: u64,
+    pub interned_overflow: u64,
+    pub last_walk_ns: u64,
+    pub last_walk_rows: u64,
+    pub stacks_taken: u64,
+    pub stacks_missed: u64,
+    pub finished_overwritten: u64,
+    pub watchdog_oversleeps: u64,
 }
 
-/// Counts per span, as the inspector folded them.
+impl Cost {
+    /// All events lost, of every kind.
+    pub fn lost(&self) -> u64 {
+        self.losses
+            .iter()
+            .fold(0, |sum, l| sum.saturating_add(l.count))
+    }
+}
+
+/// Counts of durations, ready to draw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// Upper end of each bucket and its count, ascending; the last has no upper end (`u64::MAX`).
+    /// The inclusive upper end of each bucket, in ns, and its count; ascending, empty ones left out.
     pub buckets: Vec<(u64, u64)>,
+    /// All values, with those in no bucket.
     pub count: u64,
+    /// Values shorter than this are only counted, in `below_floor`.
+    pub floor_ns: u64,
+    pub below_floor: u64,
     pub p50_ns: u64,
     pub p90_ns: u64,
+    pub p95_ns: u64,
     pub p99_ns: u64,
     pub max_ns: u64,
-    /// The time it covers; 0 means since the start.
-    pub window_ns: u64,
+    /// When counting began.
+    pub since_ns: u64,
 }
 
 /// Everything known of one task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskDetail {
+    pub at_ns: u64,
     pub row: TaskRow,
-    pub parent_name: String,
-    pub siblings: Option<u64>,
-    /// Await tree, outermost first; `depth` says whose child a line is.
-    pub tree: Vec<TreeLine>,
+    /// All it waits for.
+    pub waits: Vec<Wait>,
+    /// Who spawned it, the nearest first.
+    pub parents: Vec<TaskRow>,
+    pub children: Vec<TaskRow>,
+    pub children_total: u64,
     pub findings: Vec<Finding>,
-    pub polls: Histogram,
-    pub scheduled: Histogram,
-    pub fields: Vec<(String, String)>,
-    pub backtrace: Vec<Frame>,
-    pub ready_share: Option<f64>,
-    pub wait_share: Option<f64>,
-    /// Polled, ready and waiting share per second, oldest first.
-    pub life: Vec<[f32; 3]>,
-    /// Parts that could not be had, and why.
-    pub missing: Vec<(String, String)>,
-}
-
-/// One line of an await tree.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TreeLine {
-    pub depth: u16,
-    pub what: String,
-    pub place: String,
-    pub target: Option<Goto>,
+    /// Since somebody first looked; `None` on the first look.
+    pub polls: Option<Histogram>,
+    pub scheduled: Option<Histogram>,
+    /// All polls of tasks spawned at the same place.
+    pub place_polls: Option<Histogram>,
+    pub blocking: Option<BlockRow>,
+    pub blocks: Vec<BlockRow>,
+    /// Innermost first; empty when not sampled.
+    pub spawn_stack: Vec<Frame>,
+    pub timers: Vec<TimerRow>,
+    pub io: Vec<IoRow>,
+    /// Tasks that wait for it to end.
+    pub joined_by: Vec<u64>,
+    pub busy: Option<Strip>,
+    pub ready: Option<Strip>,
 }
 
 /// Something that happened.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
     pub at_ns: u64,
-    /// `TaskSpawned`, `LoopBlocked`, …
+    /// `task-spawned`, `loop-blocked`, …
     pub kind: String,
-    /// The sentence.
-    pub text: String,
-    pub alarm: bool,
-    pub target: Option<Goto>,
+    pub loop_id: Option<u64>,
+    pub task: Option<u64>,
+    pub name: String,
+    pub subject: Option<u64>,
+    pub duration_ns: Option<u64>,
+    pub place: String,
+    /// Why, how it ended, or what else no other field says.
+    pub detail: String,
+    pub finding: Option<Box<Finding>>,
 }
 
 macro_rules! rows {
@@ -425,7 +527,7 @@ rows! {
     GroupRow: |_| None,
     LoopRow: |_| None,
     BlockRow: |r| Some(r.at_ns),
-    TimerRow: |r| r.set_ns,
-    IoRow: |r| r.since_ns,
+    TimerRow: |r| Some(r.armed_ns),
+    IoRow: |r| Some(r.since_ns),
     Finding: |r| Some(r.since_ns),
 }
