@@ -1,1 +1,10 @@
-//! Being laid out.
+//! An event loop in the shape of asyncio that records everything it does.
+#![allow(dead_code)] // Until every layer stands on the one below.
+
+mod atomic;
+mod clock;
+mod id;
+mod record;
+
+pub use id::{LoopId, RowId, TaskId};
+pub use record::bound::WrongLoop;

@@ -1,0 +1,389 @@
+//! What happened: the tables, histograms and the ring of one loop, and the list of all loops.
+//!
+//! The loop states facts here and never learns who reads them. Everything is written by the loop's
+//! own thread (where a field says otherwise, its row does) and may be read by any. Knows neither
+//! executor nor reactor nor inspector.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::clock;
+use crate::id::{Ids, LoopId};
+
+pub(crate) mod bound;
+pub(crate) mod child;
+pub(crate) mod current;
+pub(crate) mod ended;
+pub(crate) mod event;
+pub(crate) mod histogram;
+pub(crate) mod job;
+pub(crate) mod names;
+pub(crate) mod place;
+pub(crate) mod resource;
+pub(crate) mod ring;
+pub(crate) mod site;
+pub(crate) mod slab;
+pub(crate) mod source;
+pub(crate) mod task;
+pub(crate) mod timer;
+pub(crate) mod wait;
+pub(crate) mod wake;
+
+use current::Current;
+use ended::EndedRing;
+use event::{Event, Kind};
+use histogram::{FLOOR, Histogram};
+use ring::Ring;
+use site::{SiteIndex, Sites};
+use slab::{Slab, Slots};
+use task::{TaskFacts, TaskRow, WaitingOn};
+use wake::Cause;
+
+/// Rows each table can hold: directories are virtual memory until used.
+const TASKS: usize = 1 << 25;
+const OTHERS: usize = 1 << 23;
+
+/// Sums and counts of a loop. One writer, the loop's thread, unless a field says otherwise.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct Stats {
+    pub(crate) iterations: AtomicU64,
+    pub(crate) polls: AtomicU64,
+    /// Ticks inside polls.
+    pub(crate) busy: AtomicU64,
+    /// Ticks in the reactor's wait.
+    pub(crate) parked: AtomicU64,
+    /// Tick of the first iteration of the current run; 0 before.
+    pub(crate) running_since: AtomicU64,
+    pub(crate) spawned: AtomicU64,
+    pub(crate) finished: AtomicU64,
+    pub(crate) callbacks: AtomicU64,
+    pub(crate) cancelled: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) ready: AtomicU32,
+    /// Polls over the budget, and the longest poll ever, in ticks.
+    pub(crate) blocks: AtomicU64,
+    pub(crate) worst: AtomicU64,
+    pub(crate) waits: AtomicU64,
+    pub(crate) io_events: AtomicU64,
+    pub(crate) timers_armed: AtomicU64,
+    pub(crate) timers_fired: AtomicU64,
+    pub(crate) timers_cancelled: AtomicU64,
+    /// Longest lag, in ticks.
+    pub(crate) lag_max: AtomicU64,
+    pub(crate) lags: AtomicU64,
+    /// Latest firing, nanoseconds.
+    pub(crate) late_max: AtomicU64,
+    /// Wakes and calls from other threads. Any thread.
+    pub(crate) away_wakes: AtomicU64,
+    pub(crate) submitted: AtomicU64,
+    /// Rows that found their table full. Any thread.
+    pub(crate) unrecorded: AtomicU64,
+}
+
+/// Adds one to a field that only the loop's thread writes.
+#[inline(always)]
+pub(crate) fn count(field: &AtomicU64) {
+    add(field, 1);
+}
+
+/// Adds to a field that only the loop's thread writes.
+#[inline(always)]
+pub(crate) fn add(field: &AtomicU64, more: u64) {
+    field.store(field.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+}
+
+/// Raises a field that only the loop's thread writes.
+#[inline(always)]
+pub(crate) fn raise(field: &AtomicU64, to: u64) {
+    if to > field.load(Ordering::Relaxed) {
+        field.store(to, Ordering::Relaxed);
+    }
+}
+
+/// Everything one loop recorded; shared with whoever reads.
+pub(crate) struct LoopRecord {
+    pub(crate) current: Current,
+    pub(crate) stats: Stats,
+    /// Kinds of events that somebody wants; bits of `Kind`.
+    wants: AtomicU32,
+    /// Ticks a poll may take before it is a block; 0 for no limit.
+    budget: AtomicU64,
+    pub(crate) id: LoopId,
+    pub(crate) tasks: Slab<TaskRow>,
+    pub(crate) timers: Slab<timer::TimerRow>,
+    pub(crate) sources: Slab<source::SourceRow>,
+    pub(crate) jobs: Slab<job::JobRow>,
+    pub(crate) children: Slab<child::ChildRow>,
+    pub(crate) resources: Slab<resource::ResourceRow>,
+    pub(crate) waits: Slab<wait::WaitRow>,
+    pub(crate) sites: Sites,
+    pub(crate) ended: EndedRing,
+    /// Durations of polls and of the way from wake to poll, in ticks.
+    pub(crate) poll_times: Histogram,
+    pub(crate) delays: Histogram,
+    /// Ticks from the end of one reactor wait to the start of the next.
+    pub(crate) lag: Histogram,
+    /// Timer lateness, in nanoseconds.
+    pub(crate) late: Histogram,
+    ring: OnceLock<Ring>,
+    pub(crate) facts: LoopFacts,
+}
+
+/// What is known of a loop from its making on.
+pub(crate) struct LoopFacts {
+    pub(crate) name: Mutex<String>,
+    /// The kernel's id of the thread it runs on; 0 before its first run.
+    pub(crate) thread: AtomicU64,
+    pub(crate) thread_name: Mutex<String>,
+    pub(crate) made_at: u64,
+    pub(crate) made_place: &'static Location<'static>,
+    /// Part of the inspector itself: in no list, count or verdict unless asked for.
+    pub(crate) internal: bool,
+    /// Lowest address of the thread's stack and its size, where known.
+    pub(crate) stack: [AtomicU64; 2],
+}
+
+/// The loop's own side: free slots and ids. Not shared.
+#[derive(Default)]
+pub(crate) struct Owner {
+    pub(crate) ids: Ids,
+    pub(crate) tasks: Slots,
+    pub(crate) timers: Slots,
+    pub(crate) sources: Slots,
+    pub(crate) jobs: Slots,
+    pub(crate) children: Slots,
+    pub(crate) resources: Slots,
+    pub(crate) waits: Slots,
+    pub(crate) sites: SiteIndex,
+}
+
+impl LoopRecord {
+    /// A record, in no list yet.
+    pub(crate) fn new(
+        name: &str,
+        internal: bool,
+        made_place: &'static Location<'static>,
+    ) -> Arc<Self> {
+        clock::anchor();
+        Arc::new(Self {
+            current: Current::default(),
+            stats: Stats::default(),
+            wants: AtomicU32::new(0),
+            budget: AtomicU64::new(0),
+            id: LoopId::next(),
+            tasks: Slab::new(TASKS),
+            timers: Slab::new(OTHERS),
+            sources: Slab::new(OTHERS),
+            jobs: Slab::new(OTHERS),
+            children: Slab::new(OTHERS),
+            resources: Slab::new(OTHERS),
+            waits: Slab::new(OTHERS),
+            sites: Sites::new(),
+            ended: EndedRing::new(if internal { 64 } else { ended::CAPACITY }),
+            poll_times: Histogram::default(),
+            delays: Histogram::default(),
+            lag: Histogram::default(),
+            late: Histogram::default(),
+            ring: OnceLock::new(),
+            facts: LoopFacts {
+                name: Mutex::new(name.to_owned()),
+                thread: AtomicU64::new(0),
+                thread_name: Mutex::new(String::new()),
+                made_at: clock::ticks(),
+                made_place,
+                internal,
+                stack: [AtomicU64::new(0), AtomicU64::new(0)],
+            },
+        })
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.facts
+            .name
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The limit of a poll, in ticks; 0 for none.
+    #[inline]
+    pub(crate) fn budget(&self) -> u64 {
+        self.budget.load(Ordering::Relaxed)
+    }
+
+    /// Sets the limit of a poll, in ticks. Any thread.
+    pub(crate) fn set_budget(&self, ticks: u64) {
+        self.budget.store(ticks, Ordering::Relaxed);
+        current::BELL.nudge();
+    }
+
+    /// Emits an event, if somebody wants its kind.
+    #[inline]
+    pub(crate) fn emit(&self, kind: Kind, event: impl FnOnce() -> Event) {
+        if self.wants.load(Ordering::Relaxed) & kind.bit() != 0 {
+            self.push(event());
+        }
+    }
+
+    #[cold]
+    fn push(&self, event: Event) {
+        if let Some(ring) = self.ring.get() {
+            ring.push(event);
+        }
+    }
+
+    /// Hands the events of this iteration over.
+    #[inline]
+    pub(crate) fn publish(&self) {
+        if self.wants.load(Ordering::Relaxed) != 0
+            && let Some(ring) = self.ring.get()
+        {
+            ring.publish();
+        }
+    }
+
+    /// From now on the loop emits these kinds (bits of `Kind`). Any thread; one reader at a time.
+    pub(crate) fn want(&self, kinds: u32) {
+        if kinds != 0 {
+            self.ring.get_or_init(|| Ring::new(ring::CAPACITY));
+        }
+        self.wants.store(kinds, Ordering::Release);
+    }
+
+    /// The ring, once somebody wanted events.
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        self.ring.get()
+    }
+
+    /// A poll at least `FLOOR` ticks long has ended.
+    fn polled_long(&self, row: &TaskRow, start: u64, took: u64) {
+        self.poll_times.count(took);
+        if let Some(site) = self.sites.get(row.site.load(Ordering::Relaxed))
+            && let Some(times) = site.poll_times()
+        {
+            times.count(took);
+        }
+        raise(&self.stats.worst, took);
+        let budget = self.budget();
+        if budget != 0 && took >= budget {
+            count(&self.stats.blocks);
+            self.emit(Kind::TaskBlocked, || {
+                Event::task_blocked(start, row.task_id(), took)
+            });
+        }
+    }
+
+    /// A wait of the reactor begins; `last` is the tick at which the one before ended.
+    #[inline]
+    pub(crate) fn lagged(&self, last: u64, now: u64) {
+        let lag = now.saturating_sub(last);
+        count(&self.stats.lags);
+        raise(&self.stats.lag_max, lag);
+        if lag >= FLOOR {
+            self.lag.count(lag);
+        }
+    }
+
+    /// What wakes a task now, on the loop's thread: the running task, else the loop.
+    #[inline]
+    pub(crate) fn cause(&self) -> Cause {
+        let row = self.current.row();
+        match current::here_row(|_, current| current.task_id()) {
+            Some(id) if !row.is_null() => Cause::Task(id),
+            _ => Cause::Loop,
+        }
+    }
+
+    /// Bytes of fixed and grown tables.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.tasks.bytes()
+            + self.timers.bytes()
+            + self.sources.bytes()
+            + self.jobs.bytes()
+            + self.children.bytes()
+            + self.resources.bytes()
+            + self.waits.bytes()
+            + self.ended.bytes()
+            + 4 * histogram::BUCKETS * 4
+            + self.sites.all().count() * histogram::BUCKETS * 4
+            + self.ring.get().map_or(0, |ring| ring.capacity() * 32)
+    }
+}
+
+/// A task being polled states what it is about to wait for. `at` is where its `.await` stands.
+#[inline]
+pub(crate) fn waiting(on: WaitingOn, at: &'static Location<'static>) {
+    current::here_row(|_, row| row.waiting(on, at));
+}
+
+/// The id of the task or callback that runs on this thread; 0 for none.
+#[inline]
+pub(crate) fn current_task() -> u64 {
+    current::here_row(|_, row| row.task_id()).unwrap_or(0)
+}
+
+static LOOPS: Mutex<Vec<Arc<LoopRecord>>> = Mutex::new(Vec::new());
+static LOOPS_VERSION: AtomicU64 = AtomicU64::new(0);
+
+/// Puts a loop on the list of loops. Cold.
+pub(crate) fn enlist(record: &Arc<LoopRecord>) {
+    LOOPS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(record.clone());
+    LOOPS_VERSION.fetch_add(1, Ordering::Release);
+    current::BELL.nudge();
+}
+
+/// Takes a closed loop off the list. Readers that hold it may go on reading.
+pub(crate) fn strike(record: &Arc<LoopRecord>) {
+    LOOPS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .retain(|other| !Arc::ptr_eq(other, record));
+    LOOPS_VERSION.fetch_add(1, Ordering::Release);
+    current::BELL.nudge();
+}
+
+/// All loops that are not closed, in the order of their making.
+pub(crate) fn loops() -> Vec<Arc<LoopRecord>> {
+    LOOPS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Grows with each change of the list.
+pub(crate) fn loops_version() -> u64 {
+    LOOPS_VERSION.load(Ordering::Acquire)
+}
+
+/// In the child of a fork: forgets the parent's loops, whose threads are not here.
+pub(crate) fn forget_loops_after_fork() {
+    // The lock may be held by a thread that does not exist here; then the list stays, unused.
+    if let Ok(mut loops) = LOOPS.try_lock() {
+        std::mem::forget(std::mem::take(&mut *loops));
+    }
+}
+
+/// What a viewer asked of a loop: a value, carried out by `run` on the loop's thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Ask the task to cancel itself.
+    Cancel { task: u64 },
+    /// Wake the task once, for nothing: proves a lost wake.
+    Nudge { task: u64 },
+}
+
+/// The row's facts by task id, by walking. Cold; for a task that an id names.
+pub(crate) fn find_task(record: &LoopRecord, id: u64) -> Option<(u32, TaskFacts)> {
+    record.tasks.live().find_map(|(slot, row)| {
+        row.read()
+            .filter(|facts| facts.id == id)
+            .map(|facts| (slot, facts))
+    })
+}
+
+// Keeps the promise that the row table is what the executor's queue links: no padding surprises.
+const _: () =
+    assert!(size_of::<AtomicPtr<TaskRow>>() == 8 || cfg!(not(target_pointer_width = "64")));

@@ -1,0 +1,191 @@
+//! The last tasks that finished, with outcome and error text: overwrite-oldest, one writer.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use super::names::NameId;
+use super::task::{Outcome, TaskRow};
+
+/// Finished tasks a loop remembers.
+pub(crate) const CAPACITY: usize = 4096;
+const ERROR_WORDS: usize = 16;
+/// Bytes of an error text that are kept.
+pub(crate) const ERROR_BYTES: usize = ERROR_WORDS * 8;
+
+#[derive(Default)]
+struct EndedRow {
+    /// Odd while being written.
+    version: AtomicU64,
+    id: AtomicU64,
+    parent: AtomicU64,
+    spawned_at: AtomicU64,
+    ended_at: AtomicU64,
+    polls: AtomicU64,
+    busy: AtomicU64,
+    scheduled: AtomicU64,
+    max_poll: AtomicU64,
+    site: AtomicU32,
+    name: AtomicU32,
+    number: AtomicU32,
+    /// Outcome, kind, flags, error length: a byte each.
+    marks: AtomicU32,
+    error: [AtomicU64; ERROR_WORDS],
+}
+
+/// A finished task. Times in ticks.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) id: u64,
+    pub(crate) parent: u64,
+    pub(crate) spawned_at: u64,
+    pub(crate) ended_at: u64,
+    pub(crate) polls: u64,
+    pub(crate) busy: u64,
+    pub(crate) scheduled: u64,
+    pub(crate) max_poll: u64,
+    pub(crate) site: u32,
+    pub(crate) name: NameId,
+    pub(crate) number: u32,
+    pub(crate) outcome: Outcome,
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) error: String,
+}
+
+/// The history of one loop.
+pub(crate) struct EndedRing {
+    rows: Box<[EndedRow]>,
+    written: AtomicU64,
+}
+
+impl EndedRing {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            rows: (0..capacity).map(|_| EndedRow::default()).collect(),
+            written: AtomicU64::new(0),
+        }
+    }
+
+    /// Finished tasks ever written here.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.rows)
+    }
+
+    /// Copies what the row of a finished task says. The loop's thread.
+    pub(crate) fn write(&self, task: &TaskRow, outcome: Outcome, at: u64, error: &str) {
+        let relaxed = Ordering::Relaxed;
+        let written = self.written.load(relaxed);
+        let row = &self.rows[(written % self.rows.len() as u64) as usize];
+        row.version.store(2 * written + 1, relaxed);
+        fence(Ordering::Release);
+        row.id.store(task.task_id(), relaxed);
+        row.parent.store(task.parent.load(relaxed), relaxed);
+        row.spawned_at.store(task.spawned_at.load(relaxed), relaxed);
+        row.ended_at.store(at, relaxed);
+        row.polls.store(task.polls.load(relaxed), relaxed);
+        row.busy.store(task.busy.load(relaxed), relaxed);
+        row.scheduled.store(task.scheduled.load(relaxed), relaxed);
+        row.max_poll.store(task.max_poll.load(relaxed), relaxed);
+        row.site.store(task.site.load(relaxed), relaxed);
+        row.name.store(task.name.load(relaxed), relaxed);
+        row.number.store(task.number.load(relaxed), relaxed);
+        let error = &error.as_bytes()[..error.floor_char_boundary(ERROR_BYTES)];
+        let marks = [
+            outcome as u8,
+            task.kind.load(relaxed),
+            task.flags.load(relaxed),
+            error.len() as u8,
+        ];
+        row.marks.store(u32::from_le_bytes(marks), relaxed);
+        for (cell, part) in row.error.iter().zip(error.chunks(8)) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            cell.store(u64::from_le_bytes(word), relaxed);
+        }
+        row.version.store(2 * written + 2, Ordering::Release);
+        self.written.store(written + 1, Ordering::Release);
+    }
+
+    /// The `back`-th newest; `None` beyond the history, or if it is being overwritten.
+    pub(crate) fn get(&self, back: u64) -> Option<Ended> {
+        let at = self.written().checked_sub(back + 1)?;
+        if back >= self.rows.len() as u64 {
+            return None;
+        }
+        let row = &self.rows[(at % self.rows.len() as u64) as usize];
+        let version = row.version.load(Ordering::Acquire);
+        let ended = row.read();
+        fence(Ordering::Acquire);
+        (version == 2 * at + 2 && row.version.load(Ordering::Relaxed) == version)
+            .then_some(ended)
+            .flatten()
+    }
+}
+
+impl EndedRow {
+    fn read(&self) -> Option<Ended> {
+        let relaxed = Ordering::Relaxed;
+        let [outcome, kind, flags, len] = self.marks.load(relaxed).to_le_bytes();
+        let error: Vec<u8> = self
+            .error
+            .iter()
+            .flat_map(|cell| cell.load(relaxed).to_le_bytes())
+            .take(len.into())
+            .collect();
+        Some(Ended {
+            id: self.id.load(relaxed),
+            parent: self.parent.load(relaxed),
+            spawned_at: self.spawned_at.load(relaxed),
+            ended_at: self.ended_at.load(relaxed),
+            polls: self.polls.load(relaxed),
+            busy: self.busy.load(relaxed),
+            scheduled: self.scheduled.load(relaxed),
+            max_poll: self.max_poll.load(relaxed),
+            site: self.site.load(relaxed),
+            name: NameId::from_raw(self.name.load(relaxed)),
+            number: self.number.load(relaxed),
+            outcome: Outcome::from_raw(outcome)?,
+            kind,
+            flags,
+            error: String::from_utf8_lossy(&error).into_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_come_first_and_the_oldest_go() {
+        let ring = EndedRing::new(4);
+        let task = TaskRow::default();
+        for polls in 0..6 {
+            task.polls.store(polls, Ordering::Relaxed);
+            ring.write(&task, Outcome::Panicked, polls, "no such ticket: ünder");
+        }
+        let polls: Vec<u64> = (0..10)
+            .filter_map(|back| ring.get(back))
+            .map(|ended| ended.polls)
+            .collect();
+        assert_eq!(polls, [5, 4, 3, 2]);
+        assert_eq!(ring.get(0).unwrap().error, "no such ticket: ünder");
+        assert_eq!(ring.written(), 6);
+    }
+
+    #[test]
+    fn a_long_error_is_cut_at_a_character() {
+        let ring = EndedRing::new(1);
+        ring.write(
+            &TaskRow::default(),
+            Outcome::Panicked,
+            0,
+            &"é".repeat(ERROR_BYTES),
+        );
+        let error = ring.get(0).unwrap().error;
+        assert!(error.len() <= ERROR_BYTES && error.chars().all(|c| c == 'é'));
+    }
+}

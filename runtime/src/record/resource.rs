@@ -1,0 +1,137 @@
+//! The row of a thing that tasks wait for and that is neither timer nor I/O: a future, a lock, a
+//! queue. Says who made it, who holds it and how many wait.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use super::names::NameId;
+use super::place::PlaceCell;
+use super::slab::{self, Row};
+
+/// What a resource is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Future = 0,
+    Lock = 1,
+    Event = 2,
+    Condition = 3,
+    Semaphore = 4,
+    Barrier = 5,
+    Queue = 6,
+    Channel = 7,
+    Group = 8,
+}
+
+impl Kind {
+    fn from_raw(raw: u8) -> Self {
+        use Kind::{Barrier, Channel, Condition, Event, Future, Group, Lock, Queue, Semaphore};
+        [
+            Future, Lock, Event, Condition, Semaphore, Barrier, Queue, Channel,
+        ]
+        .get(raw as usize)
+        .copied()
+        .unwrap_or(Group)
+    }
+}
+
+/// Bits of `ResourceRow::state`.
+pub(crate) mod state {
+    /// A future has its result, a queue is shut down, a lock is held.
+    pub(crate) const SET: u8 = 1;
+    /// The promise was dropped without a result.
+    pub(crate) const BROKEN: u8 = 2;
+}
+
+#[derive(Default)]
+pub(crate) struct ResourceRow {
+    id: AtomicU64,
+    /// The task that made it.
+    pub(crate) owner: AtomicU64,
+    /// The task that holds it, for a lock; 0 for none.
+    pub(crate) holder: AtomicU64,
+    /// The first task that waits; 0 for none. Further ones have wait rows.
+    pub(crate) waiter: AtomicU64,
+    /// Nanoseconds, loop's clock.
+    pub(crate) since: AtomicU64,
+    pub(crate) waiters: AtomicU32,
+    /// Items in a queue, permits of a semaphore.
+    pub(crate) level: AtomicU32,
+    pub(crate) name: AtomicU32,
+    pub(crate) kind: AtomicU8,
+    pub(crate) state: AtomicU8,
+    pub(crate) place: PlaceCell,
+}
+
+impl Row for ResourceRow {
+    fn id(&self) -> &AtomicU64 {
+        &self.id
+    }
+}
+
+/// A copy of one row.
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceFacts {
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) owner: u64,
+    pub(crate) holder: u64,
+    pub(crate) waiter: u64,
+    pub(crate) since: u64,
+    pub(crate) waiters: u32,
+    pub(crate) level: u32,
+    pub(crate) name: NameId,
+    pub(crate) state: u8,
+    pub(crate) place: Option<&'static Location<'static>>,
+}
+
+impl ResourceRow {
+    pub(crate) fn made(
+        &self,
+        id: u64,
+        kind: Kind,
+        owner: u64,
+        now: u64,
+        place: &'static Location<'static>,
+    ) {
+        let relaxed = Ordering::Relaxed;
+        slab::vacate(&self.id);
+        self.owner.store(owner, relaxed);
+        self.holder.store(0, relaxed);
+        self.waiter.store(0, relaxed);
+        self.since.store(now, relaxed);
+        self.waiters.store(0, relaxed);
+        self.level.store(0, relaxed);
+        self.name.store(0, relaxed);
+        self.kind.store(kind as u8, relaxed);
+        self.state.store(0, relaxed);
+        self.place.set(place);
+        self.id.store(id, Ordering::Release);
+    }
+
+    /// The row's identity on its own loop's thread.
+    pub(crate) fn resource_id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn vacate(&self) {
+        slab::vacate(&self.id);
+    }
+
+    pub(crate) fn read(&self) -> Option<ResourceFacts> {
+        let relaxed = Ordering::Relaxed;
+        slab::consistent(&self.id, |id| ResourceFacts {
+            id,
+            kind: Kind::from_raw(self.kind.load(relaxed)),
+            owner: self.owner.load(relaxed),
+            holder: self.holder.load(relaxed),
+            waiter: self.waiter.load(relaxed),
+            since: self.since.load(relaxed),
+            waiters: self.waiters.load(relaxed),
+            level: self.level.load(relaxed),
+            name: NameId::from_raw(self.name.load(relaxed)),
+            state: self.state.load(relaxed),
+            place: self.place.get(),
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Who woke a task: one word, so that a wake stores it and a reader never sees half of it.
+
+/// What made a task ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// Its own spawn.
+    Spawn,
+    /// A task or callback of the same loop, by id; itself when it yields.
+    Task(u64),
+    /// A timer that came due, by the timer's row id.
+    Timer(u64),
+    /// Readiness of an I/O source, by the source's row id.
+    Source(u64),
+    /// Another thread, by its number in the process.
+    Thread(u64),
+    /// The loop itself, outside any poll: a handler, a drop, an executor's result.
+    Loop,
+    /// A signal, by its number.
+    Signal(u64),
+}
+
+const ID: u64 = (1 << 56) - 1;
+
+impl Cause {
+    #[inline]
+    pub(crate) fn raw(self) -> u64 {
+        let (kind, id) = match self {
+            Cause::Spawn => (1, 0),
+            Cause::Task(id) => (2, id),
+            Cause::Timer(id) => (3, id),
+            Cause::Source(id) => (4, id),
+            Cause::Thread(id) => (5, id),
+            Cause::Loop => (6, 0),
+            Cause::Signal(id) => (7, id),
+        };
+        kind << 56 | id & ID
+    }
+
+    pub(crate) fn from_raw(raw: u64) -> Option<Self> {
+        let id = raw & ID;
+        Some(match raw >> 56 {
+            1 => Cause::Spawn,
+            2 => Cause::Task(id),
+            3 => Cause::Timer(id),
+            4 => Cause::Source(id),
+            5 => Cause::Thread(id),
+            6 => Cause::Loop,
+            7 => Cause::Signal(id),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_survives_its_word() {
+        for cause in [
+            Cause::Spawn,
+            Cause::Task(7),
+            Cause::Timer(1),
+            Cause::Source(9),
+            Cause::Thread(3),
+            Cause::Loop,
+            Cause::Signal(2),
+        ] {
+            assert_eq!(Cause::from_raw(cause.raw()), Some(cause));
+        }
+        assert_eq!(Cause::from_raw(0), None);
+    }
+}
