@@ -3,7 +3,13 @@
 
 #![forbid(unsafe_code)]
 
-pub mod escape;
 pub mod pb;
-pub mod quantile;
 pub mod version;
+
+pub mod filter;
+pub mod row;
+pub mod suggest;
+pub mod table;
+
+pub mod escape;
+pub mod quantile;

@@ -43,17 +43,17 @@ impl std::error::Error for VersionGap {}
 ///
 /// Errors: [`VersionGap`] when the majors differ, or when the other side named no version.
 pub fn fit(theirs: Option<pb::Version>) -> Result<pb::Version, VersionGap> {
-    let theirs = theirs.unwrap_or_default();
-    if theirs.major == PROTOCOL.major {
+    common(PROTOCOL, theirs.unwrap_or_default())
+}
+
+fn common(ours: pb::Version, theirs: pb::Version) -> Result<pb::Version, VersionGap> {
+    if theirs.major == ours.major {
         Ok(pb::Version {
-            major: PROTOCOL.major,
-            minor: PROTOCOL.minor.min(theirs.minor),
+            major: ours.major,
+            minor: ours.minor.min(theirs.minor),
         })
     } else {
-        Err(VersionGap {
-            ours: PROTOCOL,
-            theirs,
-        })
+        Err(VersionGap { ours, theirs })
     }
 }
 
@@ -69,6 +69,7 @@ mod tests {
         };
         assert_eq!(fit(Some(newer)), Ok(PROTOCOL));
         assert_eq!(fit(Some(PROTOCOL)), Ok(PROTOCOL));
+        assert_eq!(common(newer, PROTOCOL), Ok(PROTOCOL));
     }
 
     #[test]
