@@ -5,6 +5,7 @@ mod atomic;
 mod clock;
 mod id;
 mod record;
+mod timers;
 
 pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;

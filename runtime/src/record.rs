@@ -110,6 +110,8 @@ pub(crate) struct LoopRecord {
     wants: AtomicU32,
     /// Ticks a poll may take before it is a block; 0 for no limit.
     budget: AtomicU64,
+    /// What the loop's thread wakes for while it polls nothing: a `Cause`, 0 for none.
+    agent: AtomicU64,
     pub(crate) id: LoopId,
     pub(crate) tasks: Slab<TaskRow>,
     pub(crate) timers: Slab<timer::TimerRow>,
@@ -172,6 +174,7 @@ impl LoopRecord {
             stats: Stats::default(),
             wants: AtomicU32::new(0),
             budget: AtomicU64::new(0),
+            agent: AtomicU64::new(0),
             id: LoopId::next(),
             tasks: Slab::new(TASKS),
             timers: Slab::new(OTHERS),
@@ -286,14 +289,23 @@ impl LoopRecord {
         }
     }
 
-    /// What wakes a task now, on the loop's thread: the running task, else the loop.
+    /// What wakes a task now, on the loop's thread: the running task, else what was named with
+    /// `acts_for`, else the loop.
     #[inline]
     pub(crate) fn cause(&self) -> Cause {
         let row = self.current.row();
         match current::here_row(|_, current| current.task_id()) {
             Some(id) if !row.is_null() => Cause::Task(id),
-            _ => Cause::Loop,
+            _ => Cause::from_raw(self.agent.load(Ordering::Relaxed)).unwrap_or(Cause::Loop),
         }
+    }
+
+    /// From now on the loop's wakes outside polls are `cause`'s doing; `None`: its own. The loop's
+    /// thread.
+    #[inline]
+    pub(crate) fn acts_for(&self, cause: Option<Cause>) {
+        self.agent
+            .store(cause.map_or(0, Cause::raw), Ordering::Relaxed);
     }
 
     /// Bytes of fixed and grown tables.
