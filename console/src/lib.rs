@@ -1,8 +1,13 @@
 //! The console as a library, so that its screens can be driven without a terminal: `main.rs` only calls it.
 //!
-//! Reading order: [`store`] (what is known of one app), `model` (that, and what the user is doing with it), [`update`]
-//! (what a message changes), `view` (the model as cells), [`run`] (the loop around them).
+//! Reading order: [`store`] (what is known of one app), [`model`] (that, and what the user is doing with it), [`keys`],
+//! [`update`](mod@update) (what a message changes), [`view`](mod@view) (the model as cells), [`run`] (the loop around them).
 
+#![forbid(unsafe_code)]
+
+pub mod keys;
+pub mod model;
 pub mod run;
 pub mod store;
 pub mod update;
+pub mod view;

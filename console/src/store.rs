@@ -4,10 +4,10 @@
 pub mod page;
 pub mod row;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-pub use page::Page;
+pub use page::{Listed, Mark, Page};
 pub use row::*;
 
 /// The number of one question of this viewer; an answer carries it back.
@@ -62,8 +62,8 @@ pub struct Query {
 pub enum Seek {
     /// At this place of the sorted and filtered list, from 0.
     Rank(u64),
-    /// So that they end with the last row.
-    End,
+    /// At the page that holds this row; if it is nowhere, at the first.
+    Id(u64),
 }
 
 /// A sort key and its direction.
@@ -84,7 +84,8 @@ pub enum Update {
     Apps(Vec<App>),
     /// The app answered. A new `instance` means that this is another run.
     Hello(Box<Hello>),
-    /// The answer to one question, whole: it replaces the one before.
+    /// The answer to one question, whole: it replaces the one before. Answers to a question that was replaced meanwhile are
+    /// dropped by the transport.
     View(Box<View>),
     /// Events in order, oldest first.
     Events(Vec<Event>),
@@ -269,7 +270,12 @@ pub struct Store {
     pub blocks: Page<BlockRow>,
     pub timers: Page<TimerRow>,
     pub io: Page<IoRow>,
+    /// All findings, less those the user hid.
     pub findings: Page<Finding>,
+    /// Those of them that are leaks.
+    pub leaks: Page<Finding>,
+    /// Fingerprints of the findings that the user hid.
+    pub hidden: BTreeSet<String>,
     /// The opened task, or what is known of why it is not there.
     pub task: Option<Result<TaskDetail, u64>>,
     pub refused: BTreeMap<Slot, Refusal>,
@@ -372,7 +378,29 @@ impl Store {
             Body::Loops(rows) => self.loops.take(rows, now, since_ns, resort),
             // Alarms and findings are exempt from calm: a new one shows at once.
             Body::Blocks(rows) => self.blocks.take(rows, now, since_ns, true),
-            Body::Findings(rows) => self.findings.take(rows, now, since_ns, true),
+            Body::Findings(mut rows) => {
+                let leaks: Vec<Finding> =
+                    rows.rows.iter().filter(|f| f.is_leak()).cloned().collect();
+                let n = leaks.len() as u64;
+                self.leaks.take(
+                    Rows {
+                        total: n,
+                        matched: n,
+                        offset: 0,
+                        rows: leaks,
+                        torn: rows.torn,
+                    },
+                    now,
+                    since_ns,
+                    true,
+                );
+                let all = rows.rows.len();
+                rows.rows.retain(|f| !self.hidden.contains(&f.fingerprint));
+                let hidden = (all - rows.rows.len()) as u64;
+                rows.matched = rows.matched.saturating_sub(hidden);
+                rows.total = rows.total.saturating_sub(hidden);
+                self.findings.take(rows, now, since_ns, true);
+            }
             Body::Timers(rows) => self.timers.take(rows, now, since_ns, resort),
             Body::Io(rows) => self.io.take(rows, now, since_ns, resort),
             Body::Task(detail) => self.task = Some(Ok(*detail)),
@@ -386,6 +414,12 @@ impl Store {
                 self.refused.insert(view.slot, refusal);
             }
         }
+    }
+
+    /// Takes a finding off the list of what needs attention; the Leaks screen and the counts keep it.
+    pub fn hide(&mut self, fingerprint: &str) {
+        self.hidden.insert(fingerprint.to_owned());
+        self.findings.remove(|f| f.fingerprint == fingerprint);
     }
 
     /// How fast a count of the overview grows, per second, between its last two answers.

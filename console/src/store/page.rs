@@ -30,11 +30,14 @@ pub struct Page<T> {
     pub matched: u64,
     pub offset: u64,
     pub rows: Vec<T>,
+    /// Rows moved while they were read: a few may be missing or twice.
+    pub torn: bool,
     /// An answer arrived since the question changed.
     pub loaded: bool,
     marks: HashMap<u64, (Mark, Duration)>,
     /// The newest answer, while rows may not change places.
     held: Option<Rows<T>>,
+    pinned: Option<u64>,
 }
 
 impl<T> Default for Page<T> {
@@ -45,8 +48,10 @@ impl<T> Default for Page<T> {
             offset: 0,
             rows: Vec::new(),
             loaded: false,
+            torn: false,
             marks: HashMap::new(),
             held: None,
+            pinned: None,
         }
     }
 }
@@ -63,6 +68,7 @@ impl<T: Row + Clone> Page<T> {
                 }
             }
         }
+        self.torn = rows.torn;
         self.total = rows.total;
         self.matched = rows.matched;
         let complete = rows.offset == 0 && rows.rows.len() as u64 >= rows.total;
@@ -108,19 +114,23 @@ impl<T: Row + Clone> Page<T> {
     /// nobody can tell an ended row from one that sorted elsewhere.
     fn show(&mut self, rows: Rows<T>, now: Duration, keep_ended: bool) {
         let old = std::mem::replace(&mut self.rows, rows.rows);
+        let same_part = self.loaded && self.offset == rows.offset;
         self.offset = rows.offset;
         self.held = None;
         self.loaded = true;
-        self.marks.retain(|_, (mark, at)| match mark {
+        let pinned = self.pinned;
+        self.marks.retain(|id, (mark, at)| match mark {
             Mark::New => now.saturating_sub(*at) < NEW_STAYS,
+            Mark::Ended | Mark::Left if Some(*id) == pinned => same_part,
             Mark::Ended => keep_ended && now.saturating_sub(*at) < ENDED_STAYS,
             Mark::Left | Mark::None => false,
         });
-        if keep_ended {
-            for (index, row) in old.into_iter().enumerate() {
-                if matches!(self.marks.get(&row.id()), Some((Mark::Ended, _))) {
-                    self.rows.insert(index.min(self.rows.len()), row);
-                }
+        for (index, row) in old.into_iter().enumerate() {
+            if matches!(
+                self.marks.get(&row.id()),
+                Some((Mark::Ended | Mark::Left, _))
+            ) {
+                self.rows.insert(index.min(self.rows.len()), row);
             }
         }
     }
@@ -130,6 +140,15 @@ impl<T: Row + Clone> Page<T> {
         if let Some(rows) = self.held.take() {
             self.take(rows, now, 0, true);
         }
+    }
+
+    /// Takes rows out at once.
+    pub fn remove(&mut self, leaves: impl Fn(&T) -> bool) {
+        let before = self.rows.len();
+        self.rows.retain(|r| !leaves(r));
+        let gone = (before - self.rows.len()) as u64;
+        self.matched = self.matched.saturating_sub(gone);
+        self.total = self.total.saturating_sub(gone);
     }
 
     /// Whether an order waits to be shown.
@@ -182,5 +201,48 @@ impl<T: Row + Clone> Page<T> {
     /// Whether every row that matched is at hand.
     pub fn is_whole(&self) -> bool {
         self.offset == 0 && self.rows.len() as u64 >= self.matched
+    }
+}
+
+/// A page whose rows are of any kind.
+pub trait Listed {
+    fn len(&self) -> u64;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    fn loaded(&self) -> bool;
+    fn id_at(&self, rank: u64) -> Option<u64>;
+    fn rank_of(&self, id: u64) -> Option<u64>;
+    fn settle(&mut self, now: Duration);
+    fn is_held(&self) -> bool;
+    fn stale(&mut self);
+    /// The selected row: if it leaves, its last state stays at its place until the selection moves.
+    fn pin(&mut self, id: Option<u64>);
+}
+
+impl<T: Row + Clone> Listed for Page<T> {
+    fn len(&self) -> u64 {
+        Page::len(self)
+    }
+    fn loaded(&self) -> bool {
+        self.loaded
+    }
+    fn id_at(&self, rank: u64) -> Option<u64> {
+        self.at(rank).map(Row::id)
+    }
+    fn rank_of(&self, id: u64) -> Option<u64> {
+        self.rank(id)
+    }
+    fn settle(&mut self, now: Duration) {
+        Page::settle(self, now);
+    }
+    fn is_held(&self) -> bool {
+        Page::is_held(self)
+    }
+    fn stale(&mut self) {
+        Page::stale(self);
+    }
+    fn pin(&mut self, id: Option<u64>) {
+        self.pinned = id;
     }
 }

@@ -54,13 +54,6 @@ impl Grade {
     }
 }
 
-/// A finding's name and grade beside the row it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flag {
-    pub name: String,
-    pub grade: Grade,
-}
-
 /// One thing a task waits for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wait {
@@ -154,7 +147,7 @@ pub struct TaskRow {
     pub last_woken_ns: Option<u64>,
     /// What woke it last, in words; empty when not recorded.
     pub woken_by: String,
-    pub findings: Vec<Flag>,
+    pub findings: Vec<String>,
     pub ended: Option<Ended>,
 }
 
@@ -188,7 +181,7 @@ pub struct GroupRow {
     pub oldest_ns: Option<u64>,
     /// Alive at the end of each slot.
     pub live_strip: Option<Strip>,
-    pub findings: Vec<Flag>,
+    pub findings: Vec<String>,
 }
 
 /// One loop.
@@ -315,7 +308,7 @@ pub struct TimerRow {
     pub armed_ns: u64,
     /// Firing it wakes somebody.
     pub has_waker: bool,
-    pub findings: Vec<Flag>,
+    pub findings: Vec<String>,
 }
 
 /// One registration at the reactor.
@@ -339,7 +332,7 @@ pub struct IoRow {
     pub spurious: u64,
     pub place: String,
     pub since_ns: u64,
-    pub findings: Vec<Flag>,
+    pub findings: Vec<String>,
 }
 
 /// A verdict or a suspicion, with its evidence.
@@ -367,6 +360,38 @@ pub struct Finding {
     pub limit_ns: Option<u64>,
     /// It is about a task of the user: only these count at the gate.
     pub user: bool,
+}
+
+/// Findings about things that live on without use, or whose end nobody saw.
+const LEAKS: [&str; 11] = [
+    "stranded",
+    "deadlocked",
+    "left-behind",
+    "outlived-parent",
+    "growing",
+    "idle-orphan",
+    "stuck-abortable",
+    "orphan-timer",
+    "abandoned-fd",
+    "unread-error",
+    "ignored-cancel",
+];
+
+impl Finding {
+    /// Whether it belongs on the Leaks screen.
+    pub fn is_leak(&self) -> bool {
+        LEAKS.contains(&self.name.as_str())
+    }
+
+    /// Whether it is a problem (▲), not a warning (!).
+    pub fn is_problem(&self) -> bool {
+        is_problem_name(&self.name) || matches!(self.grade, Grade::Certain | Grade::LeftBehind)
+    }
+}
+
+/// Whether a finding of this name is a problem (▲) wherever it is seen, not a warning (!).
+pub fn is_problem_name(name: &str) -> bool {
+    matches!(name, "blocked" | "stranded" | "deadlocked" | "left-behind")
 }
 
 /// The app as a whole.

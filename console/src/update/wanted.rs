@@ -1,0 +1,233 @@
+//! What must be asked so that the present screen is complete, as a function of the model. What was asked is compared with
+//! it after each message, so no screen can forget to ask or to stop asking.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Ask, Effect};
+use crate::model::{Layer, List, ListId, Model, Narrow, Note, Screen, page_mut};
+use crate::store::{Listed, Query, Seek, Slot, Table};
+use crate::view::columns;
+
+pub const OVERVIEW: Slot = Slot(1);
+pub const COST: Slot = Slot(2);
+pub const SERIES: Slot = Slot(3);
+pub const LOOPS: Slot = Slot(4);
+pub const FINDINGS: Slot = Slot(5);
+pub const TASKS: Slot = Slot(6);
+pub const GROUPS: Slot = Slot(7);
+pub const BLOCKS: Slot = Slot(8);
+pub const TIMERS: Slot = Slot(9);
+pub const IO: Slot = Slot(10);
+pub const TASK: Slot = Slot(11);
+
+/// How often answers are wanted; the header says so.
+pub const EVERY: Duration = Duration::from_secs(1);
+/// Rows asked for beyond what fits, on each side, so that scrolling by lines never waits.
+const MARGIN: u64 = 100;
+
+/// The slot of a list's rows. Leaks are part of the findings.
+pub fn slot(list: ListId) -> Slot {
+    match list {
+        ListId::Findings | ListId::Leaks => FINDINGS,
+        ListId::Tasks => TASKS,
+        ListId::Groups => GROUPS,
+        ListId::Blocks => BLOCKS,
+        ListId::Timers => TIMERS,
+        ListId::Io => IO,
+    }
+}
+
+/// All that should be asked now.
+pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
+    let mut out = BTreeMap::new();
+    if !model.has_data() {
+        return out;
+    }
+    let mut add = |query: Query| {
+        out.insert(query.slot, query);
+    };
+    // The header and the tabs need these on every screen.
+    add(plain(OVERVIEW, Table::Overview, 0));
+    add(plain(COST, Table::Cost, 0));
+    add(plain(LOOPS, Table::Loops, 256));
+    add(plain(FINDINGS, Table::Findings, 500));
+    if let Some(detail) = &model.ui.detail {
+        add(Query {
+            subject: Some(detail.id),
+            ..plain(TASK, Table::Task, 0)
+        });
+        return out;
+    }
+    match model.ui.screen {
+        Screen::Overview => add(plain(SERIES, Table::Series, 0)),
+        Screen::Tasks if model.ui.grouped => add(paged(model, ListId::Groups, Table::Groups, &[])),
+        Screen::Tasks => {
+            let list = model.list(ListId::Tasks);
+            let heads = columns::heads(ListId::Tasks);
+            let shows = |name| {
+                heads
+                    .iter()
+                    .any(|h| h.name == name && columns::is_shown(h, list))
+            };
+            // Slots are kept only while somebody looks, so they are asked for only then.
+            let wants: &[&str] = if shows("strip") || shows("busy") {
+                &["busy", "strip"]
+            } else {
+                &[]
+            };
+            add(paged(model, ListId::Tasks, Table::Tasks, wants));
+        }
+        Screen::Loops => {
+            add(plain(SERIES, Table::Series, 0));
+            add(paged(model, ListId::Blocks, Table::Blocks, &[]));
+        }
+        Screen::Timers => add(paged(model, ListId::Timers, Table::Timers, &[])),
+        Screen::Io => add(paged(model, ListId::Io, Table::Io, &[])),
+        Screen::Leaks => {}
+    }
+    out
+}
+
+fn plain(slot: Slot, table: Table, limit: u32) -> Query {
+    Query {
+        slot,
+        table,
+        filter: String::new(),
+        sort: None,
+        seek: Seek::Rank(0),
+        limit,
+        columns: Vec::new(),
+        subject: None,
+        every: EVERY,
+    }
+}
+
+fn paged(model: &Model, id: ListId, table: Table, wants: &[&str]) -> Query {
+    let list = model.list(id);
+    let rows = u64::from(list.rows.max(24));
+    let limit = rows + 2 * MARGIN;
+    let mut query = Query {
+        filter: filter(list),
+        sort: model.sort(id),
+        columns: wants.iter().map(|w| (*w).to_owned()).collect(),
+        ..plain(slot(id), table, limit as u32)
+    };
+    if let Some(find) = list.find {
+        query.seek = Seek::Id(find);
+        return query;
+    }
+    // The part that was asked for serves until the screen comes near its edge.
+    if let Some(asked) = model.ui.asked.get(&query.slot) {
+        let page = crate::model::page(&model.store, id);
+        let from = match asked.seek {
+            Seek::Rank(from) => from,
+            Seek::Id(_) => offset(model, id),
+        };
+        let near = |a: u64, b: u64| b.saturating_sub(a) < MARGIN / 4;
+        let to = from + u64::from(asked.limit);
+        let end = list.top + rows;
+        let above = from == 0 || (list.top >= from && !near(from, list.top));
+        let below = to >= page.len() || (end <= to && !near(end, to));
+        if above && below && list.top >= from && u64::from(asked.limit) >= rows {
+            query.seek = asked.seek;
+            query.limit = asked.limit;
+            return query;
+        }
+    }
+    query.seek = Seek::Rank(list.top.saturating_sub(MARGIN));
+    query
+}
+
+fn offset(model: &Model, id: ListId) -> u64 {
+    match id {
+        ListId::Tasks => model.store.tasks.offset,
+        ListId::Groups => model.store.groups.offset,
+        ListId::Blocks => model.store.blocks.offset,
+        ListId::Timers => model.store.timers.offset,
+        ListId::Io => model.store.io.offset,
+        ListId::Findings | ListId::Leaks => 0,
+    }
+}
+
+/// The user's filter and the narrowing as one text.
+pub fn filter(list: &List) -> String {
+    let narrow = match list.narrow {
+        Narrow::All => String::new(),
+        Narrow::Findings => "finding=any".to_owned(),
+        Narrow::Loop(id) => format!("loop={id}"),
+    };
+    match (list.filter.trim(), narrow.as_str()) {
+        (user, "") => user.to_owned(),
+        ("", narrow) => narrow.to_owned(),
+        (user, narrow) => format!("({user}) and {narrow}"),
+    }
+}
+
+/// Asks for what is wanted and was not asked, and takes back what is wanted no more.
+pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
+    let wanted = wanted(model);
+    for (slot, query) in &wanted {
+        let asked = model.ui.asked.get(slot);
+        if asked == Some(query) {
+            continue;
+        }
+        // Another list or another order: what is on screen does not answer it, however alike it looks.
+        let other = asked.is_some_and(|a| {
+            a.filter != query.filter || a.sort != query.sort || matches!(query.seek, Seek::Id(_))
+        });
+        if other {
+            for list in ListId::ALL.into_iter().filter(|l| self::slot(*l) == *slot) {
+                page_mut(&mut model.store, list).stale();
+            }
+        }
+        effects.push(Effect::Ask(Ask::Watch(query.clone())));
+    }
+    for slot in model.ui.asked.keys().filter(|s| !wanted.contains_key(s)) {
+        effects.push(Effect::Ask(Ask::Unwatch(*slot)));
+    }
+    if model.ui.asked.contains_key(&TASK) != wanted.contains_key(&TASK)
+        || subject(&model.ui.asked) != subject(&wanted)
+    {
+        model.store.task = None;
+    }
+    model.ui.asked = wanted;
+
+    let noted = model.ui.layers.iter().any(|l| {
+        matches!(
+            l,
+            Layer::Note {
+                note: Note::Events,
+                ..
+            }
+        )
+    });
+    let events = model.has_data() && (noted || model.ui.screen == Screen::Overview);
+    if events != model.ui.asked_events {
+        model.ui.asked_events = events;
+        effects.push(Effect::Ask(Ask::Events(events)));
+    }
+    let apps = model
+        .ui
+        .layers
+        .iter()
+        .any(|l| matches!(l, Layer::Apps { .. }));
+    if apps != model.ui.asked_apps {
+        model.ui.asked_apps = apps;
+        effects.push(Effect::Ask(Ask::Apps(apps)));
+    }
+}
+
+fn subject(queries: &BTreeMap<Slot, Query>) -> Option<u64> {
+    queries.get(&TASK).and_then(|q| q.subject)
+}
+
+/// Whether the list's question was refused, and where its filter is wrong.
+pub fn refusal(model: &Model, id: ListId) -> Option<&crate::store::Refusal> {
+    model.shown().refused.get(&slot(id))
+}
+
+/// A page is long when not all that matched is at hand.
+pub fn is_part(page: &dyn Listed, rows_at_hand: u64) -> bool {
+    rows_at_hand < page.len()
+}

@@ -1,0 +1,467 @@
+//! One table of columns for each list: head, width, cell, sort key and the order in which columns leave a narrow screen.
+//! Screens, sort menu, columns panel and printed tables all read it.
+
+use crate::model::{List, ListId};
+use crate::store::{BlockRow, Finding, GroupRow, IoRow, TaskRow, TaskState, TimerRow};
+
+use super::theme::Role;
+use super::{fmt, strip};
+
+/// What cells need to know beside their row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// The app's clock of the data.
+    pub at_ns: u64,
+    /// The wall clock at the app's zero, nanoseconds since 1970.
+    pub wall_zero_ns: i128,
+    pub utc_offset_s: i32,
+    /// Counts may be too low: events were lost.
+    pub lossy: bool,
+}
+
+impl Look {
+    /// A moment of the app's clock as `14:02:11` of the wall clock here.
+    pub fn time(&self, app_ns: u64) -> String {
+        let s = (self.wall_zero_ns + i128::from(app_ns)).div_euclid(1_000_000_000)
+            + i128::from(self.utc_offset_s);
+        let day = s.rem_euclid(86_400);
+        format!("{:02}:{:02}:{:02}", day / 3_600, day / 60 % 60, day % 60)
+    }
+
+    /// The time from a moment to the data's.
+    pub fn ago(&self, app_ns: u64) -> u64 {
+        self.at_ns.saturating_sub(app_ns)
+    }
+}
+
+/// The text of a cell and what it means.
+pub type Cell = (String, Role);
+
+/// One column of a list of `T`.
+pub struct Column<T> {
+    pub head: Head,
+    pub cell: fn(&T, &Look) -> Cell,
+}
+
+/// A column without its rows' kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its name in `--columns`, JSON and the columns panel.
+    pub name: &'static str,
+    pub text: &'static str,
+    /// The fewest columns it can live with, and the most it has use for.
+    pub min: u16,
+    pub max: u16,
+    pub right: bool,
+    /// The sort key; empty: cannot be sorted by.
+    pub sort: &'static str,
+    /// Whether the first press sorts the largest first.
+    pub descending: bool,
+    /// 0 stays; of the others the highest leaves first.
+    pub drop: u8,
+    /// Shown unless switched off.
+    pub shown: bool,
+    /// Cut in the middle, so that its end stays.
+    pub middle: bool,
+    pub help: &'static str,
+}
+
+const fn head(
+    name: &'static str,
+    text: &'static str,
+    min: u16,
+    max: u16,
+    drop: u8,
+    help: &'static str,
+) -> Head {
+    Head {
+        name,
+        text,
+        min,
+        max,
+        right: false,
+        sort: "",
+        descending: false,
+        drop,
+        shown: true,
+        middle: false,
+        help,
+    }
+}
+
+impl Head {
+    const fn right(self) -> Head {
+        Head {
+            right: true,
+            ..self
+        }
+    }
+    const fn sorts(self, sort: &'static str) -> Head {
+        Head { sort, ..self }
+    }
+    const fn largest(self, sort: &'static str) -> Head {
+        Head {
+            sort,
+            descending: true,
+            ..self
+        }
+    }
+    const fn off(self) -> Head {
+        Head {
+            shown: false,
+            ..self
+        }
+    }
+    const fn middle(self) -> Head {
+        Head {
+            middle: true,
+            ..self
+        }
+    }
+}
+
+fn plain(text: impl Into<String>) -> Cell {
+    (text.into(), Role::Plain)
+}
+
+fn dash() -> Cell {
+    ("-".into(), Role::Dim)
+}
+
+fn or_dash(text: Option<String>) -> Cell {
+    text.filter(|t| !t.is_empty()).map_or_else(dash, plain)
+}
+
+fn place_cell(place: &str) -> Cell {
+    or_dash(Some(fmt::place(place).into_owned()))
+}
+
+/// A task's number and name, or what is left of one that is gone.
+fn owner(id: Option<u64>, name: &str, gone: bool) -> Cell {
+    match (id, gone) {
+        (None, _) => dash(),
+        (Some(id), true) => (format!("{id} (task is gone)"), Role::Dim),
+        (Some(id), false) => (format!("{id} {name}"), Role::Plain),
+    }
+}
+
+/// What a task waits for, in one phrase.
+pub fn waiting_on(row: &TaskRow, look: &Look) -> Cell {
+    if let Some(ended) = &row.ended {
+        return (
+            if ended.error.is_empty() {
+                ended.outcome.clone()
+            } else {
+                format!("{}: {}", ended.outcome, ended.error)
+            },
+            Role::Dim,
+        );
+    }
+    let Some(wait) = &row.wait else {
+        return match row.state {
+            TaskState::Wait => ("? not known".into(), Role::Dim),
+            TaskState::Ready if !row.woken_by.is_empty() => {
+                (format!("({})", row.woken_by), Role::Dim)
+            }
+            _ => dash(),
+        };
+    };
+    if wait.nothing {
+        return ("? nothing can wake it".into(), Role::Problem);
+    }
+    let mut text = wait.kind.clone();
+    if let Some(due) = wait.due_ns {
+        match due.checked_sub(look.at_ns) {
+            Some(left) => text.push_str(&format!(" in {}", fmt::span(left))),
+            None => text.push_str(&format!(" late {}", fmt::span(look.at_ns - due))),
+        }
+    }
+    if !wait.what.is_empty() {
+        text.push(' ');
+        text.push_str(&wait.what);
+    }
+    if row.more_waits > 0 {
+        text.push_str(&format!(" +{}", row.more_waits));
+    }
+    plain(text)
+}
+
+#[rustfmt::skip]
+pub static TASKS: &[Column<TaskRow>] = &[
+    Column { head: head("id", "ID", 5, 9, 0, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
+    Column { head: head("state", "ST", 5, 5, 0, "RUN being polled, READY woken and not yet polled, WAIT, DONE").sorts("state"),
+        cell: |r, _| (r.state.word().into(), if r.state == TaskState::Done { Role::Dim } else { Role::Plain }) },
+    Column { head: head("name", "NAME", 10, 24, 0, "its name, else its type's").sorts("name"), cell: |r, _| or_dash(Some(r.name.clone())) },
+    Column { head: head("kind", "KIND", 8, 8, 12, "async, callback, main, adapted").sorts("kind").off(), cell: |r, _| or_dash(Some(r.kind.clone())) },
+    Column { head: head("loop", "LOOP", 4, 4, 7, "the loop that polls it").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
+    Column { head: head("waiting_on", "WAITING ON", 12, 34, 0, "what will wake it").sorts("on"), cell: waiting_on },
+    Column { head: head("for", "FOR", 8, 8, 0, "time in this state").right().largest("for"), cell: |r, _| plain(fmt::span(r.for_ns)) },
+    Column { head: head("busy", "BUSY", 6, 6, 6, "share of the window spent being polled").right().largest("busy"),
+        cell: |r, look| or_dash(r.strip.as_ref().and_then(|s| s.share(look.at_ns)).map(fmt::percent)) },
+    Column { head: head("polls", "POLLS", 7, 11, 8, "how often it was polled").right().largest("polls"), cell: |r, _| plain(fmt::count(r.polls)) },
+    Column { head: head("max", "MAX", 7, 7, 5, "its longest poll").right().largest("max"), cell: |r, _| or_dash((r.polls > 0).then(|| fmt::span(r.max_poll_ns))) },
+    Column { head: head("strip", "LAST 60s", 8, 15, 9, "busy share per slot, one fixed scale"),
+        cell: |r, _| r.strip.as_ref().map_or_else(dash, |s| plain(strip::busy(s, 15))) },
+    Column { head: head("busy_total", "BUSY SUM", 8, 8, 13, "all its polls together").right().largest("busy-time").off(), cell: |r, _| plain(fmt::span(r.busy_ns)) },
+    Column { head: head("scheduled", "READY SUM", 9, 9, 14, "time between being woken and being polled, at most").right().largest("scheduled").off(),
+        cell: |r, _| plain(fmt::span(r.scheduled_ns)) },
+    Column { head: head("wakes", "WAKES", 7, 11, 15, "how often it was woken").right().largest("wakes").off(), cell: |r, _| plain(fmt::count(r.wakes)) },
+    Column { head: head("wakers", "WAKERS", 6, 6, 16, "wakers of it that are alive").right().largest("wakers").off(), cell: |r, _| plain(r.wakers.to_string()) },
+    Column { head: head("parent", "PARENT", 6, 9, 17, "the task that spawned it").right().sorts("parent").off(),
+        cell: |r, _| or_dash(r.parent.map(|p| p.to_string())) },
+    Column { head: head("age", "AGE", 8, 8, 18, "time since it was spawned").right().largest("age").off(), cell: |r, look| plain(fmt::span(look.ago(r.spawned_ns))) },
+    Column { head: head("size", "FUTURE", 9, 9, 19, "the size of its future").right().largest("size").off(), cell: |r, _| or_dash(r.future_bytes.map(fmt::bytes)) },
+    Column { head: head("spawned_at", "SPAWNED AT", 12, 40, 10, "where it was spawned").sorts("place").middle(), cell: |r, _| place_cell(&r.spawned_at) },
+];
+
+#[rustfmt::skip]
+pub static GROUPS: &[Column<GroupRow>] = &[
+    Column { head: head("live", "LIVE", 7, 11, 0, "tasks alive").right().largest("live"), cell: |r, _| plain(fmt::count(r.live)) },
+    Column { head: head("name", "NAME", 10, 24, 3, "the name they share").sorts("name"), cell: |r, _| or_dash(Some(r.name.clone())) },
+    Column { head: head("ready", "READY", 7, 7, 5, "of those, ready or running").right().largest("ready"), cell: |r, _| plain(fmt::count(r.ready)) },
+    Column { head: head("busy", "BUSY SUM", 8, 8, 4, "all their polls together, ended tasks too").right().largest("busy-time"), cell: |r, _| plain(fmt::span(r.busy_ns)) },
+    Column { head: head("max", "MAX", 7, 7, 2, "the longest poll of any").right().largest("max"), cell: |r, _| plain(fmt::span(r.max_poll_ns)) },
+    Column { head: head("polls", "POLLS", 9, 13, 8, "how many polls").right().largest("polls"), cell: |r, _| plain(fmt::count(r.polls)) },
+    Column { head: head("spawned", "SPAWNED", 9, 13, 7, "tasks ever spawned here").right().largest("spawned"), cell: |r, _| plain(fmt::count(r.spawned)) },
+    Column { head: head("failed", "FAILED", 7, 9, 6, "ended with an error or a panic").right().largest("failed"), cell: |r, _| plain(fmt::count(r.failed)) },
+    Column { head: head("oldest", "OLDEST", 8, 8, 9, "age of the oldest that lives").right().largest("age"),
+        cell: |r, look| or_dash(r.oldest_ns.map(|ns| fmt::span(look.ago(ns)))) },
+    Column { head: head("place", "SPAWNED AT", 14, 48, 0, "where they were spawned").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+];
+
+#[rustfmt::skip]
+pub static BLOCKS: &[Column<BlockRow>] = &[
+    Column { head: head("when", "WHEN", 8, 8, 6, "when the poll began").sorts("age"), cell: |r, look| plain(look.time(r.at_ns)) },
+    Column { head: head("loop", "LOOP", 4, 4, 5, "the loop that could not turn").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
+    Column { head: head("for", "FOR", 9, 9, 0, "at least this long: time without a CPU is taken off; ~ is wall time only, > still runs").right().largest("lower"),
+        cell: |r, _| {
+            let mark = match (r.running, r.wall_only) { (true, _) => ">", (_, true) => "~", _ => "" };
+            (format!("{mark}{}", fmt::span(r.for_ns)), if r.running { Role::Problem } else { Role::Plain })
+        } },
+    Column { head: head("task", "TASK", 12, 28, 0, "what was polled").sorts("task"),
+        cell: |r, _| if r.task.is_none() && !r.doing.is_empty() { plain(format!("({})", r.doing)) } else { owner(r.task, &r.name, false) } },
+    Column { head: head("place", "PLACE", 14, 44, 0, "where to look").sorts("place").middle(),
+        cell: |r, _| if r.place.is_empty() { dash() } else { plain(format!("{} {}", fmt::place(&r.place), r.function).trim_end().to_owned()) } },
+    Column { head: head("cause", "CAUSE", 8, 10, 7, "why it lasted, from what the kernel said").sorts("cause"),
+        cell: |r, _| if r.cause.is_empty() { ("unknown".into(), Role::Dim) } else { plain(r.cause.clone()) } },
+    Column { head: head("waited", "WAITED BEHIND IT", 16, 26, 8, "who paid for it").largest("waiters"),
+        cell: |r, _| match (r.waited, r.waited_worst_ns) {
+            (Some(n), Some(worst)) => plain(format!("{} tasks, worst {}", fmt::count(n), fmt::span(worst))),
+            (Some(n), None) => plain(format!("{} tasks", fmt::count(n))),
+            _ => dash(),
+        } },
+    Column { head: head("seen", "SEEN", 6, 6, 9, "how the place was found"), cell: |r, _| or_dash(Some(r.place_from.clone())) },
+];
+
+#[rustfmt::skip]
+pub static TIMERS: &[Column<TimerRow>] = &[
+    Column { head: head("id", "ID", 6, 9, 6, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
+    Column { head: head("due", "DUE IN", 9, 9, 0, "time until it is due; minus is late").right().sorts("due"),
+        cell: |r, look| match r.due_ns.checked_sub(look.at_ns) {
+            Some(left) => plain(fmt::span(left)),
+            None => (format!("-{}", fmt::span(look.at_ns - r.due_ns)), Role::Plain),
+        } },
+    Column { head: head("every", "EVERY", 7, 8, 7, "its period").right().largest("every"), cell: |r, _| or_dash(r.every_ns.map(fmt::span)) },
+    Column { head: head("kind", "KIND", 8, 10, 5, "what it does when due").sorts("kind"), cell: |r, _| plain(r.kind.clone()) },
+    Column { head: head("owner", "OWNER", 12, 30, 0, "the task that waits for it").sorts("owner"), cell: |r, _| owner(r.owner, &r.owner_name, r.owner_gone) },
+    Column { head: head("loop", "LOOP", 4, 4, 8, "its loop").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
+    Column { head: head("late", "LATE", 8, 8, 0, "late now, or when it last fired").right().largest("late"), cell: |r, _| or_dash(r.late_ns.map(fmt::span)) },
+    Column { head: head("fired", "FIRED", 7, 11, 9, "how often it has fired").right().largest("fired"), cell: |r, _| plain(fmt::count(r.fired)) },
+    Column { head: head("rearmed", "RE-ARMED", 8, 11, 10, "armed again before it fired").right().largest("rearmed"), cell: |r, _| plain(fmt::count(r.rearmed)) },
+    Column { head: head("set_at", "SET AT", 14, 40, 0, "where it was set").sorts("place").middle(), cell: |r, _| place_cell(&r.set_at) },
+];
+
+fn ends(row: &IoRow) -> Cell {
+    match (row.local.is_empty(), row.peer.is_empty()) {
+        (true, true) => dash(),
+        (false, true) => plain(row.local.clone()),
+        (true, false) => plain(format!("› {}", row.peer)),
+        (false, false) => plain(format!("{} › {}", row.local, row.peer)),
+    }
+}
+
+#[rustfmt::skip]
+pub static IO: &[Column<IoRow>] = &[
+    Column { head: head("fd", "FD", 5, 7, 0, "its descriptor").right().sorts("fd"), cell: |r, _| or_dash(r.fd.map(|fd| fd.to_string())) },
+    Column { head: head("kind", "KIND", 6, 8, 6, "what is behind it").sorts("kind"), cell: |r, _| plain(r.kind.clone()) },
+    Column { head: head("ends", "LOCAL › PEER", 16, 44, 0, "addresses at registration").sorts("peer").middle(), cell: |r, _| ends(r) },
+    Column { head: head("want", "WANT", 4, 4, 7, "who waits: r to read, w to write"), cell: |r, _| or_dash(Some(r.interest.clone())) },
+    Column { head: head("ready", "READY", 5, 5, 8, "known to be readable or writable"), cell: |r, _| or_dash(Some(r.ready.clone())) },
+    Column { head: head("task", "TASK", 12, 28, 0, "who waits for it, else who used it last").sorts("owner"), cell: |r, _| owner(r.task, &r.task_name, r.task_gone) },
+    Column { head: head("loop", "LOOP", 4, 4, 9, "its loop").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
+    Column { head: head("idle", "IDLE", 8, 8, 0, "time since the kernel reported it ready").right().largest("idle"),
+        cell: |r, look| match r.last_ready_ns { Some(ns) => plain(fmt::span(look.ago(ns))), None => ("never".into(), Role::Dim) } },
+    Column { head: head("wakes", "WAKES", 7, 11, 10, "how often it woke somebody").right().largest("wakes"), cell: |r, _| plain(fmt::count(r.wakes)) },
+    Column { head: head("spurious", "SPURIOUS", 8, 9, 11, "wakes that found nothing to do").right().largest("spurious"), cell: |r, _| plain(fmt::count(r.spurious)) },
+    Column { head: head("place", "SINCE", 14, 36, 12, "where it was made").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+];
+
+/// What a finding is about: its subject, else its place.
+pub fn subject(finding: &Finding) -> String {
+    use crate::store::Goto;
+    let (kind, id) = match finding.subject {
+        Some(Goto::Task(id)) => ("task", id),
+        Some(Goto::Timer(id)) => ("timer", id),
+        Some(Goto::Io(id)) => ("source", id),
+        Some(Goto::Loop(id)) => ("loop", id),
+        Some(Goto::Block(id)) => ("block", id),
+        None => return String::new(),
+    };
+    format!("{kind} {id} {}", finding.subject_name)
+        .trim_end()
+        .to_owned()
+}
+
+#[rustfmt::skip]
+pub static LEAKS: &[Column<Finding>] = &[
+    Column { head: head("sure", "HOW SURE", 11, 11, 0, "certain, left behind, suspect, warning"),
+        cell: |r, look| {
+            // What rests on counts of events is worth less when some were lost; certain findings do not rest on them.
+            let doubt = if look.lossy && r.grade == crate::store::Grade::Suspect { "~" } else { "" };
+            (format!("{doubt}{}", r.grade.word()), if r.is_problem() { Role::Problem } else { Role::Warning })
+        } },
+    Column { head: head("name", "NAME", 12, 16, 4, "the finding's name"), cell: |r, _| plain(r.name.clone()) },
+    Column { head: head("place", "PLACE", 14, 36, 0, "where it comes from").middle(), cell: |r, _| place_cell(&r.place) },
+    Column { head: head("what", "WHAT", 16, 60, 5, "the first fact it rests on"),
+        cell: |r, _| or_dash(Some(r.evidence.first().cloned().unwrap_or_else(|| subject(r)))) },
+    Column { head: head("count", "COUNT", 6, 9, 0, "subjects folded into this one").right(), cell: |r, _| plain(fmt::count(r.count)) },
+    Column { head: head("since", "FOR", 8, 8, 3, "time since it holds").right(), cell: |r, look| plain(fmt::span(look.ago(r.since_ns))) },
+];
+
+/// The heads of a list, in the table's order.
+pub fn heads(list: ListId) -> Vec<Head> {
+    fn of<T>(columns: &[Column<T>]) -> Vec<Head> {
+        columns.iter().map(|c| c.head).collect()
+    }
+    match list {
+        ListId::Tasks => of(TASKS),
+        ListId::Groups => of(GROUPS),
+        ListId::Blocks => of(BLOCKS),
+        ListId::Timers => of(TIMERS),
+        ListId::Io => of(IO),
+        ListId::Leaks => of(LEAKS),
+        ListId::Findings => Vec::new(),
+    }
+}
+
+/// Whether the user sees a column, the width of the screen aside.
+pub fn is_shown(head: &Head, list: &List) -> bool {
+    head.shown != list.switched.contains(head.name)
+}
+
+/// The places of `heads` in the user's order.
+pub fn order(heads: &[Head], list: &List) -> Vec<usize> {
+    let mut out: Vec<usize> = list
+        .order
+        .iter()
+        .filter_map(|name| heads.iter().position(|h| h.name == *name))
+        .collect();
+    out.extend((0..heads.len()).filter(|i| !list.order.contains(&heads[*i].name)));
+    out
+}
+
+/// A column that has its place on the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub index: usize,
+    pub x: u16,
+    pub width: u16,
+}
+
+/// Which columns fit into `room`, where and how wide, and the names of those that had to leave.
+///
+/// One blank lies between two columns. Those with the highest `drop` leave first; what room is left goes to the others by
+/// turns up to their `max`.
+pub fn layout(heads: &[Head], list: &List, room: u16) -> (Vec<Placed>, Vec<&'static str>) {
+    let mut chosen: Vec<usize> = order(heads, list)
+        .into_iter()
+        .filter(|i| is_shown(&heads[*i], list))
+        .collect();
+    let need = |chosen: &[usize]| {
+        chosen
+            .iter()
+            .map(|i| u32::from(heads[*i].min) + 1)
+            .sum::<u32>()
+            .saturating_sub(1)
+    };
+    let mut gone = Vec::new();
+    while need(&chosen) > u32::from(room) {
+        let leaves = chosen
+            .iter()
+            .copied()
+            .filter(|i| heads[*i].drop > 0)
+            .max_by_key(|i| heads[*i].drop);
+        let Some(leaves) = leaves else { break };
+        chosen.retain(|i| *i != leaves);
+        gone.push(heads[leaves].name);
+    }
+    let mut widths: Vec<u16> = chosen.iter().map(|i| heads[*i].min).collect();
+    let mut spare = u32::from(room).saturating_sub(need(&chosen));
+    while spare > 0 {
+        let before = spare;
+        for (at, index) in chosen.iter().enumerate() {
+            if spare > 0 && widths[at] < heads[*index].max {
+                widths[at] += 1;
+                spare -= 1;
+            }
+        }
+        if spare == before {
+            break;
+        }
+    }
+    let mut x = 0u16;
+    let mut placed = Vec::with_capacity(chosen.len());
+    for (at, index) in chosen.into_iter().enumerate() {
+        let width = widths[at].min(room.saturating_sub(x));
+        if width == 0 {
+            gone.push(heads[index].name);
+            continue;
+        }
+        placed.push(Placed { index, x, width });
+        x = x.saturating_add(widths[at] + 1);
+    }
+    (placed, gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_leave_in_the_published_order() {
+        let heads = heads(ListId::Tasks);
+        let mut last: Vec<&str> = Vec::new();
+        for room in (0..200).rev() {
+            let (placed, gone) = layout(&heads, &List::default(), room);
+            assert!(
+                placed.iter().all(|p| p.x + p.width <= room),
+                "room {room}: {placed:?}"
+            );
+            assert!(
+                gone.starts_with(&last) || last.is_empty(),
+                "room {room}: {gone:?} after {last:?}"
+            );
+            last = gone;
+        }
+        let published = ["spawned_at", "strip", "polls", "loop", "busy", "max"];
+        assert_eq!(last[..6], published);
+    }
+
+    #[test]
+    fn names_and_sort_keys_are_unique_in_a_list() {
+        for list in ListId::ALL {
+            let heads = heads(list);
+            for (i, a) in heads.iter().enumerate() {
+                for b in &heads[i + 1..] {
+                    assert_ne!(a.name, b.name);
+                    assert!(
+                        a.sort.is_empty() || a.sort != b.sort,
+                        "{} and {} of {list:?}",
+                        a.name,
+                        b.name
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,691 @@
+//! One task: what it does, what is wrong, what it waits for, how its polls were. Panels in one or two columns; one alone when
+//! zoomed or where it is narrow.
+
+use ratatui::layout::Rect;
+
+use super::columns::{Look, subject};
+use super::paint::{Painter, after, below, left, top};
+use super::theme::Role;
+use super::{Hit, explain, fmt, glyph, histogram, look, loops, strip};
+use crate::model::{Detail, Model};
+use crate::store::{Goto, TaskDetail, Wait, is_problem_name};
+use crate::update::pick;
+
+/// One line of a panel.
+type Line = (String, Role);
+
+/// A panel of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panel {
+    Findings,
+    Waits,
+    Task,
+    Life,
+    Polls,
+    Scheduled,
+    Family,
+    Holds,
+    Blocks,
+    Spawn,
+}
+
+/// The panels in the order of Tab: the ones that answer "what is wrong" and "what is it waiting for" first.
+pub const PANELS: [Panel; 10] = [
+    Panel::Findings,
+    Panel::Waits,
+    Panel::Task,
+    Panel::Life,
+    Panel::Polls,
+    Panel::Scheduled,
+    Panel::Family,
+    Panel::Holds,
+    Panel::Blocks,
+    Panel::Spawn,
+];
+
+/// Where Enter leads from the chosen panel: the line that the scroll stands on.
+pub fn target(model: &Model) -> Option<Goto> {
+    let open = model.ui.detail.as_ref()?;
+    let detail = pick::detail(model)?;
+    let line = usize::from(open.scroll);
+    match PANELS[open.panel % PANELS.len()] {
+        Panel::Waits => detail.waits.get(line).or(detail.waits.first())?.target,
+        Panel::Family => {
+            let all: Vec<u64> = detail
+                .parents
+                .iter()
+                .chain(&detail.children)
+                .map(|t| t.id)
+                .collect();
+            all.get(line).or(all.first()).map(|id| Goto::Task(*id))
+        }
+        Panel::Holds => {
+            let all: Vec<Goto> = detail
+                .timers
+                .iter()
+                .map(|t| Goto::Timer(t.id))
+                .chain(detail.io.iter().map(|s| Goto::Io(s.id)))
+                .collect();
+            all.get(line).or(all.first()).copied()
+        }
+        Panel::Blocks => detail
+            .blocks
+            .get(line)
+            .or(detail.blocks.first())
+            .map(|b| Goto::Block(b.id)),
+        _ => None,
+    }
+}
+
+pub(super) fn draw(model: &Model, open: &Detail, p: &mut Painter<'_>, area: Rect) {
+    let Some(detail) = pick::detail(model) else {
+        let text = match &model.shown().task {
+            Some(Err(id)) if *id == open.id => format!(
+                "Task {id} is not known: it ended long ago and its row was overwritten, or it never was."
+            ),
+            _ if model.ui.frozen.is_some() => {
+                "The frozen picture does not hold this task's page. space goes back to live."
+                    .to_owned()
+            }
+            _ if !model.store.is_live() => {
+                "This task's page was not read before the connection was lost.".to_owned()
+            }
+            _ => format!("reading task {} …", open.id),
+        };
+        p.wrapped(after(area, 1), 1, &text, Role::Plain);
+        return;
+    };
+    let look = Look {
+        at_ns: detail.at_ns,
+        ..look(model)
+    };
+    let chosen = open.panel % PANELS.len();
+    if model.ui.zoom || area.height < 12 {
+        panel(model, p, area, detail, &look, chosen, open, true);
+        return;
+    }
+    if area.width < super::WIDE {
+        // Findings and waits stay; the rest is behind Tab.
+        let first = findings_height(detail).min(area.height / 3);
+        let second = (detail.waits.len() as u16 + 2).clamp(3, area.height / 3);
+        panel(
+            model,
+            p,
+            top(area, first),
+            detail,
+            &look,
+            0,
+            open,
+            chosen == 0,
+        );
+        panel(
+            model,
+            p,
+            top(below(area, first), second),
+            detail,
+            &look,
+            1,
+            open,
+            chosen == 1,
+        );
+        let third = chosen.max(2);
+        panel(
+            model,
+            p,
+            below(area, first + second),
+            detail,
+            &look,
+            third,
+            open,
+            chosen >= 2,
+        );
+        return;
+    }
+    // The chosen panel is always among those shown.
+    let half = area.width / 2;
+    let columns = [left(area, half.saturating_sub(1)), after(area, half)];
+    let mut shown: [Vec<usize>; 2] = [vec![2, 1, 4, 6], vec![0, 3, 5, 9]];
+    if !shown.iter().any(|c| c.contains(&chosen)) {
+        shown[1][3] = chosen;
+    }
+    for (column, panels) in columns.into_iter().zip(shown) {
+        let mut rest = column;
+        for (i, index) in panels.iter().enumerate() {
+            let last = i + 1 == panels.len();
+            let wants = wanted_height(detail, *index);
+            let height = if last {
+                rest.height
+            } else {
+                wants.min(rest.height)
+            };
+            if height >= 2 {
+                panel(
+                    model,
+                    p,
+                    top(rest, height),
+                    detail,
+                    &look,
+                    *index,
+                    open,
+                    *index == chosen,
+                );
+            }
+            rest = below(rest, height);
+        }
+    }
+}
+
+fn findings_height(detail: &TaskDetail) -> u16 {
+    detail
+        .findings
+        .iter()
+        .map(|f| 2 + f.evidence.len().min(2) as u16)
+        .sum::<u16>()
+        .max(1)
+        + 1
+}
+
+fn wanted_height(detail: &TaskDetail, index: usize) -> u16 {
+    match PANELS[index] {
+        Panel::Findings => findings_height(detail).clamp(6, 9),
+        Panel::Task => 6,
+        Panel::Waits => (detail.waits.len() as u16 + 2).clamp(3, 8),
+        Panel::Life => 4,
+        Panel::Polls | Panel::Scheduled => 9,
+        Panel::Family | Panel::Holds | Panel::Blocks | Panel::Spawn => 6,
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn panel(
+    model: &Model,
+    p: &mut Painter<'_>,
+    area: Rect,
+    d: &TaskDetail,
+    look: &Look,
+    index: usize,
+    open: &Detail,
+    chosen: bool,
+) {
+    let (title, note) = title(d, look, index);
+    let sign = if chosen { "› " } else { "" };
+    let note = if chosen {
+        format!("{}/{} {note}", index + 1, PANELS.len())
+    } else {
+        note
+    };
+    p.rule(area, 0, &format!("{sign}{title}"), &note);
+    p.hit(area, Hit::Panel(index));
+    let body = below(area, 1);
+    let budget = model
+        .shown()
+        .hello
+        .as_ref()
+        .map_or(0, |h| h.block_budget_ns);
+    let lines: Vec<Line> = match PANELS[index] {
+        Panel::Findings => findings(d, look),
+        Panel::Waits => waits(d, look),
+        Panel::Task => task(d, look),
+        Panel::Life => return life(p, body, d, look),
+        Panel::Polls => {
+            return one_histogram(p, body, d.polls.as_ref().or(d.place_polls.as_ref()), budget);
+        }
+        Panel::Scheduled => return one_histogram(p, body, d.scheduled.as_ref(), 0),
+        Panel::Family => family(d),
+        Panel::Holds => holds(d, look),
+        Panel::Blocks => match &d.blocking {
+            Some(block) => return loops::stack(model, p, area, block),
+            None => blocks(d, look),
+        },
+        Panel::Spawn if !d.spawn_stack.is_empty() => {
+            let from = if chosen {
+                usize::from(open.scroll).min(d.spawn_stack.len() - 1)
+            } else {
+                0
+            };
+            return loops::frames(p, body, &d.spawn_stack[from..]);
+        }
+        Panel::Spawn => {
+            let place = if d.row.spawned_at.is_empty() {
+                "not known".to_owned()
+            } else {
+                fmt::place(&d.row.spawned_at).into_owned()
+            };
+            vec![
+                (place, Role::Plain),
+                (
+                    "No backtrace: spawns were not sampled when it was made.".to_owned(),
+                    Role::Dim,
+                ),
+            ]
+        }
+    };
+    let rows = usize::from(body.height);
+    let scroll = if chosen { usize::from(open.scroll) } else { 0 };
+    let links = matches!(
+        PANELS[index],
+        Panel::Waits | Panel::Family | Panel::Holds | Panel::Blocks
+    );
+    let cursor = scroll.min(lines.len().saturating_sub(1));
+    let from = if links {
+        cursor.saturating_sub(rows.saturating_sub(1))
+    } else {
+        scroll.min(lines.len().saturating_sub(rows))
+    };
+    for (y, (text, role)) in lines.iter().skip(from).take(rows).enumerate() {
+        p.text(
+            body,
+            1,
+            y as u16,
+            &fmt::cut_end(&p.clean(text), usize::from(body.width.saturating_sub(1))),
+            *role,
+        );
+        if chosen && links && from + y == cursor && target(model).is_some() {
+            p.text(body, 0, y as u16, glyph::BAR, Role::Plain);
+            p.select(body, y as u16);
+        }
+    }
+    if lines.len() > from + rows && rows > 0 {
+        p.right(
+            area,
+            1,
+            0,
+            &format!(" {} more ", lines.len() - from - rows),
+            Role::Dim,
+        );
+    }
+}
+
+fn title(d: &TaskDetail, look: &Look, index: usize) -> (String, String) {
+    let n = |h: &Option<crate::store::Histogram>| h.as_ref().map_or(0, |h| h.count);
+    let window = |h: &Option<crate::store::Histogram>| {
+        h.as_ref().map_or_else(String::new, |h| {
+            format!("in full resolution for {}", fmt::span(look.ago(h.since_ns)))
+        })
+    };
+    match PANELS[index] {
+        Panel::Findings => ("Findings".into(), String::new()),
+        Panel::Waits => ("Waits for".into(), "Enter goes there".into()),
+        Panel::Task => ("Task".into(), String::new()),
+        Panel::Life => (
+            "Life".into(),
+            d.busy.as_ref().map_or_else(String::new, |s| {
+                format!(
+                    "last {}, 1 cell = {}",
+                    fmt::span(s.covered_ns(look.at_ns)),
+                    fmt::span(s.slot_ns)
+                )
+            }),
+        ),
+        Panel::Polls if d.polls.is_none() && d.place_polls.is_some() => (
+            "Poll duration".into(),
+            "of all tasks of this spawn place; this one's from now on".into(),
+        ),
+        Panel::Polls => (
+            format!("Poll duration ({})", fmt::count(n(&d.polls))),
+            window(&d.polls),
+        ),
+        Panel::Scheduled => (
+            format!("Woken until run ({})", fmt::count(n(&d.scheduled))),
+            window(&d.scheduled),
+        ),
+        Panel::Family => (
+            format!("Parents and children ({})", fmt::count(d.children_total)),
+            "Enter goes there".into(),
+        ),
+        Panel::Holds => ("Timers and I/O it uses".into(), "Enter goes there".into()),
+        Panel::Blocks => (
+            format!("Its blocks over budget ({})", d.blocks.len()),
+            String::new(),
+        ),
+        Panel::Spawn => ("Spawned at".into(), String::new()),
+    }
+}
+
+fn findings(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let mut out = Vec::new();
+    for f in &d.findings {
+        let (sign, role) = if f.is_problem() || is_problem_name(&f.name) {
+            (glyph::PROBLEM, Role::Problem)
+        } else {
+            (glyph::WARNING, Role::Warning)
+        };
+        out.push((
+            format!(
+                "{sign} {}  {} for {}",
+                f.name,
+                f.grade.word(),
+                fmt::span(look.ago(f.since_ns))
+            ),
+            role,
+        ));
+        out.extend(
+            f.evidence
+                .iter()
+                .map(|fact| (format!("  {fact}"), Role::Plain)),
+        );
+        if !f.place.is_empty() {
+            out.push((
+                format!("  {} {}", fmt::place(&f.place), subject(f)),
+                Role::Plain,
+            ));
+        }
+        if let Some(text) = explain::of(&f.name) {
+            out.push((format!("  Try: {}", text.fix), Role::Plain));
+        }
+    }
+    if out.is_empty() {
+        out.push((
+            "Nothing is wrong with it, as far as the rules can tell.".into(),
+            Role::Plain,
+        ));
+    }
+    out
+}
+
+/// A wait in one line: what, when, where.
+fn wait_line(wait: &Wait, look: &Look) -> Line {
+    if wait.nothing {
+        return (
+            "▲ nothing can wake it: no waker is alive and it is not queued".into(),
+            Role::Problem,
+        );
+    }
+    let due = wait
+        .due_ns
+        .map_or_else(String::new, |due| match due.checked_sub(look.at_ns) {
+            Some(left) => format!(" in {}", fmt::span(left)),
+            None => format!(" late by {}", fmt::span(look.at_ns - due)),
+        });
+    let place = if wait.place.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", fmt::place(&wait.place))
+    };
+    (
+        format!("{}{due} {}{place}", wait.kind, wait.what),
+        Role::Plain,
+    )
+}
+
+fn waits(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    if let Some(ended) = &d.row.ended {
+        return vec![(
+            format!(
+                "Nothing: it {} {} ago.",
+                ended.outcome,
+                fmt::span(look.ago(ended.at_ns))
+            ),
+            Role::Plain,
+        )];
+    }
+    let mut out: Vec<Line> = d.waits.iter().map(|w| wait_line(w, look)).collect();
+    if out.is_empty() {
+        let text = match d.row.state {
+            crate::store::TaskState::Run => "Nothing: it runs.",
+            crate::store::TaskState::Ready => "Only its turn: it was woken.",
+            _ => "Not known: nothing of this runtime holds its waker.",
+        };
+        out.push((text.into(), Role::Plain));
+    }
+    out.extend(
+        d.joined_by
+            .iter()
+            .map(|id| (format!("task {id} waits for this one to end"), Role::Dim)),
+    );
+    out
+}
+
+fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let r = &d.row;
+    let cancel = match (r.cancel_asked, r.cancel_asked_ns) {
+        (true, Some(ns)) => format!("asked {} ago", fmt::span(look.ago(ns))),
+        (true, None) => "asked".to_owned(),
+        _ => "not asked".to_owned(),
+    };
+    let mut out: Vec<Line> = Vec::new();
+    match &r.ended {
+        Some(e) => {
+            let taken = if e.taken {
+                "result taken"
+            } else {
+                "result not taken"
+            };
+            out.push((
+                format!(
+                    "DONE: {} {} ago · {taken}",
+                    e.outcome,
+                    fmt::span(look.ago(e.at_ns))
+                ),
+                Role::Head,
+            ));
+            if !e.error.is_empty() {
+                out.push((format!("error: {}", e.error), Role::Plain));
+            }
+        }
+        None => out.push((
+            format!(
+                "{} on loop {} for {} · {} · cancel {cancel}",
+                r.state.word(),
+                r.loop_id,
+                fmt::span(r.for_ns),
+                r.kind
+            ),
+            Role::Head,
+        )),
+    }
+    let parent = r.parent.map_or_else(
+        || "spawned outside any task".to_owned(),
+        |id| {
+            let name = d
+                .parents
+                .first()
+                .filter(|t| t.id == id)
+                .map_or("", |t| t.name.as_str());
+            format!("parent {id} {name}")
+        },
+    );
+    out.push((
+        format!(
+            "{parent} · {} children · alive {}",
+            fmt::count(d.children_total),
+            fmt::span(look.ago(r.spawned_ns))
+        ),
+        Role::Plain,
+    ));
+    let since_start = look.ago(r.spawned_ns).max(1);
+    let of = |ns: u64| fmt::percent(ns as f64 / since_start as f64);
+    out.push((
+        format!(
+            "since its spawn: busy {} ({})  ready {} ({})",
+            of(r.busy_ns),
+            fmt::span(r.busy_ns),
+            of(r.scheduled_ns),
+            fmt::span(r.scheduled_ns)
+        ),
+        Role::Plain,
+    ));
+    if let Some(share) = d.busy.as_ref().and_then(|s| s.share(look.at_ns)) {
+        let ready = d
+            .ready
+            .as_ref()
+            .and_then(|s| s.share(look.at_ns))
+            .map_or_else(String::new, |s| format!("  ready {}", fmt::percent(s)));
+        out.push((
+            format!(
+                "last {}: busy {}{ready}",
+                fmt::span(d.busy.as_ref().map_or(0, |s| s.covered_ns(look.at_ns))),
+                fmt::percent(share)
+            ),
+            Role::Plain,
+        ));
+    }
+    let woken = r.last_woken_ns.map_or_else(
+        || "never woken".to_owned(),
+        |ns| {
+            format!(
+                "last {} ago {}",
+                fmt::span(look.ago(ns)),
+                if r.woken_by.is_empty() {
+                    String::new()
+                } else {
+                    format!("by {}", r.woken_by)
+                }
+            )
+        },
+    );
+    let loose = if r.detached { " · detached" } else { "" };
+    out.push((
+        format!(
+            "{} polls, longest {} · {} wakes, {} by itself · {woken}",
+            fmt::count(r.polls),
+            fmt::span(r.max_poll_ns),
+            fmt::count(r.wakes),
+            fmt::count(r.self_wakes)
+        ),
+        Role::Plain,
+    ));
+    out.push((
+        format!(
+            "{} wakers · {} handles{loose}{}",
+            r.wakers,
+            r.handles,
+            r.future_bytes
+                .map_or_else(String::new, |b| format!(" · future {}", fmt::bytes(b)))
+        ),
+        Role::Plain,
+    ));
+    out
+}
+
+fn life(p: &mut Painter<'_>, area: Rect, d: &TaskDetail, look: &Look) {
+    let room = usize::from(area.width.saturating_sub(9));
+    let Some(busy) = &d.busy else {
+        p.wrapped(
+            after(area, 1),
+            0,
+            "Kept from now on: slots are kept only while somebody looks.",
+            Role::Plain,
+        );
+        return;
+    };
+    p.text(area, 1, 0, "run", Role::Dim);
+    p.text(area, 7, 0, &strip::busy(busy, room), Role::Plain);
+    if let Some(ready) = &d.ready {
+        p.text(area, 1, 1, "ready", Role::Dim);
+        p.text(area, 7, 1, &strip::busy(ready, room), Role::Plain);
+    }
+    let shown = (busy.values.len().min(room)) as u64;
+    let from = busy
+        .end_ns
+        .saturating_sub(shown.saturating_mul(busy.slot_ns));
+    p.text(
+        area,
+        7,
+        2,
+        &format!("{} … {}", look.time(from), look.time(look.at_ns)),
+        Role::Dim,
+    );
+}
+
+fn one_histogram(
+    p: &mut Painter<'_>,
+    area: Rect,
+    h: Option<&crate::store::Histogram>,
+    budget_ns: u64,
+) {
+    match h {
+        Some(h) => histogram::panel(p, area, h, budget_ns),
+        None => {
+            p.wrapped(
+                after(area, 1),
+                0,
+                "Kept in full resolution from now on: it fills while this page is open.",
+                Role::Plain,
+            );
+        }
+    }
+}
+
+fn family(d: &TaskDetail) -> Vec<Line> {
+    let mut out: Vec<Line> = d
+        .parents
+        .iter()
+        .map(|t| {
+            (
+                format!("↑ {} {} {}", t.id, t.name, t.state.word()),
+                Role::Plain,
+            )
+        })
+        .collect();
+    out.extend(d.children.iter().map(|t| {
+        (
+            format!("  {} {} {}", t.id, t.name, t.state.word()),
+            Role::Plain,
+        )
+    }));
+    let hidden = d.children_total.saturating_sub(d.children.len() as u64);
+    if hidden > 0 {
+        out.push((
+            format!(
+                "{} more children: filter tasks by parent={}",
+                fmt::count(hidden),
+                d.row.id
+            ),
+            Role::Dim,
+        ));
+    }
+    if out.is_empty() {
+        out.push(("Neither parents nor live children.".into(), Role::Plain));
+    }
+    out
+}
+
+fn holds(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let mut out: Vec<Line> = Vec::new();
+    for t in &d.timers {
+        let due = match t.due_ns.checked_sub(look.at_ns) {
+            Some(left) => format!("in {}", fmt::span(left)),
+            None => format!("late by {}", fmt::span(look.at_ns - t.due_ns)),
+        };
+        out.push((
+            format!("timer {} {} {due}  {}", t.id, t.kind, fmt::place(&t.set_at)),
+            Role::Plain,
+        ));
+    }
+    for s in &d.io {
+        let fd = s.fd.map_or_else(String::new, |fd| format!(" fd {fd}"));
+        out.push((
+            format!("io{fd} {} {} {}", s.kind, s.interest, s.peer),
+            Role::Plain,
+        ));
+    }
+    if out.is_empty() {
+        out.push(("No timer and no I/O source.".into(), Role::Plain));
+    }
+    out
+}
+
+fn blocks(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let mut out: Vec<Line> = d
+        .blocks
+        .iter()
+        .map(|b| {
+            (
+                format!(
+                    "{} held loop {} for {}  {} {}",
+                    look.time(b.at_ns),
+                    b.loop_id,
+                    fmt::span(b.for_ns),
+                    fmt::place(&b.place),
+                    b.function
+                ),
+                Role::Plain,
+            )
+        })
+        .collect();
+    if out.is_empty() {
+        out.push(("None that are still kept.".into(), Role::Plain));
+    }
+    out
+}

@@ -1,0 +1,101 @@
+//! The Leaks screen: findings about what lives on without use, and the evidence of the selected one.
+
+use ratatui::layout::Rect;
+
+use super::paint::{Painter, after, below};
+use super::theme::Role;
+use super::{columns, explain, fmt, glyph, has_preview, look, table};
+use crate::model::{ListId, Model};
+use crate::store::Finding;
+use crate::update::pick;
+
+pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
+    let store = model.shown();
+    let mut rest = area;
+    if has_preview(model) && area.height >= 10 {
+        if let Some(finding) = pick::finding(model) {
+            let height = (finding.evidence.len() as u16 + 3).clamp(4, area.height / 2);
+            let pane = below(area, area.height - height);
+            rest = Rect {
+                height: area.height - height,
+                ..area
+            };
+            why(model, p, pane, finding);
+        }
+    }
+    p.rule(
+        rest,
+        0,
+        "Leaks",
+        "certain first; suspects rest on a rule of thumb",
+    );
+    table::draw(
+        model,
+        p,
+        below(rest, 1),
+        ListId::Leaks,
+        columns::LEAKS,
+        &store.leaks,
+        |f| {
+            Some(if f.is_problem() {
+                (glyph::PROBLEM, Role::Problem)
+            } else {
+                (glyph::WARNING, Role::Warning)
+            })
+        },
+    );
+}
+
+/// The facts that a finding rests on, and what to try.
+fn why(model: &Model, p: &mut Painter<'_>, area: Rect, finding: &Finding) {
+    let look = look(model);
+    let about = columns::subject(finding);
+    let title = format!(
+        "Why {}: {}",
+        finding.name,
+        if about.is_empty() {
+            fmt::place(&finding.place).into_owned()
+        } else {
+            about
+        }
+    );
+    let note = format!(
+        "{} for {} · d: what it means",
+        finding.grade.word(),
+        fmt::span(look.ago(finding.since_ns))
+    );
+    p.rule(area, 0, &p.clean(&title), &note);
+    let body = after(below(area, 1), 1);
+    let mut y = 0;
+    for (i, fact) in finding.evidence.iter().enumerate() {
+        if y + 1 >= body.height {
+            break;
+        }
+        let x = p.text(body, 0, y, &format!("{} ", i + 1), Role::Dim);
+        y += p
+            .wrapped(
+                Rect {
+                    height: 2.min(body.height.saturating_sub(y)),
+                    ..below(after(body, x), y)
+                },
+                0,
+                &p.clean(fact),
+                Role::Plain,
+            )
+            .clamp(1, 2);
+    }
+    if finding.evidence.is_empty() {
+        y += p
+            .text(body, 0, y, "The app sent no evidence with it.", Role::Plain)
+            .min(1);
+    }
+    if let Some(text) = explain::of(&finding.name) {
+        p.text(
+            body,
+            0,
+            y,
+            &fmt::cut_end(&format!("Try: {}", text.fix), usize::from(body.width)),
+            Role::Plain,
+        );
+    }
+}

@@ -1,0 +1,302 @@
+//! The Loops screen: how each loop was held in the past, the blocks over budget, and the stack of the selected one.
+
+use ratatui::layout::Rect;
+
+use super::overview::worst_first;
+use super::paint::{Painter, after, below, left, top};
+use super::theme::Role;
+use super::{columns, fmt, glyph, has_preview, look, strip, table};
+use crate::model::{ListId, Model};
+use crate::store::{BlockRow, Frame, LoopRow, SeriesRow};
+use crate::update::pick;
+
+pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
+    let store = model.shown();
+    let block = pick::block(model);
+    if let (true, Some(block)) = (model.ui.zoom, block) {
+        stack(model, p, area, block);
+        return;
+    }
+    let strips = (store.loops.rows.len() as u16 + 1)
+        .min(area.height / 3)
+        .max(2);
+    history(model, p, top(area, strips));
+    let mut rest = below(area, strips);
+    if has_preview(model) && rest.height >= 8 {
+        if let Some(block) = block {
+            let pane;
+            if area.width >= 160 {
+                let width = area.width * 2 / 5;
+                pane = after(rest, rest.width - width + 1);
+                rest = Rect {
+                    width: rest.width - width,
+                    ..rest
+                };
+            } else {
+                let height = (block.stack.len() as u16 + 3).clamp(4, (rest.height / 2).max(4));
+                pane = below(rest, rest.height - height);
+                rest = Rect {
+                    height: rest.height - height,
+                    ..rest
+                };
+            }
+            stack(model, p, pane, block);
+        }
+    }
+    let budget = store
+        .loops
+        .rows
+        .iter()
+        .map(|l| l.budget_ns)
+        .max()
+        .unwrap_or(0);
+    let title = format!("Blocks over budget ({})", fmt::span(budget));
+    p.rule(
+        rest,
+        0,
+        &title,
+        &table::position(model, ListId::Blocks, &store.blocks),
+    );
+    table::draw(
+        model,
+        p,
+        below(rest, 1),
+        ListId::Blocks,
+        columns::BLOCKS,
+        &store.blocks,
+        |b| {
+            // All of these were over budget; the mark says which still are.
+            b.running.then_some((glyph::PROBLEM, Role::Problem))
+        },
+    );
+}
+
+/// The coarsest slots reach furthest back.
+fn coarsest(series: &[SeriesRow], loop_id: u64) -> Option<&SeriesRow> {
+    series
+        .iter()
+        .filter(|s| s.loop_id == loop_id)
+        .max_by_key(|s| s.block_max.slot_ns)
+}
+
+fn history(model: &Model, p: &mut Painter<'_>, area: Rect) {
+    let store = model.shown();
+    let note = match store
+        .series
+        .iter()
+        .map(|s| &s.block_max)
+        .max_by_key(|s| s.slot_ns)
+    {
+        Some(s) => format!(
+            "{}, 1 cell = {}, the worst block in it, {}",
+            fmt::span(s.slot_ns.saturating_mul(s.values.len() as u64)),
+            fmt::span(s.slot_ns),
+            strip::LAG_SCALE
+        ),
+        None => String::new(),
+    };
+    p.rule(area, 0, "Blocked history", &note);
+    let body = below(area, 1);
+    if store.loops.rows.is_empty() {
+        p.text(
+            body,
+            1,
+            0,
+            if store.loops.loaded {
+                "No loop is running."
+            } else {
+                "reading loops …"
+            },
+            Role::Plain,
+        );
+        return;
+    }
+    let shown = worst_first(&store.loops.rows, usize::from(body.height));
+    for (y, row) in shown.iter().enumerate() {
+        one(model, p, top(below(body, y as u16), 1), row);
+    }
+    let hidden = store.loops.rows.len() - shown.len();
+    if hidden > 0 {
+        p.right(
+            area,
+            1,
+            0,
+            &format!(" {hidden} more loops, these are the worst "),
+            Role::Dim,
+        );
+    }
+}
+
+fn one(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow) {
+    let wide = area.width >= super::WIDE;
+    let name = p.clean(&row.name).into_owned();
+    let sign = if row.blocks > 0 || row.blocked.is_some() {
+        " ▲"
+    } else {
+        ""
+    };
+    let role = if sign.is_empty() {
+        Role::Plain
+    } else {
+        Role::Problem
+    };
+    let mut x = 1 + p.text(
+        area,
+        1,
+        0,
+        &format!("{:>2} {:<10}", row.id, fmt::cut_end(&name, 10)),
+        Role::Plain,
+    );
+    x += p.text(area, x, 0, &format!("{sign:<2} "), role);
+    let over = match &row.blocked {
+        Some(block) => format!("BLOCKED now for {}", fmt::span(block.for_ns)),
+        None => format!(
+            "over {} · worst {}",
+            fmt::count(row.blocks),
+            if row.blocks > 0 {
+                fmt::span(row.worst_block_ns)
+            } else {
+                "-".to_owned()
+            }
+        ),
+    };
+    let over = if wide {
+        format!("budget {} · {over}", fmt::span(row.budget_ns))
+    } else {
+        over
+    };
+    let role = if row.blocked.is_some() {
+        Role::Problem
+    } else {
+        Role::Plain
+    };
+    let taken = p.right(area, 1, 0, &over, role);
+    if let Some(series) = coarsest(&model.shown().series, row.id) {
+        let room = usize::from(area.width.saturating_sub(x + taken + 3));
+        p.text(
+            area,
+            x,
+            0,
+            &strip::lag(&series.block_max, room),
+            Role::Plain,
+        );
+    }
+}
+
+/// The stack of a block and what is known of its cause.
+pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &BlockRow) {
+    let look = look(model);
+    let held = if block.running {
+        "holds it for"
+    } else {
+        "held it"
+    };
+    let title = format!(
+        "{} loop {} {} {held} {}",
+        look.time(block.at_ns),
+        block.loop_id,
+        block.name,
+        fmt::span(block.for_ns)
+    );
+    let note = match block.stack_at_ns {
+        Some(at) => format!(
+            "stack taken by the watchdog at +{}",
+            fmt::span(at.saturating_sub(block.at_ns))
+        ),
+        None => String::new(),
+    };
+    p.rule(area, 0, &p.clean(&title), &note);
+    let area = below(area, 1);
+    let mut why = vec![if block.wall_only {
+        "wall time only: the host does not tell how long it waited for a CPU".to_owned()
+    } else {
+        let most = block
+            .at_most_ns
+            .map_or_else(String::new, |ns| format!(", at most {}", fmt::span(ns)));
+        format!("at least {}{most}", fmt::span(block.for_ns))
+    }];
+    if block.waiting_for_cpu {
+        why.push("waiting for a CPU now".to_owned());
+    }
+    let cause = if block.cause.is_empty() {
+        "cause unknown".to_owned()
+    } else {
+        format!("cause {}", block.cause)
+    };
+    let reason = if block.cause_reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", block.cause_reason)
+    };
+    why.push(format!("{cause}{reason}"));
+    p.text(
+        area,
+        1,
+        0,
+        &fmt::cut_end(
+            &p.clean(&why.join(" · ")),
+            usize::from(area.width.saturating_sub(2)),
+        ),
+        Role::Plain,
+    );
+    let area = below(area, 1);
+    if block.stack.is_empty() {
+        let why = if block.no_stack.is_empty() {
+            "No stack was taken."
+        } else {
+            &block.no_stack
+        };
+        p.wrapped(after(area, 1), 0, &p.clean(why), Role::Plain);
+        return;
+    }
+    frames(p, area, &block.stack);
+}
+
+/// Frames, innermost first; in two columns when they would not fit in one.
+pub(super) fn frames(p: &mut Painter<'_>, area: Rect, stack: &[Frame]) {
+    if area.height == 0 {
+        return;
+    }
+    let rows = usize::from(area.height);
+    let two = stack.len() > rows && area.width >= 100;
+    let width = if two { area.width / 2 } else { area.width };
+    let room = if two { rows * 2 } else { rows };
+    for (i, frame) in stack.iter().take(room).enumerate() {
+        let x = if i >= rows { width } else { 0 };
+        let cell = left(after(area, x), width);
+        frame_line(p, cell, (i % rows) as u16, i, frame);
+    }
+    if stack.len() > room {
+        let text = format!(" {} more frames, + shows all ", stack.len() - room);
+        p.right(area, 1, area.height - 1, &text, Role::Dim);
+    }
+}
+
+fn frame_line(p: &mut Painter<'_>, area: Rect, y: u16, number: usize, frame: &Frame) {
+    let function = if frame.function.is_empty() {
+        format!("{}+{:#x}", frame.module, frame.offset)
+    } else {
+        frame.function.clone()
+    };
+    let mark = match (frame.culprit, frame.yours) {
+        (true, _) => " ◄ blamed",
+        (_, true) => " ◄ your code",
+        _ => "",
+    };
+    let role = if frame.yours || frame.culprit {
+        Role::Head
+    } else {
+        Role::Dim
+    };
+    let room = usize::from(area.width.saturating_sub(6)).saturating_sub(fmt::width(mark));
+    let place = fmt::place(&frame.place).into_owned();
+    let place_room = (room / 2).min(fmt::width(&place));
+    let place = fmt::cut_middle(&p.clean(&place), place_room).into_owned();
+    let name_room = room.saturating_sub(place_room + 1);
+    let name = fmt::cut_end(&p.clean(&function), name_room).into_owned();
+    let mut x = p.text(area, 0, y, &format!("{number:>3} "), Role::Dim);
+    x += p.text(area, x, y, &name, role);
+    x += p.text(area, x, y, " ", Role::Plain);
+    x += p.text(area, x, y, &place, Role::Plain);
+    p.text(area, x, y, mark, role);
+}
