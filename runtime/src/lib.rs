@@ -4,6 +4,7 @@
 mod atomic;
 mod clock;
 mod id;
+mod reactor;
 mod record;
 mod timers;
 

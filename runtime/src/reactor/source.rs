@@ -1,0 +1,202 @@
+//! What a registered source is to the reactor: readiness bits, and who waits for which direction.
+//!
+//! Knows no system calls; slots and tickets keep stale keys and dropped waiters apart.
+
+use std::task::Waker;
+
+use crate::record::source::direction;
+
+/// The side of a source that somebody waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    Read = 0,
+    Write = 1,
+}
+
+impl Direction {
+    pub(crate) fn bit(self) -> u8 {
+        match self {
+            Direction::Read => direction::READ,
+            Direction::Write => direction::WRITE,
+        }
+    }
+}
+
+/// Names one registration of one reactor. Stale once it is deregistered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SourceKey {
+    pub(super) slot: u32,
+    pub(super) id: u64,
+}
+
+impl SourceKey {
+    /// The row's id, for what waits for it.
+    pub(crate) fn id(self) -> u64 {
+        self.id
+    }
+}
+
+/// Names one waiter of one direction, so that it can be forgotten; 0 for none yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Ticket(u64);
+
+#[derive(Default)]
+pub(super) struct Waiters {
+    /// The one of the `poll_*` functions, which have one caller and no end: a later call replaces
+    /// the earlier one's waker.
+    one: Option<Waker>,
+    /// Those of futures, which say when they stop waiting.
+    many: Vec<(Ticket, Waker)>,
+}
+
+impl Waiters {
+    pub(super) fn is_empty(&self) -> bool {
+        self.one.is_none() && self.many.is_empty()
+    }
+
+    /// Returns the waker that was replaced, to be dropped where nothing is borrowed.
+    pub(super) fn set_one(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.one {
+            Some(old) if old.will_wake(waker) => None,
+            _ => self.one.replace(waker.clone()),
+        }
+    }
+
+    /// As `set_one`, for the holder of `ticket`, which gets a number if it has none.
+    pub(super) fn set(
+        &mut self,
+        ticket: &mut Ticket,
+        fresh: impl FnOnce() -> u64,
+        waker: &Waker,
+    ) -> Option<Waker> {
+        if *ticket == Ticket::default() {
+            *ticket = Ticket(fresh());
+        }
+        match self.many.iter_mut().find(|(held, _)| held == ticket) {
+            Some((_, old)) if old.will_wake(waker) => None,
+            Some((_, old)) => Some(std::mem::replace(old, waker.clone())),
+            None => {
+                self.many.push((*ticket, waker.clone()));
+                None
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Waker> {
+        let at = self.many.iter().position(|(held, _)| *held == ticket)?;
+        Some(self.many.remove(at).1)
+    }
+
+    /// Takes all, the futures in the order in which they came.
+    pub(super) fn take(&mut self) -> Woken {
+        Woken {
+            one: self.one.take(),
+            many: std::mem::take(&mut self.many),
+        }
+    }
+}
+
+/// Wakers taken from a source, to be woken while nothing is borrowed.
+#[derive(Default)]
+pub(super) struct Woken {
+    one: Option<Waker>,
+    many: Vec<(Ticket, Waker)>,
+}
+
+impl Woken {
+    pub(super) fn is_empty(&self) -> bool {
+        self.one.is_none() && self.many.is_empty()
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        if self.one.is_none() {
+            self.one = other.one;
+        } else if let Some(waker) = other.one {
+            self.many.push((Ticket::default(), waker));
+        }
+        if self.many.is_empty() {
+            self.many = other.many;
+        } else {
+            self.many.extend(other.many);
+        }
+    }
+
+    pub(super) fn into_wakers(self) -> impl Iterator<Item = Waker> {
+        self.one
+            .into_iter()
+            .chain(self.many.into_iter().map(|(_, waker)| waker))
+    }
+}
+
+pub(super) struct Source {
+    pub(super) id: u64,
+    /// `None` where the table of rows was full.
+    pub(super) row: Option<u32>,
+    /// Bits of `record::source::direction`.
+    pub(super) ready: u8,
+    /// Directions that an event made ready and no call has confirmed yet.
+    pub(super) unproved: u8,
+    pub(super) waiters: [Waiters; 2],
+}
+
+/// The sources of one reactor by slot; a slot counts its reuses for the events' tokens.
+#[derive(Default)]
+pub(super) struct Sources {
+    slots: Vec<(usize, Option<Source>)>,
+    free: Vec<u32>,
+}
+
+/// Bits of a token that are the slot; the rest is the slot's generation.
+const SLOT_BITS: u32 = usize::BITS / 2;
+const SLOT_MASK: usize = (1 << SLOT_BITS) - 1;
+/// Generations stop short of the tokens that are the reactor's own.
+const GENERATIONS: usize = SLOT_MASK;
+
+impl Sources {
+    /// A slot and its token. `None` when there are no more.
+    pub(super) fn reserve(&mut self) -> Option<(u32, usize)> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.slots.len() < SLOT_MASK => {
+                self.slots.push((0, None));
+                self.slots.len() as u32 - 1
+            }
+            None => return None,
+        };
+        let generation = self.slots[slot as usize].0;
+        Some((slot, generation << SLOT_BITS | slot as usize))
+    }
+
+    pub(super) fn fill(&mut self, slot: u32, source: Source) {
+        self.slots[slot as usize].1 = Some(source);
+    }
+
+    /// Gives a slot back, filled or not; its token is stale from now on.
+    pub(super) fn release(&mut self, slot: u32) -> Option<Source> {
+        let (generation, source) = &mut self.slots[slot as usize];
+        *generation = (*generation + 1) % GENERATIONS;
+        self.free.push(slot);
+        source.take()
+    }
+
+    pub(super) fn of_token(&mut self, token: usize) -> Option<&mut Source> {
+        let (generation, source) = self.slots.get_mut(token & SLOT_MASK)?;
+        (*generation == token >> SLOT_BITS).then_some(source.as_mut()?)
+    }
+
+    pub(super) fn of_key(&mut self, key: SourceKey) -> Option<&mut Source> {
+        self.slots
+            .get_mut(key.slot as usize)?
+            .1
+            .as_mut()
+            .filter(|source| source.id == key.id)
+    }
+
+    pub(super) fn token_of(&self, slot: u32) -> usize {
+        self.slots[slot as usize].0 << SLOT_BITS | slot as usize
+    }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Source> {
+        self.slots.drain(..).filter_map(|(_, source)| source)
+    }
+}
