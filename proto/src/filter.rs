@@ -34,6 +34,7 @@ mod tests;
 use std::fmt;
 
 pub use complete::{Choice, Completion, complete};
+pub(crate) use parse::column;
 pub use text::Pattern;
 
 use crate::pb;

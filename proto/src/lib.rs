@@ -6,10 +6,13 @@
 pub mod pb;
 pub mod version;
 
-pub mod filter;
 pub mod row;
-pub mod suggest;
 pub mod table;
+
+pub mod filter;
+pub mod page;
+pub mod sort;
+pub mod suggest;
 
 pub mod escape;
 pub mod quantile;
