@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Until every layer stands on the one below.
 
 mod atomic;
+mod blocking;
 mod clock;
 mod id;
 mod reactor;

@@ -88,6 +88,13 @@ impl JobRow {
         self.state.store(State::Done as u8, Ordering::Release);
     }
 
+    /// Nobody waits for the result any more. Any thread; the row may be another job's by now.
+    pub(crate) fn unwanted(&self, id: u64) {
+        if self.id.load(Ordering::Acquire) == id {
+            self.cancelled.store(1, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn vacate(&self) {
         slab::vacate(&self.id);
     }

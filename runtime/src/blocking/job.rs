@@ -1,0 +1,156 @@
+//! One job: the future that somebody holds, and the work that a thread runs.
+//!
+//! The wake is sent to the loop as an errand, so that a result is heard of there, in its turn.
+//! Dropping the future withdraws a job that has not begun; one that runs goes on and is marked as
+//! unwanted.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::{fmt, thread};
+
+use super::{Lane, Shared};
+use crate::record;
+use crate::record::bound::Errand;
+use crate::record::task::{On, WaitingOn};
+
+struct State<T> {
+    result: Option<thread::Result<T>>,
+    waker: Option<Waker>,
+    /// The future still lives.
+    wanted: bool,
+}
+
+struct Link<T> {
+    shared: Arc<Shared>,
+    lane: Lane,
+    id: u64,
+    row: Option<u32>,
+    state: Mutex<State<T>>,
+}
+
+/// The result of a job, to be awaited: its value, or what it panicked with.
+///
+/// Cancel: dropping it withdraws the job if it waits for a thread; a running job goes on, is
+/// listed as cancelled, and its value is dropped.
+#[must_use = "dropping it withdraws the job"]
+pub(crate) struct Job<T> {
+    link: Arc<Link<T>>,
+}
+
+/// Both halves of a new job.
+pub(super) fn pair<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    lane: Lane,
+    id: u64,
+    row: Option<u32>,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> (Job<T>, Box<dyn FnOnce() + Send>) {
+    let link = Arc::new(Link {
+        shared: shared.clone(),
+        lane,
+        id,
+        row,
+        state: Mutex::new(State {
+            result: None,
+            waker: None,
+            wanted: true,
+        }),
+    });
+    let theirs = link.clone();
+    let work = Box::new(move || {
+        let result = catch_unwind(AssertUnwindSafe(run));
+        theirs.deliver(result);
+    });
+    (Job { link }, work)
+}
+
+impl<T> Link<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send + 'static> Link<T> {
+    /// On the executor's thread, once: the job is over.
+    fn deliver(self: Arc<Self>, result: thread::Result<T>) {
+        let mut state = self.lock();
+        if state.wanted {
+            state.result = Some(result);
+            drop(state);
+        } else {
+            drop(state);
+            // Nobody is left to hear of a value whose drop panics.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(result)));
+        }
+        let link = self.clone();
+        let errand: Errand = Box::new(move || {
+            link.shared.release(link.row);
+            let waker = link.lock().waker.take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        if let Some(row) = self.shared.row(self.row) {
+            row.done();
+        }
+        if let Err(errand) = (self.shared.home)(errand) {
+            // The loop is closed; whoever waits is a thread or another loop.
+            errand();
+        }
+    }
+}
+
+impl<T> Job<T> {
+    /// The row's id.
+    pub(crate) fn id(&self) -> u64 {
+        self.link.id
+    }
+}
+
+impl<T> Future for Job<T> {
+    type Output = thread::Result<T>;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.link.lock();
+        if let Some(result) = state.result.take() {
+            return Poll::Ready(result);
+        }
+        let old = match &state.waker {
+            Some(old) if old.will_wake(cx.waker()) => None,
+            _ => state.waker.replace(cx.waker().clone()),
+        };
+        drop(state);
+        drop(old);
+        record::waiting(
+            WaitingOn::new(On::Job, self.link.id),
+            std::panic::Location::caller(),
+        );
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        let link = &self.link;
+        let mut state = link.lock();
+        state.wanted = false;
+        let (result, waker) = (state.result.take(), state.waker.take());
+        drop(state);
+        drop((result, waker));
+        if !link.shared.withdraw(link.lane, link.id)
+            && let Some(row) = link.shared.row(link.row)
+        {
+            row.unwanted(link.id);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Job<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("id", &self.link.id).finish()
+    }
+}
