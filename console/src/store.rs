@@ -1,6 +1,7 @@
 //! What the console knows of one app: the latest answer per question asked, how fresh it is, and how the link stands.
 //! Changed only by [`Store::apply`]. Knows neither protobuf (see `store/decode.rs`), keys nor drawing.
 
+pub mod decode;
 pub mod page;
 pub mod row;
 

@@ -474,7 +474,7 @@ fn filter_line(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rect {
         let at = before.min(field.width.saturating_sub(1));
         let carets_x = x + at;
         let end = carets_x + p.text(below(area, 1), carets_x, 0, &carets, Role::Problem);
-        let why = format!("{} (the last good filter holds)", wrong.why);
+        let why = format!("{wrong} (the last good filter holds)");
         let rest = after(below(area, 1), end + 1);
         if usize::from(rest.width) >= fmt::width(&why) {
             p.text(rest, 0, 0, &why, Role::Problem);

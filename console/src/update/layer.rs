@@ -2,6 +2,8 @@
 //! while it is on top.
 
 use crossterm::event::{Event, KeyEvent};
+use loop_proto::filter::{self, Filter, ParseError};
+use loop_proto::table::Table;
 use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
 
@@ -106,18 +108,21 @@ fn apply_filter(model: &mut Model) {
     }
 }
 
-/// What is wrong with a filter, before it is sent: the sentence and the bytes that it means.
-pub fn check(list: ListId, text: &str) -> Option<Wrong> {
-    let _ = (list, text);
-    None
+/// The schema's table of a list, for the filter language.
+pub fn table_of(list: ListId) -> Table {
+    match list {
+        ListId::Tasks => Table::Tasks,
+        ListId::Groups => Table::Places,
+        ListId::Blocks => Table::Blocks,
+        ListId::Timers => Table::Timers,
+        ListId::Io => Table::Io,
+        ListId::Findings | ListId::Leaks => Table::Findings,
+    }
 }
 
-/// An error in a filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    pub why: String,
-    pub offset: usize,
-    pub length: usize,
+/// What is wrong with a filter, before it is sent.
+pub fn check(list: ListId, text: &str) -> Option<ParseError> {
+    Filter::parse(table_of(list), text).err()
 }
 
 /// A filter for the rows of one place.
@@ -166,15 +171,7 @@ fn from_history(model: &mut Model, by: isize) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Names that a filter on this list may begin with.
-pub fn fields(list: ListId) -> Vec<&'static str> {
-    columns::heads(list)
-        .iter()
-        .map(|h| h.sort)
-        .filter(|s| !s.is_empty())
-        .collect()
-}
-
+/// Completes the word before the cursor; several choices are named in the footer.
 fn complete(model: &mut Model) -> Vec<Effect> {
     let Some(list) = model.list_id() else {
         return Vec::new();
@@ -187,32 +184,33 @@ fn complete(model: &mut Model) -> Vec<Effect> {
         .char_indices()
         .nth(input.cursor())
         .map_or(text.len(), |(at, _)| at);
-    let from = text[..cursor]
-        .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
-        .map_or(0, |at| at + 1);
-    // A boundary: the character before `from` may be several bytes long.
-    let from = (from..=cursor)
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(cursor);
-    let word = &text[from..cursor];
-    if word.is_empty() {
-        return Vec::new();
-    }
-    let fits: Vec<&str> = fields(list)
-        .into_iter()
-        .filter(|f| f.starts_with(word))
-        .collect();
-    match fits.as_slice() {
-        [] => say(model, format!("No field begins with `{word}`.")),
+    let done = filter::complete(table_of(list), &text, cursor);
+    match done.choices.as_slice() {
+        [] => say(model, done.hint),
         [one] => {
-            let done = format!("{}{one}{}", &text[..from], &text[cursor..]);
-            let at = text[..from].chars().count() + one.chars().count();
-            *input = Input::new(done).with_cursor(at);
+            let head = format!("{}{}", &text[..done.from], one.insert);
+            *input =
+                Input::new(format!("{head}{}", &text[done.to..])).with_cursor(head.chars().count());
             apply_filter(model);
         }
         many => {
-            let text = many.join(" ");
-            say(model, text);
+            // As far as all of them agree.
+            let first = many[0].insert.as_str();
+            let same = many.iter().fold(first.len(), |same, c| {
+                let agree = first
+                    .char_indices()
+                    .zip(c.insert.chars())
+                    .find(|((_, a), b)| a != b);
+                same.min(agree.map_or(c.insert.len(), |((at, _), _)| at))
+            });
+            let head = format!("{}{}", &text[..done.from], &first[..same.min(first.len())]);
+            if same > done.to - done.from {
+                *input = Input::new(format!("{head}{}", &text[done.to..]))
+                    .with_cursor(head.chars().count());
+                apply_filter(model);
+            }
+            let names: Vec<&str> = many.iter().map(|c| c.insert.trim()).collect();
+            say(model, names.join("  "));
         }
     }
     Vec::new()
@@ -256,7 +254,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
         Some(Layer::Filter { input, .. }) => {
             let text = input.value().trim().to_owned();
             if let Some(wrong) = model.list_id().and_then(|list| check(list, &text)) {
-                say(model, wrong.why);
+                say(model, wrong.to_string());
                 return Vec::new();
             }
             model.ui.layers.pop();
@@ -298,7 +296,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
                     model.ui.screen = Screen::Tasks;
                     model.ui.grouped = false;
                     model.ui.detail = None;
-                    set_filter(model, ListId::Tasks, format!("place~\"{place}\""));
+                    set_filter(model, ListId::Tasks, format!("\"{place}\""));
                     Vec::new()
                 }
                 Some(Does::Explain(name)) => {
