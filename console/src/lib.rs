@@ -5,9 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod drive;
 pub mod keys;
 pub mod model;
 pub mod run;
 pub mod store;
+pub mod terminal;
 pub mod update;
 pub mod view;

@@ -31,7 +31,9 @@ pub enum Message {
     Drawn(Drawn, Duration),
     /// We are back after Ctrl-Z, or the terminal was used by another program.
     Resumed,
-    /// SIGTERM or SIGHUP.
+    /// SIGTSTP from outside.
+    Stopped,
+    /// SIGTERM or SIGHUP, or the terminal is gone.
     Terminated,
 }
 
@@ -100,6 +102,7 @@ pub fn update(model: &mut Model, message: Message, now: Duration) -> Vec<Effect>
             model.ui.dirty = true;
             effects.push(Effect::Redraw);
         }
+        Message::Stopped => effects.push(Effect::Suspend),
         Message::Terminated => effects.push(Effect::Quit),
         Message::Tick => tick(model),
         Message::Drawn(drawn, took) => {

@@ -312,8 +312,8 @@ fn title(d: &TaskDetail, look: &Look, index: usize) -> (String, String) {
             d.busy.as_ref().map_or_else(String::new, |s| {
                 format!(
                     "last {}, 1 cell = {}",
-                    fmt::span(s.covered_ns(look.at_ns)),
-                    fmt::span(s.slot_ns)
+                    fmt::window(s.covered_ns(look.at_ns)),
+                    fmt::window(s.slot_ns)
                 )
             }),
         ),

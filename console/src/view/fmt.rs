@@ -25,7 +25,7 @@ pub fn span(ns: u64) -> String {
 /// One decimal, cut and not rounded, so that 9.99 does not become 10.0; whole numbers drop it.
 fn tenths(ns: u64, unit: u64, name: &str) -> String {
     match ns * 10 / unit % 10 {
-        0 if unit < S => format!("{}{name}", ns / unit),
+        0 => format!("{}{name}", ns / unit),
         tenth => format!("{}.{tenth}{name}", ns / unit),
     }
 }
@@ -37,6 +37,16 @@ pub fn clock(s: u64) -> String {
         (0, 0) => format!("{m:02}:{s:02}"),
         (0, _) => format!("{h:02}:{m:02}:{s:02}"),
         _ => format!("{d}d {h:02}h"),
+    }
+}
+
+/// How far something reaches back, in words fit for a title: `12s`, `60s`, `10min`, `2h`.
+pub fn window(ns: u64) -> String {
+    match ns {
+        _ if ns < S => span(ns),
+        _ if ns < 120 * S => format!("{}s", ns / S),
+        _ if ns < 7_200 * S => format!("{}min", ns / (60 * S)),
+        _ => format!("{}h", ns / (3_600 * S)),
     }
 }
 

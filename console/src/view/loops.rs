@@ -89,8 +89,8 @@ fn history(model: &Model, p: &mut Painter<'_>, area: Rect) {
     {
         Some(s) => format!(
             "{}, 1 cell = {}, the worst block in it, {}",
-            fmt::span(s.slot_ns.saturating_mul(s.values.len() as u64)),
-            fmt::span(s.slot_ns),
+            fmt::window(s.slot_ns.saturating_mul(s.values.len() as u64)),
+            fmt::window(s.slot_ns),
             strip::LAG_SCALE
         ),
         None => String::new(),

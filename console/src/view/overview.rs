@@ -170,8 +170,8 @@ fn loop_lines(model: &Model, p: &mut Painter<'_>, area: Rect) {
             slot_ns, values, ..
         }) => format!(
             "lag in the last {}, 1 cell = {}, {}",
-            fmt::span(slot_ns.saturating_mul(values.len() as u64)),
-            fmt::span(*slot_ns),
+            fmt::window(slot_ns.saturating_mul(values.len() as u64)),
+            fmt::window(*slot_ns),
             strip::LAG_SCALE
         ),
         None => String::new(),
