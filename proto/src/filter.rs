@@ -35,7 +35,9 @@ use std::fmt;
 
 pub use complete::{Choice, Completion, complete};
 pub(crate) use parse::column;
+pub(crate) use print::Duration;
 pub use text::Pattern;
+pub(crate) use value::duration;
 
 use crate::pb;
 use crate::row::{Composed, Field, Row, Value};

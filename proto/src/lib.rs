@@ -14,5 +14,8 @@ pub mod page;
 pub mod sort;
 pub mod suggest;
 
+pub mod budget;
+pub mod finding;
+
 pub mod escape;
 pub mod quantile;

@@ -10,23 +10,17 @@
 //! saw: no row twice, ranks counted in that same walk.
 
 mod keeper;
+mod request;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
 
-use crate::filter::Filter;
 use crate::pb;
 use crate::row::{Composed, Row};
-use crate::sort::{Key, Sort};
-use crate::table::Table;
+use crate::sort::Key;
 use keeper::Keeper;
-
-/// The most rows of a page.
-pub const MAX_LIMIT: usize = 10_000;
-
-/// The rows of a page whose query names no number.
-pub const DEFAULT_LIMIT: usize = 100;
+pub use request::{DEFAULT_LIMIT, MAX_LIMIT, Position, Request, Seek};
 
 /// How many keys a walk samples, and so by how much one narrows the search for a rank.
 const SAMPLE: usize = 1024;
@@ -48,120 +42,6 @@ pub trait RowSource {
     fn visit(&self, each: impl FnMut(&Self::Row<'_>));
 }
 
-/// A row's place in an order: its key and its id. It means the same when the row is gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    order: u64,
-    text: Box<str>,
-    id: u64,
-}
-
-impl Position {
-    fn key(&self) -> Key<'_> {
-        Key {
-            order: self.order,
-            text: &self.text,
-            id: self.id,
-        }
-    }
-
-    /// As it travels.
-    #[must_use]
-    pub fn to_message(&self) -> pb::Position {
-        pb::Position {
-            id: self.id,
-            number: self.order,
-            text: self.text.to_string(),
-        }
-    }
-
-    /// As it came. Whatever a viewer sends is a position; one that was never handed out lies
-    /// somewhere.
-    #[must_use]
-    pub fn from_message(message: &pb::Position) -> Self {
-        Position {
-            order: message.number,
-            text: message.text.as_str().into(),
-            id: message.id,
-        }
-    }
-}
-
-/// Where a page begins.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Seek {
-    /// At the first row.
-    Start,
-    /// At the row of this rank, from 0; beyond the end, the last page.
-    Rank(u64),
-    /// At the start of the page, counted in whole pages, that holds the row of this id.
-    Holding(u64),
-    /// Right after this position.
-    After(Position),
-    /// So that it ends right before this position.
-    Before(Position),
-    /// So that it ends with the last row.
-    End,
-}
-
-impl Seek {
-    /// As it came.
-    #[must_use]
-    pub fn from_message(message: Option<&pb::Seek>) -> Self {
-        use pb::seek::To;
-        match message.and_then(|seek| seek.to.as_ref()) {
-            None => Seek::Start,
-            Some(To::Rank(0)) => Seek::Start,
-            Some(To::Rank(rank)) => Seek::Rank(*rank),
-            Some(To::Id(id)) => Seek::Holding(*id),
-            Some(To::After(position)) => Seek::After(Position::from_message(position)),
-            Some(To::Before(position)) => Seek::Before(Position::from_message(position)),
-            Some(To::End(true)) => Seek::End,
-            Some(To::End(false)) => Seek::Start,
-        }
-    }
-}
-
-/// What a viewer wants to see of one table.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Which rows.
-    pub filter: Filter,
-    /// In which order.
-    pub sort: Sort,
-    /// From where on.
-    pub seek: Seek,
-    /// How many.
-    pub limit: usize,
-}
-
-impl Request {
-    /// Reads a query.
-    ///
-    /// Errors: a target without rows, a filter or sort key that does not parse, a column that the
-    /// table does not have.
-    pub fn from_message(query: &pb::Query) -> Result<Self, pb::QueryError> {
-        let table = Table::of(query.target()).ok_or_else(|| pb::QueryError {
-            message: "This target is unknown here, or has no rows to filter.".to_owned(),
-            part: "target".to_owned(),
-            ..Default::default()
-        })?;
-        let filter =
-            Filter::parse(table, &query.filter).map_err(|error| error.to_message("filter"))?;
-        let sort = Sort::parse(table, &query.sort).map_err(|error| error.to_message("sort"))?;
-        let limit = match query.limit as usize {
-            0 => DEFAULT_LIMIT,
-            limit => limit.min(MAX_LIMIT),
-        };
-        Ok(Request {
-            filter,
-            sort,
-            seek: Seek::from_message(query.seek.as_ref()),
-            limit,
-        })
-    }
-}
-
 /// One row of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -173,7 +53,7 @@ impl Entry {
     /// The row's id.
     #[must_use]
     pub const fn id(&self) -> u64 {
-        self.position.id
+        self.position.id()
     }
 
     /// What [`Row::locator`] said of it.
@@ -374,7 +254,7 @@ impl Selector {
             }
             Walk::Find { id, found, keeper } => {
                 if key.id == *id {
-                    *found = Some(position(key));
+                    *found = Some(Position::of(key));
                 }
                 keeper.offer(key, || row.locator());
             }
@@ -390,7 +270,7 @@ impl Selector {
                     before.offer(key, || row.locator());
                 }
                 side => {
-                    *seen |= side.is_eq() || key.id == pivot.id;
+                    *seen |= side.is_eq() || key.id == pivot.id();
                     from.offer(key, || row.locator());
                 }
             },
@@ -598,7 +478,7 @@ fn sample(rank: u64, low: Option<Position>, high: Option<Position>) -> Walk {
 /// Reservoir sampling: of all keys seen, each is in the sample with the same chance.
 fn draw(drawn: &mut Vec<Position>, seen: u64, random: &mut u64, key: Key<'_>) {
     if drawn.len() < SAMPLE {
-        drawn.push(position(key));
+        drawn.push(Position::of(key));
         return;
     }
     // xorshift64
@@ -608,14 +488,6 @@ fn draw(drawn: &mut Vec<Position>, seen: u64, random: &mut u64, key: Key<'_>) {
     // The high half of the product is an even choice below `seen`, without a division.
     let choice = ((u128::from(*random) * u128::from(seen)) >> 64) as usize;
     if choice < SAMPLE {
-        drawn[choice] = position(key);
-    }
-}
-
-fn position(key: Key<'_>) -> Position {
-    Position {
-        order: key.order,
-        text: key.text.into(),
-        id: key.id,
+        drawn[choice] = Position::of(key);
     }
 }

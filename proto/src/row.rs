@@ -173,6 +173,7 @@ impl Waiting<'_> {
             K::Signal => out.write_str("signal")?,
             K::External => out.write_str("external waker")?,
             K::Turn => out.write_str("its turn")?,
+            K::Forever => out.write_str("nothing, on purpose")?,
         }
         self.write_name(out)?;
         if !self.detail.is_empty() {

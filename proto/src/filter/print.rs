@@ -170,7 +170,7 @@ impl fmt::Display for Duration {
         let (unit, length) = super::value::UNITS
             .iter()
             .rev()
-            .find(|(_, length)| ns.unsigned_abs() % length == 0)
+            .find(|(_, length)| ns.unsigned_abs().is_multiple_of(*length))
             .expect("every number of ns is a whole number of ns");
         let sign = if ns < 0 { "-" } else { "" };
         write!(f, "{sign}{}{unit}", ns.unsigned_abs() / length)

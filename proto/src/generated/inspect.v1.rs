@@ -257,6 +257,8 @@ pub enum WaitKind {
     External = 10,
     /// Its turn: it yielded or woke itself.
     Turn = 11,
+    /// Nothing, for ever, as its author wrote it: `pending()`.
+    Forever = 12,
 }
 impl WaitKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -277,6 +279,7 @@ impl WaitKind {
             Self::Signal => "WAIT_KIND_SIGNAL",
             Self::External => "WAIT_KIND_EXTERNAL",
             Self::Turn => "WAIT_KIND_TURN",
+            Self::Forever => "WAIT_KIND_FOREVER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -294,6 +297,7 @@ impl WaitKind {
             "WAIT_KIND_SIGNAL" => Some(Self::Signal),
             "WAIT_KIND_EXTERNAL" => Some(Self::External),
             "WAIT_KIND_TURN" => Some(Self::Turn),
+            "WAIT_KIND_FOREVER" => Some(Self::Forever),
             _ => None,
         }
     }

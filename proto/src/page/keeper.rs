@@ -1,7 +1,7 @@
 //! The first or last rows of an order, out of many that are offered one by one. Knows neither
 //! filters nor pages.
 
-use super::{Entry, position};
+use super::{Entry, Position};
 use crate::sort::{Key, Sort};
 
 /// Keeps the `limit` rows that come first (or last). Most rows of a big table are refused by one
@@ -48,7 +48,7 @@ impl Keeper {
             }
         }
         self.kept.push(Entry {
-            position: position(key),
+            position: Position::of(key),
             locator: locator(),
         });
         if self.kept.len() >= 2 * self.limit + 64 {

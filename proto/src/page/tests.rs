@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::filter::Filter;
 use crate::row::{Field, Value};
+use crate::sort::Sort;
+use crate::table::Table;
 
 #[derive(Clone, Debug)]
 struct Fake {
@@ -34,8 +37,8 @@ impl Row for Fake {
 impl RowSource for Vec<Fake> {
     type Row<'a> = Fake;
 
-    fn visit(&self, mut each: impl FnMut(&Fake)) {
-        self.iter().for_each(|row| each(row));
+    fn visit(&self, each: impl FnMut(&Fake)) {
+        self.iter().for_each(each);
     }
 }
 
@@ -323,7 +326,7 @@ proptest! {
         let rest = select(&after, request("", sort, Seek::After(position.clone()), 200));
         let front = select(&after, request("", sort, Seek::Before(position.clone()), 200));
         // Both sides and the row itself, if it is still there with the same key, are the whole.
-        let own = after.iter().find(|row| row.id == position.id && {
+        let own = after.iter().find(|row| row.id == position.id() && {
             let mut buffer = Composed::new();
             let sort = Sort::parse(Table::Tasks, sort).expect("a key");
             sort.compare(sort.key(*row, &mut buffer), position.key()).is_eq()

@@ -30,7 +30,7 @@ pub(super) const TASK_KINDS: &[&str] = &["", "async", "callback", "main", "adapt
 pub(super) const TASK_STATES: &[&str] = &["", "run", "ready", "wait", "done"];
 pub(super) const WAITS: &[&str] = &[
     "", "nothing", "timer", "io", "task", "future", "resource", "job", "child", "signal",
-    "external", "turn",
+    "external", "turn", "forever",
 ];
 pub(super) const WAKES: &[&str] = &[
     "", "spawn", "task", "self", "timer", "io", "foreign", "loop", "cancel", "job", "child",

@@ -1,0 +1,176 @@
+//! What each finding means, in words for people: when it is said, what usually causes it, an
+//! example, and what to do. Knows no app.
+
+use crate::pb::FindingName;
+
+/// What a finding means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Its word.
+    pub name: &'static str,
+    /// What it means, in one sentence.
+    pub summary: &'static str,
+    /// When exactly it is said.
+    pub condition: &'static str,
+    /// What usually causes it.
+    pub cause: &'static str,
+    /// Code that does it.
+    pub example: &'static str,
+    /// What to do.
+    pub fix: &'static str,
+}
+
+impl FindingName {
+    /// What it means. Empty texts for the name that was not said.
+    #[must_use]
+    pub fn explain(self) -> Explanation {
+        let [summary, condition, cause, example, fix] = texts(self);
+        Explanation {
+            name: self.word(),
+            summary,
+            condition,
+            cause,
+            example,
+            fix,
+        }
+    }
+}
+
+fn texts(name: FindingName) -> [&'static str; 5] {
+    match name {
+        FindingName::Unspecified => [""; 5],
+        FindingName::Blocked => [
+            "One poll held its loop for longer than the budget, so nothing else on that loop could run.",
+            "Certain: the poll took longer than the budget even if the thread waited for a CPU as long as the kernel says it may have. Suspect: the host does not tell, and the wall's clock is over the budget. Not said when the watchdog overslept itself.",
+            "A blocking call (file, DNS, a std lock, sleep) or a long computation inside async code.",
+            "async fn render() { std::thread::sleep(Duration::from_millis(400)); }",
+            "Move the work to run_in_executor or to_thread, use the async form of the call, or cut the computation into pieces with yield_now().await between them.",
+        ],
+        FindingName::Stranded => [
+            "A task is pending, and nothing can ever wake or cancel it.",
+            "Pending, not queued, polled at least once, no waker of it alive, no handle to it alive. A waker can only be made from a waker, so it stays so.",
+            "The other half of what it waits for was dropped without a word, or a future was written that returns Pending and keeps no waker.",
+            "let (tx, rx) = channel(); std::mem::forget(tx); create_task(async move { rx.recv().await });",
+            "Keep and await the handle, drop senders when done, and store the waker of each poll that returns Pending. Tasks that shall wait for ever are spawned with allow_forever.",
+        ],
+        FindingName::Deadlocked => [
+            "Tasks wait for each other in a circle: none of them can ever go on.",
+            "Every waker of every task of the group is held by a task of the group, or by one behind which nothing moves. Certain for joins; suspect where locks take part, since a guard can be handed on.",
+            "Two tasks that join each other, or that take two locks in different orders.",
+            "a: lock(x).await; lock(y).await;   b: lock(y).await; lock(x).await;",
+            "Take locks in one order everywhere, hold none across an await that needs another, and let only the parent join its children.",
+        ],
+        FindingName::LeftBehind => [
+            "A task was still pending when its run, scope or test had ended and its grace was over.",
+            "Not ended, though the run, scope or test it belongs to ended longer ago than the grace (250 ms unless set).",
+            "A background task that nobody cancels, or whose handle was dropped: dropping a handle detaches the task, it does not stop it.",
+            "run(async { create_task(poll_for_ever()); })",
+            "Spawn it in a TaskGroup, or keep its handle and cancel and await it before returning. Tasks that shall outlive everything are spawned with allow_forever.",
+        ],
+        FindingName::OutlivedParent => [
+            "A task lives on though the task that spawned it has ended, and nobody holds its handle.",
+            "Not ended, no handle alive, parent ended longer ago than the limit (10 s).",
+            "Work was started on the side of a request and forgotten.",
+            "async fn handle(r: Request) { create_task(audit(r)); }",
+            "Await it, spawn it in a TaskGroup of the request, or give it to a task that is meant to own such work.",
+        ],
+        FindingName::Growing => [
+            "Ever more tasks spawned at one place survive.",
+            "In at least 8 of the last 10 slots the number of surviving generations (minutes of birth) rose, and the oldest task is 5 times as old as usual there. A rush of load does not do this, a leak does.",
+            "Tasks that wait for something that for some of them never comes: a peer without a timeout, a queue that is never closed.",
+            "loop { let c = accept().await; create_task(async move { c.read_to_end().await }) }",
+            "Give each wait a timeout, close queues when their senders are done, and look at what the oldest ones wait for.",
+        ],
+        FindingName::IdleOrphan => [
+            "A task that nobody holds has slept far longer than tasks of its place usually do.",
+            "Waits, no handle alive, waits for no timer and no visitor, asleep for over 60 s and over 20 times the 99th percentile of its place.",
+            "It waits for a message or a peer that has gone away silently.",
+            "create_task(async move { while let Some(m) = queue.get().await { work(m).await } });",
+            "Close what it waits for, or give the wait a timeout; keep its handle if it may be cancelled.",
+        ],
+        FindingName::StuckAbortable => [
+            "Nothing can wake a task any more, but somebody holds a handle and can still cancel it.",
+            "Pending, not queued, polled at least once, no waker of it alive, at least one handle alive. Not said of tasks that wait for pending().",
+            "As for stranded; the handle only keeps it from being certain.",
+            "let t = create_task(std::future::poll_fn(|_| Poll::<()>::Pending)); keep(t);",
+            "Store the waker of each poll that returns Pending; cancel the task if it is meant to end that way.",
+        ],
+        FindingName::Starved => [
+            "A task has been ready for long and has not been polled.",
+            "Ready, polled before, woken longer ago than the limit (1 s).",
+            "The loop is blocked, or has more ready tasks and longer polls than it can serve.",
+            "for _ in 0..100_000 { create_task(heavy_poll()); }",
+            "Shorten the polls before it (see blocked), move work to an executor, or spread the tasks over several loops.",
+        ],
+        FindingName::Spinning => [
+            "A task wakes itself nearly every time it runs: it polls in a circle instead of waiting.",
+            "In at least half a second: 1,000 polls a second or more, and 90 % of them woken by the task itself.",
+            "A future that calls wake_by_ref and returns Pending until something changes, or yield_now in a loop that waits for a flag.",
+            "while !flag.get() { yield_now().await }",
+            "Wait for the thing itself: an Event, a channel, a Condition, a timer.",
+        ],
+        FindingName::WakeStorm => [
+            "A task is woken very often and gets nothing done.",
+            "In at least half a second: woken 5,000 times a second or more by others, and its polls took 5 µs or less on average.",
+            "Many small messages that could be one, a waker shared by many sources, or a lock that is handed back and forth.",
+            "for byte in bytes { tx.send(byte).await }",
+            "Send in batches, drain all that is there in one poll, or give each source a waiter of its own.",
+        ],
+        FindingName::NeverYields => [
+            "A task is still in its first poll, and has been for long.",
+            "Running, in its first poll, longer than the limit (1 s) by the clock on the wall.",
+            "An endless or very long loop without an await that waits; many awaits are ready at once and never give the loop a turn.",
+            "create_task(async { loop { step() } });",
+            "Put yield_now().await into the loop, or run it in an executor or a thread of its own.",
+        ],
+        FindingName::NeverPolled => [
+            "A task was spawned and has not been polled once.",
+            "Ready since it was spawned, longer ago than the limit (1 s).",
+            "Its loop is blocked or overloaded, or nobody runs it.",
+            "let l = new_event_loop(); l.create_task(work()); /* and never run */",
+            "Run the loop; if it runs, look at what blocks it.",
+        ],
+        FindingName::LateTimer => [
+            "A timer fired much later than it was due, or is due and has not fired.",
+            "Late by more than the limit (100 ms), now or when it last fired.",
+            "Its loop could not turn: the lag of the loop shows it.",
+            "sleep(ms(10)).await while another task blocks the loop for 400 ms",
+            "Remove the block or the load that holds the loop; nothing is wrong with the timer.",
+        ],
+        FindingName::OrphanTimer => [
+            "A timer is armed, but firing it will wake nobody.",
+            "Armed, and no waker or callback belongs to it.",
+            "A sleep was polled by hand and then kept without being polled on, or its task has ended while something keeps the sleep.",
+            "let mut s = Box::pin(sleep(hour)); poll_once(&mut s); store(s);",
+            "Drop the sleep when nobody awaits it: that removes the timer.",
+        ],
+        FindingName::AbandonedFd => [
+            "A descriptor is registered, but nobody can use it any more.",
+            "The task that used it has ended and nobody waits for it, or that task can never be woken; and nothing happened on it for 60 s.",
+            "A socket was kept in a map or a leaked value after the task that served it ended.",
+            "connections.insert(id, stream); /* never removed */",
+            "Drop the stream with the task that serves it.",
+        ],
+        FindingName::UnreadError => [
+            "A task ended with an error or a panic that nobody looked at.",
+            "Ended with an error or a panic, the result was not taken, and no handle is left.",
+            "The handle was dropped, so the error had nowhere to go.",
+            "create_task(async { save().await? });",
+            "Await the task and look at its result, or handle the error inside it.",
+        ],
+        FindingName::IgnoredCancel => [
+            "A task was asked to stop and goes on.",
+            "Cancelling it was requested longer ago than the limit (5 s), and it has not ended.",
+            "catch_cancel around something that does not end, a shield, or a poll that never returns.",
+            "catch_cancel(async { loop { work().await } }).await",
+            "After a cancel was caught, clean up and return; use a timeout for the clean-up.",
+        ],
+        FindingName::LargeFuture => [
+            "The future of a task is very large.",
+            "Its size is at or over the limit (16 KiB).",
+            "A big array or many nested futures live across an await; each move of the future copies them.",
+            "let buffer = [0u8; 65_536]; read(&mut buffer).await",
+            "Put the buffer in a Vec, and box large futures before they are joined or selected.",
+        ],
+    }
+}
