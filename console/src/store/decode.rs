@@ -425,6 +425,7 @@ impl Decoder {
             pb::WaitKind::Signal => ("signal", w.detail.clone()),
             pb::WaitKind::External => ("external", w.detail.clone()),
             pb::WaitKind::Turn => ("turn", String::new()),
+            pb::WaitKind::Forever => ("forever", "on purpose".to_owned()),
         };
         if out.kind.is_empty() {
             out.kind = kind.to_owned();

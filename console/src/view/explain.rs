@@ -21,6 +21,13 @@ pub fn names() -> Vec<&'static str> {
 }
 
 /// The text of a name.
-pub fn of(_name: &str) -> Option<Explanation> {
-    None
+pub fn of(name: &str) -> Option<Explanation> {
+    let text = loop_proto::pb::FindingName::from_word(name)?.explain();
+    Some(Explanation {
+        name: text.name,
+        condition: text.condition,
+        cause: text.cause,
+        example: text.example,
+        fix: text.fix,
+    })
 }
