@@ -190,7 +190,8 @@ const fn key(
 pub static TABLE: &[Binding] = &[
     // Layers come first: what is on top has the keys.
     key(&[Code(Esc)], A::Close, Where::LAYERS, "close", "close this"),
-    key(&[Code(Enter)], A::Accept, Where::TYPING.or(Where::MENU), "take it", "take what is chosen"),
+    key(&[Code(Enter)], A::Accept, Where(Where::FILTER.0 | Where::PALETTE.0 | Where::APPS.0 | Where::MENU.0), "take it", "take what is chosen"),
+    key(&[Code(Enter)], A::Close, Where::HELP, "", "close this"),
     key(&[Code(Up)], A::Older, Where::FILTER, "history", "an older filter"),
     key(&[Code(Down)], A::Newer, Where::FILTER, "", "a newer filter"),
     key(&[Code(Tab)], A::Complete, Where::FILTER, "complete", "complete a field's name"),

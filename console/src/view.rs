@@ -148,7 +148,7 @@ pub fn has_preview(model: &Model) -> bool {
 fn header(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let store = model.shown();
     let mut right: Vec<(String, Role, u8)> = Vec::new();
-    let (state, role) = state(model);
+    let (state, role) = state(model, area.width);
     right.push((state, role, 0));
     if model.has_data() {
         if let Some(overview) = &store.overview {
@@ -232,8 +232,8 @@ fn header(model: &Model, p: &mut Painter<'_>, area: Rect) {
     }
 }
 
-/// How fresh the picture is, in words.
-fn state(model: &Model) -> (String, Role) {
+/// How fresh the picture is, in words: fewer where there is little room.
+fn state(model: &Model, width: u16) -> (String, Role) {
     let now = model.ui.now;
     let store = &model.store;
     let link = match &store.link {
@@ -242,30 +242,36 @@ fn state(model: &Model) -> (String, Role) {
         Some(Link::Choosing) => ("○ CHOOSE".to_owned(), Role::Plain),
         Some(Link::Connecting { .. }) => ("○ CONNECTING".to_owned(), Role::Plain),
         Some(Link::VersionGap(_)) => ("▲ VERSIONS DO NOT FIT".to_owned(), Role::Problem),
-        Some(Link::Ended { how }) => (format!("○ ENDED {how}"), Role::Plain),
+        Some(Link::Ended { how }) => (
+            fmt::cut_end(&format!("○ ENDED {how}"), usize::from(width / 2)).into_owned(),
+            Role::Plain,
+        ),
         Some(Link::Lost { reason, retry_in }) => {
-            let gone = now.saturating_sub(store.lost_since.unwrap_or(store.link_since));
-            let left = retry_in.saturating_sub(now.saturating_sub(store.link_since));
-            let retry = if left.is_zero() {
+            let gone = short_age(now.saturating_sub(store.lost_since.unwrap_or(store.link_since)));
+            let left = retry_in
+                .saturating_sub(now.saturating_sub(store.link_since))
+                .as_secs_f64();
+            let retry = if left == 0.0 {
                 "retrying".to_owned()
             } else {
-                format!("retry in {:.1}s, r now", left.as_secs_f64())
+                format!("retry in {left:.1}s, r now")
             };
-            (
-                format!(
-                    "○ LOST {} ({}), {retry}",
-                    short_age(gone),
-                    fmt::cut_end(reason, 40)
-                ),
-                Role::Problem,
-            )
+            let reason = if width >= 80 {
+                format!(" ({})", fmt::cut_end(reason, usize::from(width / 4)))
+            } else {
+                String::new()
+            };
+            (format!("○ LOST {gone}{reason}, {retry}"), Role::Problem)
         }
-        Some(Link::Live) => match update::stale_since(model) {
-            Some(silence) => (
+        Some(Link::Live) => match (update::stale_since(model), store.restarted_from) {
+            (Some(silence), _) => (
                 format!("! LIVE, silent {}", short_age(silence)),
                 Role::Warning,
             ),
-            None => (
+            (None, Some(pid)) if now.saturating_sub(store.link_since) < RESTART_SHOWN => {
+                (format!("● LIVE, restarted, was pid {pid}"), Role::Good)
+            }
+            _ => (
                 format!("● LIVE {:.1}s", wanted::EVERY.as_secs_f64()),
                 Role::Good,
             ),
@@ -277,18 +283,21 @@ fn state(model: &Model) -> (String, Role) {
     let new = new_findings(model);
     let behind = fmt::clock(now.saturating_sub(frozen.since).as_secs());
     let news = if new > 0 {
-        format!(", {new} new finding{}", if new == 1 { "" } else { "s" })
+        format!(", {}", fmt::many(new as u64, "new finding"))
     } else {
         String::new()
     };
     let text = format!("‖ FROZEN {behind} behind{news}");
     // A broken link must be seen even while frozen.
-    if store.is_live() {
-        (text, Role::Warning)
-    } else {
-        (format!("{text} · {}", link.0), link.1)
+    match (store.is_live(), width >= WIDE) {
+        (true, _) => (text, Role::Warning),
+        (false, true) => (format!("{text} · {}", link.0), link.1),
+        (false, false) => (format!("‖ FROZEN · {}", link.0), link.1),
     }
 }
+
+/// How long the header says that the app was restarted.
+const RESTART_SHOWN: Duration = Duration::from_secs(30);
 
 fn short_age(age: Duration) -> String {
     if age.as_secs() < 60 {
@@ -474,7 +483,11 @@ fn filter_line(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rect {
         let at = before.min(field.width.saturating_sub(1));
         let carets_x = x + at;
         let end = carets_x + p.text(below(area, 1), carets_x, 0, &carets, Role::Problem);
-        let why = format!("{wrong} (the last good filter holds)");
+        let meant = wrong
+            .suggestion
+            .as_ref()
+            .map_or_else(String::new, |s| format!("Did you mean {s}? "));
+        let why = format!("{meant}{} The last good filter holds.", wrong.message);
         let rest = after(below(area, 1), end + 1);
         if usize::from(rest.width) >= fmt::width(&why) {
             p.text(rest, 0, 0, &why, Role::Problem);

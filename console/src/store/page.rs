@@ -113,24 +113,39 @@ impl<T: Row + Clone> Page<T> {
     /// Puts `rows` on show. Rows that ended a moment ago keep about their place when the list is complete: in a part of a list
     /// nobody can tell an ended row from one that sorted elsewhere.
     fn show(&mut self, rows: Rows<T>, now: Duration, keep_ended: bool) {
+        let (from, loaded) = (self.offset, self.loaded);
         let old = std::mem::replace(&mut self.rows, rows.rows);
-        let same_part = self.loaded && self.offset == rows.offset;
         self.offset = rows.offset;
         self.held = None;
         self.loaded = true;
-        let pinned = self.pinned;
+        // The selected row keeps its place, whatever became of it, unless another question was asked.
+        let pinned = self.pinned.filter(|id| loaded && self.get(*id).is_none());
         self.marks.retain(|id, (mark, at)| match mark {
             Mark::New => now.saturating_sub(*at) < NEW_STAYS,
-            Mark::Ended | Mark::Left if Some(*id) == pinned => same_part,
-            Mark::Ended => keep_ended && now.saturating_sub(*at) < ENDED_STAYS,
-            Mark::Left | Mark::None => false,
+            Mark::Ended => {
+                Some(*id) == pinned || keep_ended && now.saturating_sub(*at) < ENDED_STAYS
+            }
+            Mark::Left => Some(*id) == pinned,
+            Mark::None => false,
         });
         for (index, row) in old.into_iter().enumerate() {
-            if matches!(
-                self.marks.get(&row.id()),
-                Some((Mark::Ended | Mark::Left, _))
-            ) {
-                self.rows.insert(index.min(self.rows.len()), row);
+            let id = row.id();
+            let stays = Some(id) == pinned
+                || matches!(self.marks.get(&id), Some((Mark::Ended | Mark::Left, _)));
+            let at = (from + index as u64)
+                .checked_sub(self.offset)
+                .and_then(|at| usize::try_from(at).ok());
+            if let (true, Some(at)) = (stays, at.filter(|at| *at <= self.rows.len())) {
+                self.rows.insert(at, row);
+                let mark = self.marks.entry(id).or_insert((Mark::Left, now));
+                if mark.0 == Mark::New {
+                    mark.0 = Mark::Left;
+                }
+            } else {
+                // Nothing is marked that is not on show.
+                if stays {
+                    self.marks.remove(&id);
+                }
             }
         }
     }

@@ -41,8 +41,10 @@ fn follow_list(model: &mut Model, id: ListId) {
             list.rank = last;
             list.id = None;
         }
-        if list.id.is_none() {
-            list.id = page.id_at(list.rank);
+        // A row that is nowhere near has given its place to the one that is there now.
+        let near = list.id.is_some_and(|id| page.rank_of(id).is_some());
+        if let (false, Some(here)) = (near, page.id_at(list.rank)) {
+            list.id = Some(here);
         }
     }
     let rows = u64::from(list.rows.max(1));

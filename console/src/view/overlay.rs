@@ -110,7 +110,7 @@ fn choose_columns(model: &Model, p: &mut Painter<'_>, area: Rect, cursor: usize)
     let Some(id) = model.list_id() else { return };
     let heads = columns::heads(id);
     let list = model.list(id);
-    let (_, gone) = columns::layout(&heads, list, area.width.saturating_sub(4));
+    let (_, gone) = columns::layout(&heads, &[], list, area.width.saturating_sub(4));
     let lines: Vec<(String, String)> = columns::order(&heads, list)
         .into_iter()
         .map(|i| {
@@ -319,20 +319,42 @@ fn part(p: &mut Painter<'_>, area: Rect, title: &str, lines: &[(String, String)]
     if !title.is_empty() {
         p.text(area, 1, 0, title, Role::Head);
     }
+    let room = usize::from(body.width.saturating_sub(13)).max(8);
+    // Sentences go on below their own beginning.
+    let mut drawn: Vec<(&str, String)> = Vec::new();
+    for (keys, text) in lines {
+        let mut head = keys.as_str();
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && fmt::width(&line) + 1 + fmt::width(word) > room {
+                drawn.push((head, std::mem::take(&mut line)));
+                head = " ";
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        drawn.push((head, line));
+    }
     let rows = usize::from(body.height);
-    let from = usize::from(scroll).min(lines.len().saturating_sub(rows));
-    for (y, (keys, text)) in lines.iter().skip(from).take(rows).enumerate() {
+    let from = usize::from(scroll).min(drawn.len().saturating_sub(rows));
+    for (y, (keys, text)) in drawn.iter().skip(from).take(rows).enumerate() {
         if keys.is_empty() {
             p.text(body, 1, y as u16, text, Role::Head);
             continue;
         }
         p.text(body, 1, y as u16, keys, Role::Link);
-        let x = 12.max(fmt::width(keys) as u16 + 2);
-        let room = usize::from(body.width.saturating_sub(x));
-        p.text(body, x, y as u16, &fmt::cut_end(text, room), Role::Plain);
+        p.text(
+            body,
+            13.max(fmt::width(keys) as u16 + 2),
+            y as u16,
+            text,
+            Role::Plain,
+        );
     }
-    if lines.len() > from + rows {
-        p.right(body, 0, body.height.saturating_sub(1), "↓ more", Role::Dim);
+    if drawn.len() > from + rows {
+        p.right(area, 0, area.height.saturating_sub(1), " ↓ more", Role::Dim);
     }
 }
 

@@ -49,12 +49,13 @@ fn lines(model: &Model) -> Vec<(String, Role)> {
             }
             out.extend([
                 plain(""),
-                plain("  An app that runs on loop-runtime shows itself when it uses run() or"),
-                plain("  #[loop_runtime::main]. With a loop of your own, turn it on:"),
+                plain("  An app on loop-runtime shows itself while it runs under"),
                 (
-                    "      Builder::new().inspect(true)   or   LOOP_CONSOLE=on".to_owned(),
+                    "      #[loop_runtime::main]   or   loop_runtime::run(…)".to_owned(),
                     Role::Link,
                 ),
+                plain("  With a loop of its own, or if it was hidden, start it with"),
+                ("      LOOP_CONSOLE=on".to_owned(), Role::Link),
                 plain(""),
                 plain(&format!(
                     "  {spinner} waiting: attaches the moment one appears (q quits)"

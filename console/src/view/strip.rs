@@ -45,6 +45,27 @@ pub fn busy(strip: &Strip, room: usize) -> String {
         .collect()
 }
 
+/// The last minute of busy time in `cells` cells, the worst slot in each; blank ones while less is there.
+pub fn minute(strip: &Strip, cells: usize) -> String {
+    const MINUTE: u64 = 60_000_000_000;
+    let slots = (MINUTE / strip.slot_ns.max(1)).max(1) as usize;
+    let each = slots.div_ceil(cells.max(1)).max(1);
+    let last = newest(&strip.values, slots);
+    // Cut from the new end, so that a cell keeps its slots until the next one is full.
+    let mut worst: Vec<u64> = last
+        .rchunks(each)
+        .map(|c| c.iter().copied().max().unwrap_or(0))
+        .collect();
+    worst.reverse();
+    busy(
+        &Strip {
+            values: worst,
+            ..strip.clone()
+        },
+        cells,
+    )
+}
+
 /// A strip of counts against the highest of them, which the caller must write beside it.
 pub fn counts(values: &[u64], room: usize) -> String {
     let values = newest(values, room);
@@ -70,4 +91,61 @@ pub fn bar(share: f64, room: usize) -> String {
         out.push('▏');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_minute_keeps_its_worst_slot_and_says_no_more_than_there_is() {
+        let mut values = vec![0; 60];
+        values[59] = S;
+        let full = minute(
+            &Strip {
+                slot_ns: S,
+                end_ns: 0,
+                values,
+            },
+            8,
+        );
+        assert_eq!(full, "▁▁▁▁▁▁▁█");
+        let young = minute(
+            &Strip {
+                slot_ns: S,
+                end_ns: 0,
+                values: vec![S / 2; 12],
+            },
+            8,
+        );
+        assert_eq!(young, "      ▆▆");
+        assert_eq!(minute(&Strip::default(), 8).trim(), "");
+    }
+
+    #[test]
+    fn lag_is_on_a_fixed_scale() {
+        let ms = |ms: u64| ms * 1_000_000;
+        let s = Strip {
+            slot_ns: S,
+            end_ns: 0,
+            values: vec![0, ms(1), ms(9), ms(100), ms(412), ms(1_000)],
+        };
+        assert_eq!(lag(&s, 80), "▁▁▂▅▇█");
+        assert_eq!(lag(&s, 2), "▇█");
+    }
+
+    #[test]
+    fn a_bar_never_passes_its_room_and_never_hides_something() {
+        for room in 0..30 {
+            for share in [0.0, 0.001, 0.3, 0.99, 1.0, 7.0, f64::NAN] {
+                assert!(
+                    super::super::fmt::width(&bar(share, room)) <= room,
+                    "{share} in {room}"
+                );
+            }
+        }
+        assert_eq!(bar(0.001, 5), "▏");
+    }
 }

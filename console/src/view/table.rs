@@ -40,12 +40,13 @@ pub(super) fn draw<T: Row + Clone>(
     }
     let long = page.len() > u64::from(rows);
     let inner = Rect {
-        width: area.width.saturating_sub(u16::from(long)),
+        width: area.width.saturating_sub(if long { 2 } else { 0 }),
         ..area
     };
     let inside = after(inner, MARKS);
     let heads = columns::heads(id);
-    let (placed, _) = columns::layout(&heads, list, inside.width);
+    let needs = needs(columns, page, list.top, rows, &look);
+    let (placed, _) = columns::layout(&heads, &needs, list, inside.width);
     head_line(model, p, top(inside, 1), id, &heads, &placed);
     let body = below(inner, 1);
     for line in 0..rows {
@@ -108,6 +109,33 @@ pub(super) fn draw<T: Row + Clone>(
     if long {
         scrollbar(p, below(area, 1), list.top, u64::from(rows), page.len());
     }
+}
+
+/// How wide the numbers on screen are.
+fn needs<T: Row + Clone>(
+    columns: &[Column<T>],
+    page: &Page<T>,
+    top: u64,
+    rows: u16,
+    look: &columns::Look,
+) -> Vec<u16> {
+    let on_screen = || (0..u64::from(rows)).filter_map(|line| page.at(top + line));
+    let of = |c: &Column<T>| {
+        on_screen()
+            .map(|row| fmt::width(&(c.cell)(row, look).0))
+            .max()
+            .unwrap_or(0)
+    };
+    columns
+        .iter()
+        .map(|c| {
+            if c.head.right {
+                u16::try_from(of(c)).unwrap_or(u16::MAX)
+            } else {
+                0
+            }
+        })
+        .collect()
 }
 
 fn head_line(
@@ -224,9 +252,13 @@ pub(super) fn position<T: Row + Clone>(model: &Model, id: ListId, page: &Page<T>
     }
     let end = (list.top + u64::from(list.rows.max(1))).min(page.len());
     let sort = model.sort(id).map(|s| {
+        let name = columns::heads(id)
+            .into_iter()
+            .find(|h| h.sort == s.key)
+            .map_or(s.key.clone(), |h| h.text.to_owned());
         format!(
             " · sort {} {}",
-            s.key,
+            name,
             if s.descending { glyph::DOWN } else { glyph::UP }
         )
     });

@@ -144,8 +144,9 @@ fn facts(row: &TaskRow, look: &columns::Look) -> Vec<(&'static str, String)> {
     out.push((
         "woken",
         format!(
-            "{woken}{by} · {} wakers · {} handles{loose}",
-            row.wakers, row.handles
+            "{woken}{by} · {} · {}{loose}",
+            fmt::many(row.wakers, "waker"),
+            fmt::many(row.handles, "handle")
         ),
     ));
     let parent = row

@@ -8,13 +8,13 @@ use loop_console::drive::Driver;
 use loop_console::store::*;
 use loop_console::update::wanted;
 
-pub const S: u64 = 1_000_000_000;
-pub const MS: u64 = 1_000_000;
-pub const US: u64 = 1_000;
+pub(crate) const S: u64 = 1_000_000_000;
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const US: u64 = 1_000;
 /// The app's clock when the sample was taken: 2:13:07 after its start.
-pub const AT: u64 = 7_987 * S;
+pub(crate) const AT: u64 = 7_987 * S;
 
-pub fn hello() -> Hello {
+pub(crate) fn hello() -> Hello {
     Hello {
         instance: "00112233445566778899aabbccddeeff".into(),
         name: "shop-api".into(),
@@ -81,7 +81,7 @@ fn a_task(
     }
 }
 
-pub fn tasks() -> Vec<TaskRow> {
+pub(crate) fn tasks() -> Vec<TaskRow> {
     let mut out = vec![
         TaskRow {
             wait: Some(Wait {
@@ -206,7 +206,7 @@ pub fn tasks() -> Vec<TaskRow> {
     out
 }
 
-pub fn block(id: u64, ago: u64, for_ns: u64, stack: bool) -> BlockRow {
+pub(crate) fn block(id: u64, ago: u64, for_ns: u64, stack: bool) -> BlockRow {
     let frame = |function: &str, place: &str, yours: bool, culprit: bool| Frame {
         function: function.into(),
         place: place.into(),
@@ -272,7 +272,7 @@ pub fn block(id: u64, ago: u64, for_ns: u64, stack: bool) -> BlockRow {
     }
 }
 
-pub fn loops() -> Vec<LoopRow> {
+pub(crate) fn loops() -> Vec<LoopRow> {
     let one = |id: u64, name: &str, p99: u64, max: u64| LoopRow {
         id,
         name: name.into(),
@@ -335,7 +335,7 @@ fn series() -> Vec<SeriesRow> {
     out
 }
 
-pub fn findings() -> Vec<Finding> {
+pub(crate) fn findings() -> Vec<Finding> {
     let one = |id: u64, name: &str, grade, place: &str, ago: u64, evidence: &[&str]| Finding {
         id,
         name: name.into(),
@@ -480,7 +480,7 @@ fn io() -> Vec<IoRow> {
     ]
 }
 
-pub fn overview() -> Overview {
+pub(crate) fn overview() -> Overview {
     let histogram = Histogram {
         buckets: vec![
             (40 * US, 530),
@@ -536,7 +536,7 @@ pub fn overview() -> Overview {
     }
 }
 
-pub fn detail() -> TaskDetail {
+pub(crate) fn detail() -> TaskDetail {
     let row = tasks()
         .into_iter()
         .find(|t| t.id == 1093)
@@ -580,7 +580,7 @@ pub fn detail() -> TaskDetail {
     }
 }
 
-pub fn cost(lost: u64) -> Cost {
+pub(crate) fn cost(lost: u64) -> Cost {
     Cost {
         inspector_cpu_ns: 9 * S,
         watchdog_cpu_ns: 80 * MS,
@@ -602,7 +602,7 @@ pub fn cost(lost: u64) -> Cost {
 }
 
 /// An answer to a slot of the screens.
-pub fn view(slot: Slot, body: Body) -> Update {
+pub(crate) fn view(slot: Slot, body: Body) -> Update {
     Update::View(Box::new(View {
         slot,
         at_ns: AT,
@@ -610,7 +610,7 @@ pub fn view(slot: Slot, body: Body) -> Update {
     }))
 }
 
-pub fn rows<T>(rows: Vec<T>) -> Rows<T> {
+pub(crate) fn rows<T>(rows: Vec<T>) -> Rows<T> {
     let n = rows.len() as u64;
     Rows {
         total: n,
@@ -622,7 +622,7 @@ pub fn rows<T>(rows: Vec<T>) -> Rows<T> {
 }
 
 /// A console that is attached to the sample.
-pub fn full() -> Driver {
+pub(crate) fn full() -> Driver {
     let mut d = attached();
     for update in [
         view(wanted::OVERVIEW, Body::Overview(Box::new(overview()))),
@@ -676,7 +676,7 @@ pub fn full() -> Driver {
 }
 
 /// A console that is attached and has no answers yet.
-pub fn attached() -> Driver {
+pub(crate) fn attached() -> Driver {
     let mut d = Driver::new();
     d.now = Duration::from_secs(100);
     d.learn(Update::Link(Link::Connecting {
@@ -689,7 +689,7 @@ pub fn attached() -> Driver {
 }
 
 /// A console attached to an app in which nothing is.
-pub fn empty() -> Driver {
+pub(crate) fn empty() -> Driver {
     let mut d = attached();
     for update in [
         view(wanted::OVERVIEW, Body::Overview(Box::default())),
@@ -709,7 +709,7 @@ pub fn empty() -> Driver {
 }
 
 /// A console whose app stopped answering 12 s ago.
-pub fn lost() -> Driver {
+pub(crate) fn lost() -> Driver {
     let mut d = full();
     d.now += Duration::from_secs(11);
     d.learn(Update::Link(Link::Lost {
@@ -721,7 +721,7 @@ pub fn lost() -> Driver {
 }
 
 /// A console frozen 42 s ago; a finding came since.
-pub fn frozen() -> Driver {
+pub(crate) fn frozen() -> Driver {
     let mut d = full();
     d.keys("space");
     let mut more = findings();
