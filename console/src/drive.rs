@@ -60,8 +60,18 @@ impl Driver {
         }
     }
 
-    /// Draws a frame, and tells the model what lies where, as `run` does.
+    /// Draws a frame, and tells the model what lies where, as `run` does: again, if that changed what should be drawn.
     pub fn frame(&mut self, width: u16, height: u16) -> Buffer {
+        for _ in 0..4 {
+            let buffer = self.draw(width, height);
+            if !self.model.ui.dirty {
+                return buffer;
+            }
+        }
+        panic!("four frames, and still something to draw anew");
+    }
+
+    fn draw(&mut self, width: u16, height: u16) -> Buffer {
         let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
         let drawn = view(&self.model, &mut buffer);
         self.send(Message::Drawn(drawn, Duration::from_millis(1)));

@@ -106,12 +106,16 @@ pub fn update(model: &mut Model, message: Message, now: Duration) -> Vec<Effect>
         Message::Terminated => effects.push(Effect::Quit),
         Message::Tick => tick(model),
         Message::Drawn(drawn, took) => {
+            model.ui.dirty = false;
             for (list, rows) in &drawn.rows {
-                model.list_mut(*list).rows = *rows;
+                // What the selection's place on screen was reckoned with has changed: once more.
+                if model.list(*list).rows != *rows {
+                    model.list_mut(*list).rows = *rows;
+                    model.ui.dirty = true;
+                }
             }
             model.ui.drawn = drawn;
             model.ui.frame = Some(took);
-            model.ui.dirty = false;
         }
         Message::Update(update) => {
             model.ui.dirty = true;

@@ -36,6 +36,7 @@ use theme::Role;
 /// What lies where, and how many rows each list has room for: what `update` must know of the last frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drawn {
+    pub size: (u16, u16),
     pub hits: Vec<(Rect, Hit)>,
     pub rows: BTreeMap<ListId, u16>,
 }
@@ -135,13 +136,10 @@ pub fn look(model: &Model) -> Look {
     }
 }
 
-/// Whether the pane that follows the selection is shown.
-pub fn has_preview(model: &Model) -> bool {
-    let rows = model.ui.drawn.rows.values().copied().max().unwrap_or(0);
-    model
-        .ui
-        .preview
-        .unwrap_or(model.ui.screen != Screen::Tasks || rows >= 16)
+/// Whether the pane that follows the selection is shown on a screen of so many lines.
+pub fn has_preview(model: &Model, height: u16) -> bool {
+    let by_itself = model.ui.screen != Screen::Tasks || height >= 30;
+    model.ui.preview.unwrap_or(by_itself)
 }
 
 /// Line 1: who, and how fresh. The pieces on the right leave one by one when it gets narrow, the state and the losses last.
@@ -179,7 +177,8 @@ fn header(model: &Model, p: &mut Painter<'_>, area: Rect) {
                 right.push((text, if over { Role::Problem } else { Role::Plain }, 2));
             }
         }
-        let lost = store.cost.as_ref().map(|c| c.lost());
+        // Losses are told as they are now, even beside a frozen picture.
+        let lost = model.store.cost.as_ref().map(|c| c.lost());
         let (text, role) = match lost {
             None => ("lost ?".to_owned(), Role::Plain),
             Some(0) => ("lost 0".to_owned(), Role::Plain),

@@ -129,7 +129,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::Narrow => narrow(model),
         Action::Preview => {
-            let on = crate::view::has_preview(model);
+            let on = crate::view::has_preview(model, model.ui.drawn.size.1);
             model.ui.preview = Some(!on);
         }
         Action::Zoom => model.ui.zoom = !model.ui.zoom,
@@ -341,6 +341,8 @@ pub(super) fn goto(model: &mut Model, to: Goto) {
     let find = |model: &mut Model, screen, list, id| {
         model.ui.screen = screen;
         model.ui.detail = None;
+        // What is at hand may be old: only the answer to come tells where the row is.
+        crate::model::page_mut(&mut model.store, list).stale();
         let list: &mut List = model.list_mut(list);
         // A filter would hide what one wants to see.
         list.filter.clear();

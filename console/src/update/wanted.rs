@@ -185,6 +185,10 @@ pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
     }
     for slot in model.ui.asked.keys().filter(|s| !wanted.contains_key(s)) {
         effects.push(Effect::Ask(Ask::Unwatch(*slot)));
+        // Whoever comes back sees what was, dimmed, until the next answer.
+        for list in ListId::ALL.into_iter().filter(|l| self::slot(*l) == *slot) {
+            page_mut(&mut model.store, list).stale();
+        }
     }
     if model.ui.asked.contains_key(&TASK) != wanted.contains_key(&TASK)
         || subject(&model.ui.asked) != subject(&wanted)

@@ -402,13 +402,15 @@ pub fn layout(
             .sum::<u32>()
             .saturating_sub(1)
     };
+    // A column that the user asked for leaves last.
+    let drop = |i: usize| if heads[i].shown { heads[i].drop } else { 1 };
     let mut gone = Vec::new();
     while sum(&wants, &chosen) > u32::from(room) {
         let leaves = chosen
             .iter()
             .copied()
-            .filter(|i| heads[*i].drop > 0)
-            .max_by_key(|i| heads[*i].drop);
+            .filter(|i| drop(*i) > 0)
+            .max_by_key(|i| drop(*i));
         let Some(leaves) = leaves else { break };
         chosen.retain(|i| *i != leaves);
         gone.push(heads[leaves].name);
@@ -482,6 +484,21 @@ mod tests {
                         b.name
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_sort_key_is_one_of_the_schema() {
+        for list in ListId::ALL {
+            let table = crate::update::layer::table_of(list);
+            let keys = heads(list).into_iter().map(|h| h.sort);
+            for key in keys
+                .chain(list.default_sort().iter().map(|s| s.key.as_str()))
+                .filter(|k| !k.is_empty())
+            {
+                let parsed = loop_proto::sort::Sort::parse(table, &format!("-{key}"));
+                assert!(parsed.is_ok(), "{list:?} {key}: {parsed:?}");
             }
         }
     }

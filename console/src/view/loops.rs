@@ -22,7 +22,7 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         .max(2);
     history(model, p, top(area, strips));
     let mut rest = below(area, strips);
-    if has_preview(model) && rest.height >= 8 {
+    if has_preview(model, p.area().height) && rest.height >= 8 {
         if let Some(block) = block {
             let pane;
             if area.width >= 160 {

@@ -26,10 +26,15 @@ pub(super) type Piece<'a> = (&'a str, Role);
 
 impl<'a> Painter<'a> {
     pub(super) fn new(buffer: &'a mut Buffer, colours: Colours) -> Self {
+        let size = (buffer.area.width, buffer.area.height);
+        let drawn = Drawn {
+            size,
+            ..Drawn::default()
+        };
         Painter {
             buffer,
             colours,
-            drawn: Drawn::default(),
+            drawn,
         }
     }
 

@@ -51,19 +51,21 @@ pub fn minute(strip: &Strip, cells: usize) -> String {
     let slots = (MINUTE / strip.slot_ns.max(1)).max(1) as usize;
     let each = slots.div_ceil(cells.max(1)).max(1);
     let last = newest(&strip.values, slots);
-    // Cut from the new end, so that a cell keeps its slots until the next one is full.
+    // Cut from the new end: the last cell is always the last seconds.
     let mut worst: Vec<u64> = last
         .rchunks(each)
         .map(|c| c.iter().copied().max().unwrap_or(0))
         .collect();
     worst.reverse();
-    busy(
+    let drawn = busy(
         &Strip {
             values: worst,
             ..strip.clone()
         },
         cells,
-    )
+    );
+    // The newest is always at the right.
+    format!("{drawn:>cells$}")
 }
 
 /// A strip of counts against the highest of them, which the caller must write beside it.

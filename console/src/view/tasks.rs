@@ -48,7 +48,7 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         "Tasks (all_tasks)",
         &table::position(model, ListId::Tasks, &store.tasks),
     );
-    if has_preview(model) && model.ui.preview != Some(false) {
+    if has_preview(model, p.area().height) {
         if let Some(row) = pick::task(model) {
             let pane;
             if area.width >= 160 {
