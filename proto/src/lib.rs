@@ -18,4 +18,8 @@ pub mod budget;
 pub mod finding;
 
 pub mod escape;
+pub mod message;
 pub mod quantile;
+
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;

@@ -5,7 +5,7 @@
 mod words;
 
 use crate::pb;
-use crate::row::Field;
+use crate::row::{Field, Value};
 use Type::{Flag, Nanos, Number, Place, Ratio, Set, Text, Word};
 pub use words::FINDINGS;
 use words::*;
@@ -58,6 +58,29 @@ pub enum Type {
     Text,
     /// A place, `file:line:column`.
     Place,
+}
+
+impl Type {
+    /// True if a column of this type may have that value. Whoever shows rows tests that it does.
+    #[must_use]
+    pub fn fits(self, value: Value<'_>) -> bool {
+        match value {
+            Value::Absent => true,
+            Value::Number(_) => self == Type::Number,
+            Value::Nanos(_) => self == Type::Nanos,
+            Value::Ratio(_) => self == Type::Ratio,
+            Value::Word(word) => {
+                matches!(self, Type::Word(words) if usize::from(word) < words.len())
+            }
+            Value::Set(bits) => {
+                matches!(self, Type::Set(words) if words.len() >= 64 || bits >> words.len() == 0)
+            }
+            Value::Flag(_) => self == Type::Flag,
+            Value::Text(_) => matches!(self, Type::Text | Type::Place),
+            Value::Numbered(..) | Value::Waiting(_) | Value::Lines(_) => self == Type::Text,
+            Value::Place(..) => self == Type::Place,
+        }
+    }
 }
 
 /// One column of a table.

@@ -673,9 +673,9 @@ pub struct Finding {
     /// The subject's name. Absent: it has none.
     #[prost(message, optional, tag = "5")]
     pub subject_name: ::core::option::Option<Name>,
-    /// Its loop. 0: none.
-    #[prost(uint64, tag = "6")]
-    pub loop_id: u64,
+    /// Its loop. Absent: none.
+    #[prost(uint64, optional, tag = "6")]
+    pub loop_id: ::core::option::Option<u64>,
     /// The place to look at. 0: not known.
     #[prost(uint32, tag = "7")]
     pub place_text: u32,
@@ -1336,9 +1336,9 @@ pub struct JobRow {
     /// The pool's name.
     #[prost(string, tag = "3")]
     pub pool: ::prost::alloc::string::String,
-    /// The loop that gave it. 0: none.
-    #[prost(uint64, tag = "4")]
-    pub loop_id: u64,
+    /// The loop that gave it. Absent: none.
+    #[prost(uint64, optional, tag = "4")]
+    pub loop_id: ::core::option::Option<u64>,
     /// The task that gave it. 0: none.
     #[prost(uint64, tag = "5")]
     pub task_id: u64,
@@ -1376,9 +1376,9 @@ pub struct ResourceRow {
     /// Its name. Absent: it has none.
     #[prost(message, optional, tag = "3")]
     pub name: ::core::option::Option<Name>,
-    /// The loop it belongs to. 0: none.
-    #[prost(uint64, tag = "4")]
-    pub loop_id: u64,
+    /// The loop it belongs to. Absent: none.
+    #[prost(uint64, optional, tag = "4")]
+    pub loop_id: ::core::option::Option<u64>,
     /// Where it was made. 0: not known.
     #[prost(uint32, tag = "5")]
     pub place_text: u32,
@@ -2130,9 +2130,9 @@ pub struct Event {
     /// When.
     #[prost(uint64, tag = "2")]
     pub at_ns: u64,
-    /// On which loop. 0: none.
-    #[prost(uint64, tag = "3")]
-    pub loop_id: u64,
+    /// On which loop. Absent: none.
+    #[prost(uint64, optional, tag = "3")]
+    pub loop_id: ::core::option::Option<u64>,
     /// The task it is about. 0: none.
     #[prost(uint64, tag = "4")]
     pub task_id: u64,
@@ -2716,9 +2716,9 @@ pub struct NudgeTask {
 /// Change how long a poll may take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetBudget {
-    /// The loop. 0: all.
-    #[prost(uint64, tag = "1")]
-    pub loop_id: u64,
+    /// The loop. Absent: all.
+    #[prost(uint64, optional, tag = "1")]
+    pub loop_id: ::core::option::Option<u64>,
     /// The new budget, in ns. 0 is refused.
     #[prost(uint64, tag = "2")]
     pub block_ns: u64,
