@@ -697,7 +697,7 @@ impl Decoder {
             grade,
             subject,
             subject_name: self.name(f.subject_name.as_ref()),
-            loop_id: some(f.loop_id),
+            loop_id: f.loop_id,
             place: self.text(f.place_text),
             count: f.count.max(1),
             since_ns: f.since_ns,
@@ -725,7 +725,7 @@ impl Decoder {
         Event {
             at_ns: e.at_ns,
             kind: word(table::Table::Events, Field::Kind, e.kind),
-            loop_id: some(e.loop_id),
+            loop_id: e.loop_id,
             task: some(e.task_id),
             name: self.name(e.name.as_ref()),
             subject: some(e.subject_id),
