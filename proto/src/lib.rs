@@ -2,6 +2,7 @@
 //! ends share. Knows no socket, no clock, no file and no terminal.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod pb;
 pub mod version;

@@ -1,6 +1,10 @@
 //! Messages as rows: the console filters, sorts and pages what it has recorded with the same code
 //! that the app runs on its live tables. Knows nothing of streams.
 
+mod split;
+
+pub use split::{split_verdict, split_view};
+
 use std::collections::HashMap;
 
 use crate::finding::bits;

@@ -386,6 +386,19 @@ impl Table {
         self.columns().iter().find(|column| column.field == field)
     }
 
+    /// What a query may name in its columns besides the columns: parts of rows that cost more and
+    /// are only filled in when asked for.
+    #[must_use]
+    pub const fn extras(self) -> &'static [&'static str] {
+        match self {
+            Table::Tasks => &["buckets", "strip"],
+            Table::Loops => &["scheduled", "late"],
+            Table::Io => &["queues"],
+            Table::Places => &["poll"],
+            _ => &[],
+        }
+    }
+
     /// The sort key of a query that names none.
     #[must_use]
     pub const fn default_sort(self) -> &'static str {
@@ -491,6 +504,9 @@ mod tests {
                 .filter(|column| !column.json.is_empty())
             {
                 assert!(names.insert(column.json), "{table:?} {}", column.json);
+            }
+            for extra in table.extras() {
+                assert!(names.insert(extra), "{table:?} {extra}");
             }
         }
     }

@@ -1,6 +1,8 @@
-//! The committed code under `src/generated` is what the schema under `proto/` generates. Knows
-//! nothing of what the messages mean. `UPDATE_GENERATED=1 cargo test -p loop-proto --test generated`
-//! writes it anew.
+//! The committed code under `src/generated` is what the schema under `proto/` generates, and the
+//! schema only grows. Knows nothing of what the messages mean.
+//!
+//! `UPDATE_GENERATED=1 cargo test -p loop-proto --test generated` writes the code anew. This test
+//! builds the crate, so change the schema and run it before using what is new.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,4 +85,91 @@ fn every_field_enum_value_and_call_has_prose() {
         }
     }
     assert_eq!(silent, Vec::<String>::new());
+}
+
+/// Every field, enum value and call as a line: what a release may never change or take away.
+fn lines(set: &prost_types::FileDescriptorSet) -> Vec<String> {
+    let mut lines = Vec::new();
+    for file in &set.file {
+        for message in &file.message_type {
+            lines.extend(message.field.iter().map(|field| {
+                let kind = match field.type_name().rsplit('.').next() {
+                    Some(name) if !name.is_empty() => name.to_owned(),
+                    _ => field
+                        .r#type()
+                        .as_str_name()
+                        .trim_start_matches("TYPE_")
+                        .to_lowercase(),
+                };
+                let many = match field.label() {
+                    prost_types::field_descriptor_proto::Label::Repeated => "repeated ",
+                    _ => "",
+                };
+                format!(
+                    "{}.{} = {} {many}{kind}",
+                    message.name(),
+                    field.name(),
+                    field.number()
+                )
+            }));
+        }
+        for kind in &file.enum_type {
+            let values = kind.value.iter();
+            lines.extend(values.map(|value| format!("{} = {}", value.name(), value.number())));
+        }
+        for service in &file.service {
+            let package = file.package();
+            lines.extend(
+                service
+                    .method
+                    .iter()
+                    .map(|method| format!("/{package}.{}/{}", service.name(), method.name())),
+            );
+        }
+    }
+    lines.sort();
+    lines
+}
+
+#[test]
+fn the_schema_only_grows() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schema.txt");
+    let now = lines(&descriptors());
+    let known = fs::read_to_string(&path).unwrap_or_else(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => String::new(),
+        _ => panic!("{}: {error}", path.display()),
+    });
+    let gone: Vec<&str> = known
+        .lines()
+        .filter(|line| !now.iter().any(|own| own == line))
+        .collect();
+    assert!(
+        gone.is_empty(),
+        "older consoles and apps rely on these; a change of meaning needs a new number, a removal a new major \
+         (then take the lines out of tests/schema.txt): {gone:#?}"
+    );
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, now.join("\n") + "\n").expect("a writable folder");
+    } else {
+        let new = now
+            .iter()
+            .filter(|line| !known.lines().any(|own| own == line.as_str()));
+        assert_eq!(
+            new.collect::<Vec<_>>(),
+            Vec::<&String>::new(),
+            "new, but not in tests/schema.txt: run UPDATE_GENERATED=1"
+        );
+    }
+}
+
+#[test]
+fn the_list_of_calls_names_every_call() {
+    let set = descriptors();
+    let calls: Vec<String> = lines(&set)
+        .into_iter()
+        .filter(|line| line.starts_with('/'))
+        .collect();
+    let mut known = loop_proto::pb::METHODS.map(str::to_owned);
+    known.sort();
+    assert_eq!(calls, known);
 }

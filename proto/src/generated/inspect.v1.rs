@@ -1027,10 +1027,11 @@ pub struct LoopRow {
     /// The durations of its polls.
     #[prost(message, optional, tag = "15")]
     pub poll: ::core::option::Option<Histogram>,
-    /// From being woken to being polled, over all its tasks. Absent: not asked for.
+    /// From being woken to being polled, over all its tasks. Absent: not asked for (column
+    /// `scheduled`).
     #[prost(message, optional, tag = "16")]
     pub scheduled: ::core::option::Option<Histogram>,
-    /// How late its timers fired. Absent: not asked for.
+    /// How late its timers fired. Absent: not asked for (column `late`).
     #[prost(message, optional, tag = "17")]
     pub timer_late: ::core::option::Option<Histogram>,
     /// The median of `lag`, in ns. Absent: there was no iteration yet.
@@ -1311,7 +1312,8 @@ pub struct IoRow {
     /// How many of those wakes found nothing to do.
     #[prost(uint64, tag = "18")]
     pub spurious: u64,
-    /// Bytes that the kernel holds unread. Absent: not asked for, or the kernel does not tell.
+    /// Bytes that the kernel holds unread. Absent: not asked for (column `queues`), or the kernel
+    /// does not tell.
     #[prost(uint64, optional, tag = "19")]
     pub recv_queue_bytes: ::core::option::Option<u64>,
     /// Bytes that the kernel holds unsent. Absent: as above.
@@ -2232,8 +2234,10 @@ pub struct Query {
     /// How many rows. 0: the default of 100. More than 10,000 is cut to that.
     #[prost(uint32, tag = "7")]
     pub limit: u32,
-    /// Names of the fields wanted beyond the usual ones (`type`, `buckets`, `strip`, `poll`, …). A
-    /// busy share needs `busy` here, or as sort key or in the filter, from when on its slots are kept.
+    /// Names of the fields wanted beyond the usual ones: of tasks `type`, `buckets`, `strip` (the
+    /// busy slots); of loops `scheduled`, `late`; of I/O sources `queues`; of places `poll`. Names of
+    /// other fields are accepted and change nothing. A busy share needs `busy` or `strip` here, or
+    /// `busy` as sort key or in the filter, from when on its slots are kept.
     #[prost(string, repeated, tag = "8")]
     pub columns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// How often the answer is sent anew, in ms. 0: once. Less than 50 is raised to that.

@@ -124,6 +124,12 @@ impl Request {
         let filter =
             Filter::parse(table, &query.filter).map_err(|error| error.to_message("filter"))?;
         let sort = Sort::parse(table, &query.sort).map_err(|error| error.to_message("sort"))?;
+        for name in &query.columns {
+            if !table.extras().contains(&name.as_str()) {
+                crate::filter::column(table, name, 0)
+                    .map_err(|error| error.to_message("columns"))?;
+            }
+        }
         let limit = match query.limit as usize {
             0 => DEFAULT_LIMIT,
             limit => limit.min(MAX_LIMIT),

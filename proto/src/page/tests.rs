@@ -251,6 +251,12 @@ fn queries_are_read_and_faults_named_by_their_part() {
     assert_eq!(part(&query("loop=x", "")), "filter");
     assert_eq!(part(&query("", "nope")), "sort");
     assert_eq!(part(&pb::Query::default()), "target");
+    let columns = |names: &[&str]| pb::Query {
+        columns: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..query("", "")
+    };
+    assert!(Request::from_message(&columns(&["type", "busy", "buckets", "strip"])).is_ok());
+    assert_eq!(part(&columns(&["type", "nope"])), "columns");
 }
 
 const NAMES: [&str; 5] = [
