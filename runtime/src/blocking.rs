@@ -263,6 +263,11 @@ impl Blocking {
         self.shared.wait_idle(timeout)
     }
 
+    /// Whether a job waits or runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.counts() != (0, 0)
+    }
+
     /// Jobs that wait for a thread, and jobs that run: of both lanes.
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.shared

@@ -366,12 +366,26 @@ impl Reactor {
 
     /// The holder of `ticket` waits no longer.
     pub(crate) fn forget(&self, key: SourceKey, direction: Direction, ticket: Ticket) {
+        self.forget_with(key, direction, |waiters| waiters.forget(ticket));
+    }
+
+    /// As `forget`, for the waiter of `poll_ready`.
+    pub(crate) fn forget_one(&self, key: SourceKey, direction: Direction) {
+        self.forget_with(key, direction, source::Waiters::forget_one);
+    }
+
+    fn forget_with(
+        &self,
+        key: SourceKey,
+        direction: Direction,
+        forget: impl FnOnce(&mut source::Waiters) -> Option<Waker>,
+    ) {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = sources.of_key(key) else {
             return;
         };
         let waiters = &mut source.waiters[direction as usize];
-        let waker = waiters.forget(ticket);
+        let waker = forget(waiters);
         if waiters.is_empty()
             && let Some(row) = self.row(source)
         {
@@ -381,7 +395,8 @@ impl Reactor {
         drop(waker);
     }
 
-    /// The call moved less than it could have: the next one would block.
+    /// The call moved less than it could have: the next one would block, unless the peer closed,
+    /// which is reported once, maybe together with the last data.
     pub(crate) fn clear_ready(&self, key: SourceKey, direction: Direction) {
         self.clear(key, direction, false);
     }
@@ -405,6 +420,9 @@ impl Reactor {
             return;
         };
         let bit = direction.bit();
+        if !blocked && source.ready & direction::CLOSED != 0 {
+            return;
+        }
         let spurious = blocked && source.unproved & bit != 0;
         source.ready &= !bit;
         source.unproved &= !bit;

@@ -60,6 +60,12 @@ pub(crate) enum Action {
     Call(Box<dyn FnOnce()>),
 }
 
+impl From<Waker> for Action {
+    fn from(waker: Waker) -> Self {
+        Action::Wake(waker)
+    }
+}
+
 struct Timer {
     id: u64,
     /// `None` where the table of rows was full.
@@ -86,7 +92,7 @@ impl Timers {
 
     /// Arms a timer. Equal deadlines fire in the order of arming; a deadline in the past fires at
     /// the next `fire`, before any later one.
-    pub(crate) fn arm(&self, deadline: u64, action: Action, what: Arm) -> TimerKey {
+    pub(crate) fn arm(&self, deadline: u64, action: impl Into<Action>, what: Arm) -> TimerKey {
         let id = self.owner.ids.next();
         let row = self.record.timers.take(&self.owner.timers);
         match row {
@@ -107,7 +113,7 @@ impl Timers {
         let timer = Timer {
             id,
             row: row.map(|(slot, _)| slot),
-            action: Some(action),
+            action: Some(action.into()),
         };
         let slot = self.wheel.borrow_mut().insert(deadline, what.now, timer);
         TimerKey { slot, id }

@@ -82,6 +82,10 @@ impl Waiters {
         }
     }
 
+    pub(super) fn forget_one(&mut self) -> Option<Waker> {
+        self.one.take()
+    }
+
     pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Waker> {
         let at = self.many.iter().position(|(held, _)| *held == ticket)?;
         Some(self.many.remove(at).1)

@@ -229,7 +229,7 @@ fn a_deadline_in_the_past_ends_the_wait_at_once_and_an_earlier_one_replaces_a_la
 fn an_unpark_from_another_thread_ends_the_wait() {
     let (reactor, _) = reactor();
     let unpark = reactor.unparker();
-    let thread = std::thread::spawn(move || unpark());
+    let thread = std::thread::spawn(unpark);
     assert_eq!(reactor.wait(Wait::Forever).unwrap(), 0);
     thread.join().unwrap();
 }

@@ -9,10 +9,12 @@ use crate::record::current::Entered;
 
 const MS: u64 = 1_000_000;
 
+type Lines = Arc<Mutex<Vec<(&'static str, Option<Cause>)>>>;
+
 /// Notes its name when woken, and what the record says is the cause.
 struct Noted {
     name: &'static str,
-    log: Arc<Mutex<Vec<(&'static str, Option<Cause>)>>>,
+    log: Lines,
 }
 
 impl Wake for Noted {
@@ -23,7 +25,7 @@ impl Wake for Noted {
 }
 
 #[derive(Default, Clone)]
-struct Log(Arc<Mutex<Vec<(&'static str, Option<Cause>)>>>);
+struct Log(Lines);
 
 impl Log {
     fn waker(&self, name: &'static str) -> Waker {
@@ -67,7 +69,7 @@ fn deadlines_fire_in_order_and_equal_ones_in_the_order_of_arming() {
         (20, "20 b"),
         (20, "20 c"),
     ] {
-        timers.arm(ms * MS, Action::Wake(log.waker(name)), sleep(0));
+        timers.arm(ms * MS, log.waker(name), sleep(0));
     }
     assert_eq!(timers.fire(20 * MS - 1), 1);
     assert_eq!(timers.fire(20 * MS), 3);
@@ -81,8 +83,8 @@ fn deadlines_in_the_past_fire_at_once_the_earlier_first() {
     let log = Log::default();
     let now = 5_000 * MS;
     timers.fire(now);
-    timers.arm(now - MS, Action::Wake(log.waker("-1")), sleep(now));
-    timers.arm(now - 2 * MS, Action::Wake(log.waker("-2")), sleep(now));
+    timers.arm(now - MS, log.waker("-1"), sleep(now));
+    timers.arm(now - 2 * MS, log.waker("-2"), sleep(now));
     assert!(timers.next_deadline() <= Some(now));
     assert_eq!(timers.fire(now), 2);
     assert_eq!(log.names(), ["-2", "-1"]);
@@ -91,7 +93,7 @@ fn deadlines_in_the_past_fire_at_once_the_earlier_first() {
 #[test]
 fn a_deadline_at_the_end_of_time_waits_and_can_be_cancelled() {
     let (timers, _) = timers();
-    let key = timers.arm(u64::MAX, Action::Wake(Waker::noop().clone()), sleep(1));
+    let key = timers.arm(u64::MAX, Waker::noop().clone(), sleep(1));
     assert_eq!(timers.fire(u64::MAX - 1), 0);
     assert_eq!(timers.next_deadline(), Some(u64::MAX));
     assert!(timers.cancel(key));
@@ -101,8 +103,8 @@ fn a_deadline_at_the_end_of_time_waits_and_can_be_cancelled() {
 #[test]
 fn a_cancelled_head_is_not_waited_for() {
     let (timers, _) = timers();
-    let head = timers.arm(MS, Action::Wake(Waker::noop().clone()), sleep(0));
-    timers.arm(9 * MS, Action::Wake(Waker::noop().clone()), sleep(0));
+    let head = timers.arm(MS, Waker::noop().clone(), sleep(0));
+    timers.arm(9 * MS, Waker::noop().clone(), sleep(0));
     timers.cancel(head);
     assert_eq!(timers.next_deadline(), Some(9 * MS));
     assert!(!timers.cancel(head), "a second cancel finds nothing");
@@ -115,9 +117,9 @@ fn cancelled_timers_leave_neither_row_nor_waker() {
         name: "",
         log: Arc::default(),
     });
-    let live = timers.arm(MS, Action::Wake(waker.clone().into()), sleep(0));
+    let live = timers.arm(MS, Waker::from(waker.clone()), sleep(0));
     for _ in 0..1_000 {
-        let key = timers.arm(3_600_000 * MS, Action::Wake(waker.clone().into()), sleep(0));
+        let key = timers.arm(3_600_000 * MS, Waker::from(waker.clone()), sleep(0));
         assert!(timers.cancel(key));
     }
     assert_eq!((timers.len(), timers.owner.timers.live()), (1, 1));
@@ -133,9 +135,9 @@ fn cancelled_timers_leave_neither_row_nor_waker() {
 #[test]
 fn a_key_of_the_past_does_not_reach_the_timer_in_its_slot() {
     let (timers, _) = timers();
-    let old = timers.arm(MS, Action::Wake(Waker::noop().clone()), sleep(0));
+    let old = timers.arm(MS, Waker::noop().clone(), sleep(0));
     timers.cancel(old);
-    let new = timers.arm(MS, Action::Wake(Waker::noop().clone()), sleep(0));
+    let new = timers.arm(MS, Waker::noop().clone(), sleep(0));
     assert_eq!(old.slot, new.slot);
     assert!(!timers.cancel(old) && !timers.rearm(old, 2 * MS, 0) && !timers.is_fired(old));
     assert!(timers.cancel(new));
@@ -145,7 +147,7 @@ fn a_key_of_the_past_does_not_reach_the_timer_in_its_slot() {
 fn a_fired_timer_says_so_until_it_is_armed_again_and_counts_its_firings() {
     let (timers, record) = timers();
     let log = Log::default();
-    let key = timers.arm(MS, Action::Wake(log.waker("tick")), sleep(0));
+    let key = timers.arm(MS, log.waker("tick"), sleep(0));
     assert_eq!(timers.fire(MS + 500), 1);
     assert!(timers.is_fired(key));
     assert!(!timers.rearm(key, 2 * MS, MS), "nobody to wake");
@@ -167,7 +169,7 @@ fn a_fired_timer_says_so_until_it_is_armed_again_and_counts_its_firings() {
 fn a_moved_deadline_counts_as_moved_and_fires_once() {
     let (timers, record) = timers();
     let log = Log::default();
-    let key = timers.arm(MS, Action::Wake(log.waker("x")), sleep(0));
+    let key = timers.arm(MS, log.waker("x"), sleep(0));
     assert!(timers.rearm(key, 3 * MS, 0));
     assert_eq!(timers.fire(2 * MS), 0);
     assert_eq!(timers.fire(3 * MS), 1);
@@ -180,7 +182,7 @@ fn a_moved_deadline_counts_as_moved_and_fires_once() {
 fn lateness_is_counted_where_it_is_noticeable() {
     let (timers, record) = timers();
     for late in [0, 100, 50_000, 2 * MS] {
-        timers.arm(MS, Action::Wake(Waker::noop().clone()), sleep(0));
+        timers.arm(MS, Waker::noop().clone(), sleep(0));
         timers.fire(MS + late);
     }
     assert_eq!(record.late.filled().map(|(_, n)| n).sum::<u32>(), 2);
@@ -193,7 +195,7 @@ fn the_timer_is_named_as_the_cause_of_what_it_wakes() {
     let (timers, record) = timers();
     let _here = Entered::new(&record);
     let log = Log::default();
-    let key = timers.arm(MS, Action::Wake(log.waker("x")), sleep(0));
+    let key = timers.arm(MS, log.waker("x"), sleep(0));
     timers.fire(MS);
     assert_eq!(
         *log.0.lock().unwrap(),
@@ -212,8 +214,8 @@ fn a_waker_that_panics_harms_no_other_timer() {
     }
     let (timers, _) = timers();
     let log = Log::default();
-    timers.arm(MS, Action::Wake(Arc::new(Broken).into()), sleep(0));
-    timers.arm(MS, Action::Wake(log.waker("after")), sleep(0));
+    timers.arm(MS, Waker::from(Arc::new(Broken)), sleep(0));
+    timers.arm(MS, log.waker("after"), sleep(0));
     assert_eq!(timers.fire(MS), 2);
     assert_eq!(log.names(), ["after"]);
 }
@@ -241,11 +243,11 @@ fn a_call_may_arm_and_cancel_timers() {
     let (timers, _) = timers();
     let timers = Rc::new(timers);
     let log = Log::default();
-    let victim = timers.arm(2 * MS, Action::Wake(log.waker("victim")), sleep(0));
+    let victim = timers.arm(2 * MS, log.waker("victim"), sleep(0));
     let (inner, waker) = (timers.clone(), log.waker("new"));
     let call = Action::Call(Box::new(move || {
         assert!(inner.cancel(victim));
-        inner.arm(0, Action::Wake(waker), sleep(MS));
+        inner.arm(0, waker, sleep(MS));
     }));
     timers.arm(MS, call, sleep(0));
     assert_eq!(timers.fire(3 * MS) + timers.fire(3 * MS), 2);

@@ -1,0 +1,14 @@
+//! Reading and writing without blocking the loop: the traits, and what all sources share.
+//!
+//! Streams implement the traits of `futures-io`, so the combinators of `futures-util` work on
+//! them, and, with the features `inspect`, `web` or `client`, carry hyper's connections. Knows
+//! readiness; knows no addresses.
+
+pub use futures_io::{AsyncRead, AsyncWrite};
+
+#[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
+mod hyper;
+pub(crate) mod op;
+pub(crate) mod registered;
+#[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
+pub use self::hyper::HyperIo;

@@ -1,0 +1,370 @@
+//! The signals that one loop listens to: a pipe in its reactor, a flag per signal, subscribers.
+//!
+//! The kernel's handler sets the flag and writes to the pipe; all else happens on the loop. Signals
+//! of one number that come faster than the loop looks are one delivery, as the kernel has it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Wake, Waker};
+
+use signal_hook::{SigId, flag, low_level};
+
+use super::default_from_second;
+use super::process::Listening;
+use crate::context::{self, Organs};
+use crate::executor::How;
+use crate::id::LoopId;
+use crate::reactor::{Direction, Interests, SourceKey};
+use crate::record::bound;
+use crate::record::source::{Address, Kind, Registration};
+use crate::record::task;
+use crate::record::wake::Cause;
+
+/// Called at each delivery, in a callback of the loop.
+pub(super) type Handler = Rc<RefCell<dyn FnMut()>>;
+
+enum Subscriber {
+    Handler {
+        handler: Handler,
+        place: &'static Location<'static>,
+    },
+    /// As a handler, but only while all subscribers are fallbacks.
+    Fallback {
+        handler: Handler,
+        place: &'static Location<'static>,
+    },
+    Waiter {
+        came: bool,
+        waker: Option<Waker>,
+    },
+}
+
+/// One signal, while somebody on this loop listens to it.
+struct Watched {
+    came: Arc<AtomicBool>,
+    subscribers: Vec<(u64, Subscriber)>,
+    /// Unregistered in order, before `_listening` brings the default back.
+    actions: Vec<SigId>,
+    /// Has the second delivery end the process; there while all subscribers are fallbacks.
+    second: Vec<SigId>,
+    _listening: Listening,
+}
+
+impl Watched {
+    fn falls_back(&self) -> bool {
+        let fallback = |(_, subscriber): &_| matches!(subscriber, Subscriber::Fallback { .. });
+        self.subscribers.iter().all(fallback)
+    }
+
+    /// To be called when the subscribers have changed.
+    fn arm_second(&mut self, signal: i32) -> io::Result<()> {
+        if self.subscribers.is_empty() || !self.falls_back() {
+            self.second.drain(..).for_each(unregister);
+        } else if self.second.is_empty() {
+            let once = Arc::new(AtomicBool::new(false));
+            self.second.extend(default_from_second(signal, &once)?);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let actions = self.second.drain(..).chain(self.actions.drain(..));
+        actions.for_each(unregister);
+    }
+}
+
+fn unregister(action: SigId) {
+    low_level::unregister(action);
+}
+
+/// The signals of one loop.
+pub(super) struct Fanout {
+    on: LoopId,
+    pipe: RefCell<mio::net::UnixStream>,
+    writer: UnixStream,
+    key: SourceKey,
+    watched: RefCell<BTreeMap<i32, Watched>>,
+    tickets: Cell<u64>,
+}
+
+thread_local! {
+    static FANOUTS: RefCell<BTreeMap<LoopId, Rc<Fanout>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The fan-out of the loop `on`, if it ever listened to a signal and runs on this thread.
+pub(super) fn of(on: LoopId) -> Option<Rc<Fanout>> {
+    FANOUTS
+        .try_with(|all| all.borrow().get(&on).cloned())
+        .ok()
+        .flatten()
+}
+
+impl Fanout {
+    pub(super) fn on(&self) -> LoopId {
+        self.on
+    }
+
+    /// The fan-out of the loop that runs here, made at the first call.
+    pub(super) fn here() -> io::Result<Rc<Self>> {
+        let organs = context::current().map_err(io::Error::other)?;
+        match of(organs.record.id) {
+            Some(fanout) => Ok(fanout),
+            None => Self::open(&organs),
+        }
+    }
+
+    fn open(organs: &Organs) -> io::Result<Rc<Self>> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        let mut pipe = mio::net::UnixStream::from_std(reader);
+        let registration = Registration {
+            kind: Kind::Internal,
+            fd: pipe.as_raw_fd().into(),
+            local: Address::Unnamed,
+            peer: Address::Unnamed,
+            place: None,
+        };
+        let on = organs.record.id;
+        let key = organs
+            .reactor
+            .register(&mut pipe, Interests::READS, &registration)?;
+        let fanout = Rc::new(Self {
+            on,
+            pipe: RefCell::new(pipe),
+            writer,
+            key,
+            watched: RefCell::default(),
+            tickets: Cell::new(0),
+        });
+        FANOUTS.with_borrow_mut(|all| all.insert(on, fanout.clone()));
+        let undo = Box::new(move || close(on));
+        organs.state.at_close.borrow_mut().push(undo);
+        fanout.serve();
+        Ok(fanout)
+    }
+
+    /// Calls `handler` at each delivery, in place of the one there was.
+    pub(super) fn set_handler(
+        &self,
+        signal: i32,
+        handler: Handler,
+        place: &'static Location<'static>,
+    ) -> io::Result<()> {
+        let subscriber = Subscriber::Handler { handler, place };
+        let old = self.remove(signal, is_handler);
+        let set = self.subscribe(signal, subscriber);
+        drop(old);
+        set.map(|_| ())
+    }
+
+    pub(super) fn remove_handler(&self, signal: i32) -> bool {
+        self.remove(signal, is_handler).is_some()
+    }
+
+    /// A waiter, by number.
+    pub(super) fn add_waiter(&self, signal: i32) -> io::Result<u64> {
+        self.subscribe(
+            signal,
+            Subscriber::Waiter {
+                came: false,
+                waker: None,
+            },
+        )
+    }
+
+    /// Calls `handler` at each delivery that nobody else listens to; a second one then ends the
+    /// process.
+    pub(super) fn add_fallback(
+        &self,
+        signal: i32,
+        handler: Handler,
+        place: &'static Location<'static>,
+    ) -> io::Result<u64> {
+        self.subscribe(signal, Subscriber::Fallback { handler, place })
+    }
+
+    pub(super) fn unsubscribe(&self, signal: i32, ticket: u64) {
+        let removed = self.remove(signal, |held, _| held == ticket);
+        drop(removed);
+    }
+
+    /// Ready once a delivery came since the last one that was told.
+    pub(super) fn poll_waiter(&self, signal: i32, ticket: u64, by: &Waker) -> Poll<()> {
+        let mut watched = self.watched.borrow_mut();
+        let subscriber = watched.get_mut(&signal).and_then(|watched| {
+            watched
+                .subscribers
+                .iter_mut()
+                .find(|(held, _)| *held == ticket)
+        });
+        let Some((_, Subscriber::Waiter { came, waker })) = subscriber else {
+            return Poll::Pending;
+        };
+        if std::mem::take(came) {
+            return Poll::Ready(());
+        }
+        let old = match waker {
+            Some(old) if old.will_wake(by) => None,
+            _ => waker.replace(by.clone()),
+        };
+        drop(watched);
+        drop(old);
+        Poll::Pending
+    }
+
+    fn subscribe(&self, signal: i32, subscriber: Subscriber) -> io::Result<u64> {
+        let ticket = self.tickets.get() + 1;
+        self.tickets.set(ticket);
+        let mut watched = self.watched.borrow_mut();
+        let watched = match watched.entry(signal) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(self.watch(signal)?),
+        };
+        watched.subscribers.push((ticket, subscriber));
+        watched.arm_second(signal)?;
+        Ok(ticket)
+    }
+
+    fn watch(&self, signal: i32) -> io::Result<Watched> {
+        let mut watched = Watched {
+            came: Arc::default(),
+            subscribers: Vec::new(),
+            actions: Vec::new(),
+            second: Vec::new(),
+            _listening: Listening::new(signal)?,
+        };
+        // In this order: whoever reads the pipe finds the flag set.
+        let set = flag::register(signal, watched.came.clone())?;
+        watched.actions.push(set);
+        let tell = low_level::pipe::register(signal, self.writer.try_clone()?)?;
+        watched.actions.push(tell);
+        Ok(watched)
+    }
+
+    fn remove(&self, signal: i32, which: impl Fn(u64, &Subscriber) -> bool) -> Option<Subscriber> {
+        let mut all = self.watched.borrow_mut();
+        let watched = all.get_mut(&signal)?;
+        let at = watched
+            .subscribers
+            .iter()
+            .position(|(ticket, subscriber)| which(*ticket, subscriber))?;
+        let (_, subscriber) = watched.subscribers.remove(at);
+        if watched.subscribers.is_empty() {
+            all.remove(&signal);
+        } else if let Err(error) = watched.arm_second(signal) {
+            tracing::warn!(%error, signal, "a second signal will not end the process");
+        }
+        Some(subscriber)
+    }
+
+    /// Empties the pipe, waits for more, and hands on what came.
+    fn serve(&self) {
+        let waker = Waker::from(Arc::new(Doorbell { on: self.on }));
+        let again = context::with(|organs| {
+            let reactor = &organs.reactor;
+            while let Poll::Ready(Ok(())) =
+                reactor.poll_ready(self.key, Direction::Read, &waker, Location::caller())
+            {
+                match self.pipe.borrow_mut().read(&mut [0; 64]) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => reactor.would_block(self.key, Direction::Read),
+                }
+            }
+        });
+        if again.is_ok() {
+            self.deliver();
+        }
+    }
+
+    fn deliver(&self) {
+        let came: Vec<i32> = self
+            .watched
+            .borrow()
+            .iter()
+            .filter(|(_, watched)| watched.came.swap(false, Ordering::SeqCst))
+            .map(|(&signal, _)| signal)
+            .collect();
+        for signal in came {
+            let (mut calls, mut wakers) = (Vec::new(), Vec::new());
+            if let Some(watched) = self.watched.borrow_mut().get_mut(&signal) {
+                let falls_back = watched.falls_back();
+                for (_, subscriber) in &mut watched.subscribers {
+                    match subscriber {
+                        Subscriber::Handler { handler, place } => {
+                            calls.push((Rc::downgrade(handler), *place));
+                        }
+                        Subscriber::Fallback { handler, place } if falls_back => {
+                            calls.push((Rc::downgrade(handler), *place));
+                        }
+                        Subscriber::Fallback { .. } => {}
+                        Subscriber::Waiter { came, waker } => {
+                            *came = true;
+                            wakers.extend(waker.take());
+                        }
+                    }
+                }
+            }
+            let _ = context::with(|organs| {
+                organs.record.acts_for(Some(Cause::Signal(signal as u64)));
+                for (handler, place) in calls {
+                    // Removed before its turn, it is not called any more.
+                    let call = move || {
+                        if let Some(handler) = handler.upgrade() {
+                            (handler.borrow_mut())();
+                        }
+                    };
+                    organs
+                        .executor
+                        .call(call, How::new(place, task::Kind::Callback));
+                }
+                wakers.into_iter().for_each(Waker::wake);
+                organs.record.acts_for(None);
+            });
+        }
+    }
+}
+
+fn is_handler(_: u64, subscriber: &Subscriber) -> bool {
+    matches!(subscriber, Subscriber::Handler { .. })
+}
+
+/// The loop closes: its handlers go, and with the last of them a signal's default comes back.
+fn close(on: LoopId) {
+    let fanout = FANOUTS.with_borrow_mut(|all| all.remove(&on));
+    if let Some(fanout) = fanout {
+        let watched = fanout.watched.take();
+        drop(watched);
+        let _ = context::with(|organs| {
+            organs
+                .reactor
+                .deregister(&mut *fanout.pipe.borrow_mut(), fanout.key);
+        });
+    }
+}
+
+/// Woken by the reactor when the pipe has something.
+struct Doorbell {
+    on: LoopId,
+}
+
+impl Wake for Doorbell {
+    fn wake(self: Arc<Self>) {
+        if bound::here() == Some(self.on)
+            && let Some(fanout) = of(self.on)
+        {
+            fanout.serve();
+        }
+    }
+}
