@@ -124,6 +124,8 @@ pub enum Narrow {
     Findings,
     /// Only rows of this loop.
     Loop(u64),
+    /// Instead of the tasks that live, those that ended, as many as the app still holds.
+    Ended,
 }
 
 /// How one list is looked at.

@@ -343,14 +343,14 @@ impl Store {
                 apps,
                 ..Store::default()
             };
-            if let Some(before) = before {
-                if before.name == hello.name {
-                    self.restarted_from = Some(before.pid);
-                    said = Some(format!(
-                        "{} restarted ({} \u{2192} {})",
-                        hello.name, before.pid, hello.pid
-                    ));
-                }
+            if let Some(before) = before
+                && before.name == hello.name
+            {
+                self.restarted_from = Some(before.pid);
+                said = Some(format!(
+                    "{} restarted ({} \u{2192} {})",
+                    hello.name, before.pid, hello.pid
+                ));
             }
         }
         self.at_ns = hello.now_ns;
@@ -375,7 +375,10 @@ impl Store {
             Body::Cost(cost) => self.cost = Some(*cost),
             Body::Series(series) => self.series = series,
             Body::Tasks(rows) => self.tasks.take(rows, now, since_ns, resort),
-            Body::Groups(rows) => self.groups.take(rows, now, since_ns, resort),
+            Body::Groups(rows) => {
+                self.groups.take(rows, now, since_ns, resort);
+                self.place_strips();
+            }
             Body::Loops(rows) => self.loops.take(rows, now, since_ns, resort),
             // Alarms and findings are exempt from calm: a new one shows at once.
             Body::Blocks(rows) => self.blocks.take(rows, now, since_ns, true),
@@ -401,6 +404,7 @@ impl Store {
                 rows.matched = rows.matched.saturating_sub(hidden);
                 rows.total = rows.total.saturating_sub(hidden);
                 self.findings.take(rows, now, since_ns, true);
+                self.place_strips();
             }
             Body::Timers(rows) => self.timers.take(rows, now, since_ns, resort),
             Body::Io(rows) => self.io.take(rows, now, since_ns, resort),
@@ -432,6 +436,14 @@ impl Store {
             .filter(|s| *s > 0)?;
         let grown = count(self.overview.as_ref()?).saturating_sub(count(before));
         Some(grown as f64 * 1e9 / span as f64)
+    }
+
+    /// Leaks of a place that is at hand get the number of its tasks over time.
+    fn place_strips(&mut self) {
+        for leak in self.leaks.rows.iter_mut().filter(|l| !l.place.is_empty()) {
+            let of_place = self.groups.rows.iter().find(|g| g.place == leak.place);
+            leak.live = of_place.and_then(|g| g.live_strip.clone());
+        }
     }
 
     /// Whether the answers on screen are current.

@@ -247,7 +247,7 @@ fn holds(d: &Driver) {
         let list = d.model.list(id);
         let rows = page(d.model.shown(), id);
         assert!(
-            rows.len() == 0 || !rows.loaded() || list.rank < rows.len(),
+            rows.is_empty() || !rows.loaded() || list.rank < rows.len(),
             "{id:?} selects {} of {}",
             list.rank,
             rows.len()

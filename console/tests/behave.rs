@@ -282,7 +282,7 @@ fn each_screen_asks_for_what_it_shows_and_no_more() {
         ("1", vec![wanted::SERIES]),
         ("2", vec![wanted::TASKS]),
         ("4", vec![wanted::TIMERS]),
-        ("6", vec![]),
+        ("6", vec![wanted::GROUPS]),
     ] {
         d.keys(key);
         let mut expect: Vec<Slot> = always.into_iter().chain(more).collect();

@@ -187,8 +187,8 @@ fn splashes() {
 
 /// Every state, screen and palette that a style rule must hold in.
 fn all_frames(colours: Colours) -> Vec<(String, Buffer)> {
-    let states: [(&str, fn() -> Driver); 4] = [
-        ("full", sample::full),
+    let states = [
+        ("full", sample::full as fn() -> Driver),
         ("empty", sample::empty),
         ("lost", sample::lost),
         ("frozen", sample::frozen),

@@ -360,6 +360,8 @@ pub struct Finding {
     pub limit_ns: Option<u64>,
     /// It is about a task of the user: only these count at the gate.
     pub user: bool,
+    /// The tasks alive at its place over time, where a list of places was at hand to tell.
+    pub live: Option<Strip>,
 }
 
 /// Findings about things that live on without use, or whose end nobody saw.

@@ -12,6 +12,8 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
     match action {
         Action::Open => match list {
             Some(ListId::Groups) => pick::group(model).is_some(),
+            Some(ListId::Findings | ListId::Leaks) => pick::finding(model)
+                .is_some_and(|f| pick::target(model).is_some() || !f.place.is_empty()),
             Some(_) => pick::target(model).is_some(),
             None => detail::target(model).is_some(),
         },
@@ -40,7 +42,8 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
         Action::Retry => matches!(model.store.link, Some(Link::Lost { .. })),
         Action::Preview => list != Some(ListId::Groups),
         Action::NextTask | Action::PreviousTask => {
-            model.ui.detail.is_some() && crate::model::page(model.shown(), ListId::Tasks).len() > 0
+            model.ui.detail.is_some()
+                && !crate::model::page(model.shown(), ListId::Tasks).is_empty()
         }
         Action::Up
         | Action::Down
@@ -58,10 +61,10 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
 
 /// Does an action.
 pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
-    if !model.ui.layers.is_empty() {
-        if let Some(effects) = layer::act(model, action) {
-            return effects;
-        }
+    if !model.ui.layers.is_empty()
+        && let Some(effects) = layer::act(model, action)
+    {
+        return effects;
     }
     if !is_enabled(model, action) {
         why_not(model, action);
@@ -110,17 +113,17 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::SortLeft => sort_beside(model, -1),
         Action::SortRight => sort_beside(model, 1),
         Action::Reverse => {
-            if let Some(list) = model.list_id() {
-                if let Some(Sort { key, descending }) = model.sort(list) {
-                    set_sort(
-                        model,
-                        list,
-                        Sort {
-                            key,
-                            descending: !descending,
-                        },
-                    );
-                }
+            if let Some(list) = model.list_id()
+                && let Some(Sort { key, descending }) = model.sort(list)
+            {
+                set_sort(
+                    model,
+                    list,
+                    Sort {
+                        key,
+                        descending: !descending,
+                    },
+                );
             }
         }
         Action::Columns => model.ui.layers.push(Layer::Columns { cursor: 0 }),
@@ -321,6 +324,7 @@ fn open(model: &mut Model) {
                 set_filter(model, ListId::Tasks, layer::place_filter(&place));
             }
         }
+        Some(ListId::Findings | ListId::Leaks) => open_finding(model),
         Some(_) => {
             if let Some(to) = pick::target(model) {
                 goto(model, to);
@@ -331,6 +335,38 @@ fn open(model: &mut Model) {
                 goto(model, to);
             }
         }
+    }
+}
+
+/// Goes to the one thing that a finding is about, or to the tasks of its place when it is about several.
+fn open_finding(model: &mut Model) {
+    let Some(finding) = pick::finding(model) else {
+        return;
+    };
+    let (place, name) = (finding.place.clone(), finding.name.clone());
+    let of_tasks = matches!(finding.subject, None | Some(Goto::Task(_)));
+    let several = finding.count > 1 && of_tasks && name != "blocked";
+    match pick::target(model) {
+        Some(to) if place.is_empty() || (finding.subject.is_some() && !several) => goto(model, to),
+        // Whatever loop a place's finding came from, its tasks are what one wants to see.
+        _ if !place.is_empty() => {
+            let one = finding.subject.is_some();
+            let of = layer::place_filter(&place);
+            crumb(model);
+            model.ui.screen = Screen::Tasks;
+            model.ui.grouped = false;
+            model.list_mut(ListId::Tasks).narrow = Narrow::All;
+            set_filter(
+                model,
+                ListId::Tasks,
+                if one {
+                    format!("finding={name} {of}")
+                } else {
+                    of
+                },
+            );
+        }
+        _ => {}
     }
 }
 
@@ -421,6 +457,7 @@ fn narrows(model: &Model) -> Vec<Narrow> {
         Some(ListId::Tasks) => {
             out.push(Narrow::Findings);
             out.extend(pick::task(model).map(|t| Narrow::Loop(t.loop_id)));
+            out.push(Narrow::Ended);
         }
         Some(ListId::Timers) => {
             out.push(Narrow::Findings);

@@ -21,10 +21,10 @@ const HISTORY: usize = 50;
 pub(super) fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
     match action {
         Action::Close | Action::Interrupt => {
-            if let Some(Layer::Filter { before, .. }) = model.ui.layers.pop() {
-                if let Some(list) = model.list_id() {
-                    set_filter(model, list, before);
-                }
+            if let Some(Layer::Filter { before, .. }) = model.ui.layers.pop()
+                && let Some(list) = model.list_id()
+            {
+                set_filter(model, list, before);
             }
             Some(Vec::new())
         }
@@ -57,13 +57,12 @@ pub(super) fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
 
 /// A key that no table names: text, where one types.
 pub(super) fn typed(model: &mut Model, event: KeyEvent) {
-    if let Some(input) = input(model) {
-        if input
+    if let Some(input) = input(model)
+        && input
             .handle_event(&Event::Key(event))
             .is_some_and(|c| c.value)
-        {
-            changed(model);
-        }
+    {
+        changed(model);
     }
 }
 
@@ -269,10 +268,10 @@ fn accept(model: &mut Model) -> Vec<Effect> {
         }
         Some(Layer::Sort { cursor }) => {
             let cursor = *cursor;
-            if let Some(list) = model.list_id() {
-                if let Some(head) = act::sortable(model, list).get(cursor) {
-                    act::sort_by(model, list, head);
-                }
+            if let Some(list) = model.list_id()
+                && let Some(head) = act::sortable(model, list).get(cursor)
+            {
+                act::sort_by(model, list, head);
             }
             model.ui.layers.pop();
             Vec::new()

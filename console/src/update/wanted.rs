@@ -76,7 +76,11 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
             } else {
                 &[]
             };
-            add(paged(model, ListId::Tasks, Table::Tasks, wants));
+            if list.narrow == Narrow::Ended {
+                add(paged(model, ListId::Tasks, Table::History, &[]));
+            } else {
+                add(paged(model, ListId::Tasks, Table::Tasks, wants));
+            }
         }
         Screen::Loops => {
             add(plain(SERIES, Table::Series, 0));
@@ -84,7 +88,11 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
         }
         Screen::Timers => add(paged(model, ListId::Timers, Table::Timers, &[])),
         Screen::Io => add(paged(model, ListId::Io, Table::Io, &[])),
-        Screen::Leaks => {}
+        // How many live at a leak's place, and how many did.
+        Screen::Leaks => add(Query {
+            columns: vec!["strip".into()],
+            ..plain(GROUPS, Table::Groups, 200)
+        }),
     }
     out
 }
@@ -109,7 +117,12 @@ fn paged(model: &Model, id: ListId, table: Table, wants: &[&str]) -> Query {
     let limit = rows + 2 * MARGIN;
     let mut query = Query {
         filter: filter(list),
-        sort: model.sort(id),
+        // The ended come newest first unless the user wants otherwise.
+        sort: if table == Table::History {
+            list.sort.clone()
+        } else {
+            model.sort(id)
+        },
         columns: wants.iter().map(|w| (*w).to_owned()).collect(),
         ..plain(slot(id), table, limit as u32)
     };
@@ -156,6 +169,8 @@ pub fn filter(list: &List) -> String {
         Narrow::All => String::new(),
         Narrow::Findings => "finding=any".to_owned(),
         Narrow::Loop(id) => format!("loop={id}"),
+        // Another table, not a part of this one.
+        Narrow::Ended => String::new(),
     };
     match (list.filter.trim(), narrow.as_str()) {
         (user, "") => user.to_owned(),
@@ -174,7 +189,10 @@ pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         // Another list or another order: what is on screen does not answer it, however alike it looks.
         let other = asked.is_some_and(|a| {
-            a.filter != query.filter || a.sort != query.sort || matches!(query.seek, Seek::Id(_))
+            a.table != query.table
+                || a.filter != query.filter
+                || a.sort != query.sort
+                || matches!(query.seek, Seek::Id(_))
         });
         if other {
             for list in ListId::ALL.into_iter().filter(|l| self::slot(*l) == *slot) {

@@ -301,6 +301,16 @@ pub static IO: &[Column<IoRow>] = &[
     Column { head: head("place", "SINCE", 14, 36, 12, "where it was made").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
 ];
 
+/// The last count less the first, signed.
+fn growth(strip: &crate::store::Strip) -> Option<String> {
+    let (first, last) = (strip.values.first()?, strip.values.last()?);
+    Some(if last >= first {
+        format!("+{}", fmt::count(last - first))
+    } else {
+        format!("-{}", fmt::count(first - last))
+    })
+}
+
 /// What a finding is about: its subject, else its place.
 pub fn subject(finding: &Finding) -> String {
     use crate::store::Goto;
@@ -330,6 +340,10 @@ pub static LEAKS: &[Column<Finding>] = &[
     Column { head: head("what", "WHAT", 16, 60, 5, "the first fact it rests on"),
         cell: |r, _| or_dash(Some(r.evidence.first().cloned().unwrap_or_else(|| subject(r)))) },
     Column { head: head("count", "COUNT", 6, 9, 0, "subjects folded into this one").right(), cell: |r, _| plain(fmt::count(r.count)) },
+    Column { head: head("growth", "GROWTH", 7, 9, 6, "tasks alive at its place, now less at the strip's beginning").right(),
+        cell: |r, _| or_dash(r.live.as_ref().and_then(growth)) },
+    Column { head: head("live", "LIVE THERE", 10, 12, 7, "tasks alive at its place, the highest cell is the most there were"),
+        cell: |r, _| r.live.as_ref().map_or_else(dash, |s| plain(strip::counts(&s.values, 12))) },
     Column { head: head("since", "FOR", 8, 8, 3, "time since it holds").right(), cell: |r, look| plain(fmt::span(look.ago(r.since_ns))) },
 ];
 

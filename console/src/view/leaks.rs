@@ -12,16 +12,17 @@ use crate::update::pick;
 pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let store = model.shown();
     let mut rest = area;
-    if has_preview(model, p.area().height) && area.height >= 10 {
-        if let Some(finding) = pick::finding(model) {
-            let height = (finding.evidence.len() as u16 + 3).clamp(4, area.height / 2);
-            let pane = below(area, area.height - height);
-            rest = Rect {
-                height: area.height - height,
-                ..area
-            };
-            why(model, p, pane, finding);
-        }
+    if has_preview(model, p.area().height)
+        && area.height >= 10
+        && let Some(finding) = pick::finding(model)
+    {
+        let height = (finding.evidence.len() as u16 + 3).clamp(4, area.height / 2);
+        let pane = below(area, area.height - height);
+        rest = Rect {
+            height: area.height - height,
+            ..area
+        };
+        why(model, p, pane, finding);
     }
     p.rule(
         rest,

@@ -22,26 +22,27 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         .max(2);
     history(model, p, top(area, strips));
     let mut rest = below(area, strips);
-    if has_preview(model, p.area().height) && rest.height >= 8 {
-        if let Some(block) = block {
-            let pane;
-            if area.width >= 160 {
-                let width = area.width * 2 / 5;
-                pane = after(rest, rest.width - width + 1);
-                rest = Rect {
-                    width: rest.width - width,
-                    ..rest
-                };
-            } else {
-                let height = (block.stack.len() as u16 + 3).clamp(4, (rest.height / 2).max(4));
-                pane = below(rest, rest.height - height);
-                rest = Rect {
-                    height: rest.height - height,
-                    ..rest
-                };
-            }
-            stack(model, p, pane, block);
+    if has_preview(model, p.area().height)
+        && rest.height >= 8
+        && let Some(block) = block
+    {
+        let pane;
+        if area.width >= 160 {
+            let width = area.width * 2 / 5;
+            pane = after(rest, rest.width - width + 1);
+            rest = Rect {
+                width: rest.width - width,
+                ..rest
+            };
+        } else {
+            let height = (block.stack.len() as u16 + 3).clamp(4, (rest.height / 2).max(4));
+            pane = below(rest, rest.height - height);
+            rest = Rect {
+                height: rest.height - height,
+                ..rest
+            };
         }
+        stack(model, p, pane, block);
     }
     let budget = store
         .loops

@@ -6,7 +6,7 @@ use super::columns::{self, Column, Placed};
 use super::paint::{Painter, after, below, top};
 use super::theme::Role;
 use super::{Hit, fmt, glyph, look, wanted};
-use crate::model::{ListId, Model};
+use crate::model::{ListId, Model, Narrow};
 use crate::store::{Mark, Page, Row};
 
 /// Columns before the first: the selection's bar, the mark, a blank.
@@ -321,6 +321,9 @@ fn empty(model: &Model, id: ListId) -> String {
         ))
     };
     match id {
+        ListId::Tasks if list.narrow == Narrow::Ended => {
+            "No task has ended, as far as the app still holds them.".to_owned()
+        }
         ListId::Tasks | ListId::Groups => "No tasks are alive.".to_owned(),
         ListId::Timers => off("timers").unwrap_or_else(|| "No timers armed.".to_owned()),
         ListId::Io => off("io").unwrap_or_else(|| "No I/O sources are registered.".to_owned()),

@@ -48,28 +48,28 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         "Tasks (all_tasks)",
         &table::position(model, ListId::Tasks, &store.tasks),
     );
-    if has_preview(model, p.area().height) {
-        if let Some(row) = pick::task(model) {
-            let pane;
-            if area.width >= 160 {
-                let width = area.width / 3;
-                let list = Rect {
-                    width: area.width - width,
-                    ..area
-                };
-                pane = after(area, area.width - width + 1);
-                area = list;
-            } else {
-                let height = 6.min(area.height / 3);
-                let list = Rect {
-                    height: area.height - height,
-                    ..area
-                };
-                pane = below(area, area.height - height);
-                area = list;
-            }
-            preview(model, p, pane, row);
+    if has_preview(model, p.area().height)
+        && let Some(row) = pick::task(model)
+    {
+        let pane;
+        if area.width >= 160 {
+            let width = area.width / 3;
+            let list = Rect {
+                width: area.width - width,
+                ..area
+            };
+            pane = after(area, area.width - width + 1);
+            area = list;
+        } else {
+            let height = 6.min(area.height / 3);
+            let list = Rect {
+                height: area.height - height,
+                ..area
+            };
+            pane = below(area, area.height - height);
+            area = list;
         }
+        preview(model, p, pane, row);
     }
     table::draw(
         model,

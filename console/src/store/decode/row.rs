@@ -1,0 +1,416 @@
+//! One function a row: the message's fields to the store's, texts looked up, words taken from the schema's tables.
+
+use loop_proto::pb;
+use loop_proto::row::Field;
+use loop_proto::table;
+
+use super::super::*;
+use super::{Decoder, some, strip, word};
+
+impl Decoder {
+    pub(super) fn findings(&self, names: &[i32]) -> Vec<String> {
+        names.iter().map(|n| finding_name(*n)).collect()
+    }
+
+    pub(super) fn wait(&self, w: &pb::Wait) -> Wait {
+        let name = self.name(w.name.as_ref());
+        let named = |word: &str| {
+            if name.is_empty() {
+                format!("{word} {}", w.id)
+            } else {
+                format!("{word} {} {name}", w.id)
+            }
+        };
+        let id = some(w.id);
+        let mut out = Wait {
+            place: self.text(w.place_text),
+            due_ns: w.due_ns,
+            ..Wait::default()
+        };
+        let (kind, what) = match w.kind() {
+            pb::WaitKind::Unspecified => ("?", "not known".to_owned()),
+            pb::WaitKind::Nothing => {
+                out.nothing = true;
+                ("nothing", String::new())
+            }
+            pb::WaitKind::Timer => {
+                out.target = id.map(Goto::Timer);
+                ("timer", String::new())
+            }
+            pb::WaitKind::Io => {
+                out.target = id.map(Goto::Io);
+                let way = match (w.readable, w.writable) {
+                    (true, true) => "rw",
+                    (true, false) => "r",
+                    (false, true) => "w",
+                    (false, false) => "-",
+                };
+                let fd = w.fd.map_or_else(String::new, |fd| format!(" fd {fd}"));
+                ("io", format!("{way}{fd} {}", w.detail))
+            }
+            pb::WaitKind::Task => {
+                out.target = id.map(Goto::Task);
+                ("task", format!("{} {name}", w.id))
+            }
+            pb::WaitKind::Future => ("future", format!("{} {name}", w.id)),
+            pb::WaitKind::Resource => {
+                let resource = word(table::Table::Resources, Field::Kind, w.resource_kind);
+                let held = match w.holder_task_id {
+                    Some(holder) => {
+                        out.target = Some(Goto::Task(holder));
+                        format!(", held by {holder}")
+                    }
+                    None => String::new(),
+                };
+                out.kind = if resource.is_empty() {
+                    "resource".to_owned()
+                } else {
+                    resource
+                };
+                let called = if name.is_empty() {
+                    w.id.to_string()
+                } else {
+                    name.clone()
+                };
+                out.what = format!("{called}{held}");
+                ("", String::new())
+            }
+            pb::WaitKind::Job => ("job", named("").trim().to_owned()),
+            pb::WaitKind::Child => ("child", w.detail.clone()),
+            pb::WaitKind::Signal => ("signal", w.detail.clone()),
+            pb::WaitKind::External => ("external", w.detail.clone()),
+            pb::WaitKind::Turn => ("turn", String::new()),
+            pb::WaitKind::Forever => ("forever", "on purpose".to_owned()),
+        };
+        if out.kind.is_empty() {
+            out.kind = kind.to_owned();
+            out.what = what.trim().to_owned();
+        }
+        if w.count > 1 {
+            out.what.push_str(&format!(" ({} of them)", w.count));
+        }
+        out
+    }
+
+    pub(super) fn woken_by(&self, w: &pb::Wake) -> String {
+        let cause = match w.cause() {
+            pb::WakeCause::Unspecified => return String::new(),
+            pb::WakeCause::Spawn => "its spawn",
+            pb::WakeCause::Task => "task",
+            pb::WakeCause::Self_ => "itself",
+            pb::WakeCause::Timer => "timer",
+            pb::WakeCause::Io => "io source",
+            pb::WakeCause::Foreign => "another thread",
+            pb::WakeCause::Loop => "loop",
+            pb::WakeCause::Cancel => "a cancel request",
+            pb::WakeCause::Job => "job",
+            pb::WakeCause::Child => "child",
+            pb::WakeCause::Signal => "a signal",
+            pb::WakeCause::Nudge => "a viewer's nudge",
+        };
+        if w.id == 0 || w.cause() == pb::WakeCause::Self_ {
+            cause.to_owned()
+        } else {
+            format!("{cause} {}", w.id)
+        }
+    }
+
+    pub(super) fn task(&self, t: pb::TaskRow) -> TaskRow {
+        let of = table::Table::Tasks;
+        let state = match t.state() {
+            pb::TaskState::Run => TaskState::Run,
+            pb::TaskState::Ready => TaskState::Ready,
+            pb::TaskState::Done => TaskState::Done,
+            pb::TaskState::Wait | pb::TaskState::Unspecified => TaskState::Wait,
+        };
+        let name = self.name(t.name.as_ref());
+        TaskRow {
+            id: t.id,
+            name: if name.is_empty() {
+                self.text(t.type_text)
+            } else {
+                name
+            },
+            kind: word(of, Field::Kind, t.kind),
+            state,
+            loop_id: t.loop_id,
+            parent: some(t.parent_id),
+            kids: t.children.into(),
+            spawned_ns: t.spawned_at_ns,
+            spawned_at: self.text(t.spawn_place_text),
+            wait: t.waiting_on.as_ref().map(|w| self.wait(w)),
+            more_waits: t.more_waits.into(),
+            waiting_at: self.text(t.waiting_at_text),
+            for_ns: t.for_ns,
+            polls: t.polls,
+            busy_ns: t.busy_ns,
+            scheduled_ns: t.scheduled_ns,
+            max_poll_ns: t.max_poll_ns,
+            wakes: t.wakes,
+            self_wakes: t.self_wakes,
+            wakers: t.wakers.into(),
+            handles: t.handles.into(),
+            detached: t.detached,
+            cancel_asked: t.cancel_requested,
+            cancel_asked_ns: t.cancel_requested_at_ns,
+            future_bytes: some(t.future_bytes.into()),
+            last_woken_ns: t.last_wake.as_ref().and_then(|w| w.at_ns),
+            woken_by: t
+                .last_wake
+                .as_ref()
+                .map_or_else(String::new, |w| self.woken_by(w)),
+            findings: self.findings(&t.findings),
+            ended: t.ended_at_ns.map(|at_ns| Ended {
+                at_ns,
+                outcome: word(of, Field::Outcome, t.outcome),
+                error: t.error.clone(),
+                taken: t.result_taken,
+            }),
+            strip: t.busy_strip.map(strip),
+        }
+    }
+
+    pub(super) fn group(&self, g: pb::PlaceRow) -> GroupRow {
+        GroupRow {
+            id: g.id,
+            place: self.text(g.place_text),
+            name: self.text(g.stem_text),
+            live: g.live,
+            ready: g.ready,
+            spawned: g.spawned,
+            finished: g.finished,
+            failed: g.failed,
+            busy_ns: g.busy_ns,
+            polls: g.polls,
+            max_poll_ns: g.max_poll_ns,
+            oldest_ns: g.oldest_spawned_at_ns,
+            live_strip: g.live_strip.map(strip),
+            findings: self.findings(&g.findings),
+        }
+    }
+
+    pub(super) fn event_loop(&self, l: pb::LoopRow) -> LoopRow {
+        let name = self.name(l.name.as_ref());
+        LoopRow {
+            id: l.id,
+            name: if name.is_empty() {
+                l.thread.clone()
+            } else {
+                name
+            },
+            thread: l.thread,
+            state: word(table::Table::Loops, Field::State, l.state),
+            tasks: l.tasks,
+            ready: l.ready,
+            iterations: l.iterations,
+            polls: l.polls,
+            busy_ns: l.busy_ns,
+            parked_ns: l.parked_ns,
+            busy: l.busy_ratio,
+            busy_window_ns: l.busy_window_ns,
+            lag_p50_ns: l.lag_p50_ns,
+            lag_p99_ns: l.lag_p99_ns,
+            lag_max_ns: l.lag_max_ns,
+            blocked: l.blocked.map(|b| self.block(b)),
+            budget_ns: l.block_budget_ns,
+            blocks: l.blocks,
+            worst_block_ns: l.worst_block_ns,
+            timers: l.timers,
+            sources: l.sources,
+            backend: l.backend,
+            oldest_ready_ns: l.oldest_ready_ns,
+            stacks_off: l.stacks_off,
+        }
+    }
+
+    pub(super) fn block(&self, b: pb::BlockRow) -> BlockRow {
+        let place_from = match b.place_kind() {
+            pb::PlaceKind::Unspecified => "",
+            pb::PlaceKind::Culprit => "stack",
+            pb::PlaceKind::Await => "await",
+            pb::PlaceKind::Spawn => "spawn",
+        };
+        let doing = match b.current() {
+            pb::CurrentKind::Unspecified => "",
+            pb::CurrentKind::Poll => "poll",
+            pb::CurrentKind::Drop => "drop",
+            pb::CurrentKind::Handler => "handler",
+            pb::CurrentKind::Timers => "timers",
+            pb::CurrentKind::Sources => "sources",
+        };
+        BlockRow {
+            id: b.id,
+            at_ns: b.started_at_ns,
+            loop_id: b.loop_id,
+            for_ns: b.lower_ns.unwrap_or(b.wall_ns),
+            wall_only: b.lower_ns.is_none(),
+            at_most_ns: b.upper_ns,
+            budget_ns: b.budget_ns,
+            running: b.ended_at_ns.is_none(),
+            waiting_for_cpu: b.waiting_for_cpu,
+            doing: doing.to_owned(),
+            task: some(b.task_id),
+            name: self.name(b.task_name.as_ref()),
+            place: self.text(b.place_text),
+            place_from: place_from.to_owned(),
+            function: self.text(b.function_text),
+            waited: b.waited_behind,
+            waited_worst_ns: b.worst_wait_ns,
+            cause: word(table::Table::Blocks, Field::Cause, b.cause),
+            cause_reason: b.cause_reason,
+            stack: b.stack.iter().map(|f| self.frame(f)).collect(),
+            no_stack: b.stack_missing,
+            stack_at_ns: b.stack_at_ns,
+        }
+    }
+
+    pub(super) fn frame(&self, f: &pb::Frame) -> Frame {
+        let kind = match f.kind() {
+            pb::FrameKind::Unspecified => "",
+            pb::FrameKind::App => "app",
+            pb::FrameKind::Dependency => "dependency",
+            pb::FrameKind::Std => "std",
+            pb::FrameKind::Runtime => "runtime",
+        };
+        Frame {
+            function: self.text(f.function_text),
+            place: self.text(f.place_text),
+            yours: f.kind() == pb::FrameKind::App,
+            culprit: f.culprit,
+            kind: kind.to_owned(),
+            module: self.text(f.module_text),
+            offset: f.offset,
+        }
+    }
+
+    pub(super) fn timer(&self, t: pb::TimerRow) -> TimerRow {
+        TimerRow {
+            id: t.id,
+            kind: word(table::Table::Timers, Field::Kind, t.kind),
+            owner: some(t.owner_id),
+            owner_name: self.name(t.owner_name.as_ref()),
+            owner_gone: t.owner_gone,
+            loop_id: t.loop_id,
+            due_ns: t.due_ns,
+            every_ns: t.period_ns,
+            late_ns: t.late_ns,
+            fired: t.fired,
+            rearmed: t.rearmed,
+            set_at: self.text(t.set_at_text),
+            armed_ns: t.armed_at_ns,
+            has_waker: t.has_waker,
+            findings: self.findings(&t.findings),
+        }
+    }
+
+    pub(super) fn io(&self, s: pb::IoRow) -> IoRow {
+        let way = |r: bool, w: bool| match (r, w) {
+            (true, true) => "rw",
+            (true, false) => "r",
+            (false, true) => "w",
+            (false, false) => "-",
+        };
+        IoRow {
+            id: s.id,
+            fd: s.fd.map(i64::from),
+            kind: word(table::Table::Io, Field::Kind, s.kind),
+            interest: way(s.want_read, s.want_write).to_owned(),
+            ready: way(s.ready_read, s.ready_write).to_owned(),
+            task: some(s.task_id),
+            task_name: self.name(s.task_name.as_ref()),
+            task_gone: s.task_gone,
+            loop_id: s.loop_id,
+            last_ready_ns: s.last_ready_ns,
+            wakes: s.wakes,
+            spurious: s.spurious,
+            place: self.text(s.place_text),
+            since_ns: s.registered_at_ns,
+            findings: self.findings(&s.findings),
+            local: s.local,
+            peer: s.peer,
+        }
+    }
+
+    /// A finding, of a view, a verdict or an event.
+    pub fn finding(&self, f: pb::Finding) -> Finding {
+        let subject = match f.subject_kind() {
+            pb::Kind::Task => some(f.subject_id).map(Goto::Task),
+            pb::Kind::Timer => some(f.subject_id).map(Goto::Timer),
+            pb::Kind::Source => some(f.subject_id).map(Goto::Io),
+            pb::Kind::Loop => some(f.subject_id).map(Goto::Loop),
+            _ => None,
+        };
+        let grade = match f.grade() {
+            pb::Grade::Certain => Grade::Certain,
+            pb::Grade::LeftBehind => Grade::LeftBehind,
+            pb::Grade::Warning => Grade::Warning,
+            pb::Grade::Suspect | pb::Grade::Unspecified => Grade::Suspect,
+        };
+        Finding {
+            id: f.id,
+            name: finding_name(f.name),
+            grade,
+            subject,
+            subject_name: self.name(f.subject_name.as_ref()),
+            loop_id: f.loop_id,
+            place: self.text(f.place_text),
+            count: f.count.max(1),
+            since_ns: f.since_ns,
+            last_seen_ns: f.last_seen_ns,
+            cleared: f.cleared,
+            evidence: f.evidence,
+            fingerprint: f.fingerprint,
+            measured_ns: f.measured_ns,
+            limit_ns: f.limit_ns,
+            user: f.user,
+            live: None,
+        }
+    }
+
+    pub(super) fn event(&self, e: pb::Event) -> Event {
+        let mut details: Vec<String> = Vec::new();
+        let outcome = word(table::Table::Events, Field::Outcome, e.outcome);
+        let cause = self.woken_by(&pb::Wake {
+            cause: e.cause,
+            id: e.by_id,
+            at_ns: None,
+        });
+        details.extend([outcome, cause].into_iter().filter(|t| !t.is_empty()));
+        details.extend(e.value.map(|v| v.to_string()));
+        details.extend(Some(e.detail).filter(|t| !t.is_empty()));
+        Event {
+            at_ns: e.at_ns,
+            kind: word(table::Table::Events, Field::Kind, e.kind),
+            loop_id: e.loop_id,
+            task: some(e.task_id),
+            name: self.name(e.name.as_ref()),
+            subject: some(e.subject_id),
+            duration_ns: e.duration_ns,
+            place: self.text(e.place_text),
+            detail: details.join(", "),
+            finding: e.finding.map(|f| Box::new(self.finding(f))),
+        }
+    }
+}
+
+/// A name from a newer schema has no word yet: its number is better than nothing.
+fn finding_name(number: i32) -> String {
+    usize::try_from(number)
+        .ok()
+        .and_then(|n| table::FINDINGS.get(n))
+        .filter(|w| !w.is_empty())
+        .map_or_else(|| format!("finding-{number}"), |w| (*w).to_owned())
+}
+
+pub(super) fn series(s: pb::SeriesRow) -> SeriesRow {
+    let of = |s: Option<pb::Strip>| s.map(strip).unwrap_or_default();
+    SeriesRow {
+        loop_id: s.loop_id,
+        lag_max: of(s.lag_max),
+        busy: of(s.busy),
+        tasks: of(s.tasks),
+        block_max: of(s.block_max),
+        spawned: of(s.spawned),
+        finished: of(s.finished),
+    }
+}

@@ -1,0 +1,311 @@
+//! The panels of a task that are lines of text.
+
+use super::super::columns::{Look, subject};
+use super::super::theme::Role;
+use super::super::{explain, fmt, glyph};
+use super::Line;
+use crate::store::{TaskDetail, Wait, is_problem_name};
+
+pub(super) fn findings(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let mut out = Vec::new();
+    for f in &d.findings {
+        let (sign, role) = if f.is_problem() || is_problem_name(&f.name) {
+            (glyph::PROBLEM, Role::Problem)
+        } else {
+            (glyph::WARNING, Role::Warning)
+        };
+        out.push((
+            format!(
+                "{sign} {}  {} for {}",
+                f.name,
+                f.grade.word(),
+                fmt::span(look.ago(f.since_ns))
+            ),
+            role,
+        ));
+        out.extend(
+            f.evidence
+                .iter()
+                .map(|fact| (format!("  {fact}"), Role::Plain)),
+        );
+        if !f.place.is_empty() {
+            out.push((
+                format!("  {} {}", fmt::place(&f.place), subject(f)),
+                Role::Plain,
+            ));
+        }
+        if let Some(text) = explain::of(&f.name) {
+            out.push((format!("  Try: {}", text.fix), Role::Plain));
+        }
+    }
+    if out.is_empty() {
+        out.push((
+            "Nothing is wrong with it, as far as the rules can tell.".into(),
+            Role::Plain,
+        ));
+    }
+    out
+}
+
+/// A wait in one line: what, when, where.
+fn wait_line(wait: &Wait, look: &Look) -> Line {
+    if wait.nothing {
+        return (
+            "▲ nothing can wake it: no waker is alive and it is not queued".into(),
+            Role::Problem,
+        );
+    }
+    let due = wait
+        .due_ns
+        .map_or_else(String::new, |due| match due.checked_sub(look.at_ns) {
+            Some(left) => format!(" in {}", fmt::span(left)),
+            None => format!(" late by {}", fmt::span(look.at_ns - due)),
+        });
+    let place = if wait.place.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", fmt::place(&wait.place))
+    };
+    (
+        format!(
+            "{}{due}{}{}{place}",
+            wait.kind,
+            if wait.what.is_empty() { "" } else { " " },
+            wait.what
+        ),
+        Role::Plain,
+    )
+}
+
+pub(super) fn waits(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    if let Some(ended) = &d.row.ended {
+        return vec![(
+            format!(
+                "Nothing: it {} {} ago.",
+                ended.outcome,
+                fmt::span(look.ago(ended.at_ns))
+            ),
+            Role::Plain,
+        )];
+    }
+    let mut out: Vec<Line> = d.waits.iter().map(|w| wait_line(w, look)).collect();
+    if out.is_empty() {
+        let text = match d.row.state {
+            crate::store::TaskState::Run => "Nothing: it runs.",
+            crate::store::TaskState::Ready => "Only its turn: it was woken.",
+            _ => "Not known: nothing of this runtime holds its waker.",
+        };
+        out.push((text.into(), Role::Plain));
+    }
+    out.extend(
+        d.joined_by
+            .iter()
+            .map(|id| (format!("task {id} waits for this one to end"), Role::Dim)),
+    );
+    out
+}
+
+pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let r = &d.row;
+    let cancel = match (r.cancel_asked, r.cancel_asked_ns) {
+        (true, Some(ns)) => format!("asked {} ago", fmt::span(look.ago(ns))),
+        (true, None) => "asked".to_owned(),
+        _ => "not asked".to_owned(),
+    };
+    let mut out: Vec<Line> = Vec::new();
+    match &r.ended {
+        Some(e) => {
+            let taken = if e.taken {
+                "result taken"
+            } else {
+                "result not taken"
+            };
+            out.push((
+                format!(
+                    "DONE: {} {} ago · {taken}",
+                    e.outcome,
+                    fmt::span(look.ago(e.at_ns))
+                ),
+                Role::Head,
+            ));
+            if !e.error.is_empty() {
+                out.push((format!("error: {}", e.error), Role::Plain));
+            }
+        }
+        None => out.push((
+            format!(
+                "{} on loop {} for {} · {} · cancel {cancel}",
+                r.state.word(),
+                r.loop_id,
+                fmt::span(r.for_ns),
+                r.kind
+            ),
+            Role::Head,
+        )),
+    }
+    let parent = r.parent.map_or_else(
+        || "spawned outside any task".to_owned(),
+        |id| {
+            let name = d
+                .parents
+                .first()
+                .filter(|t| t.id == id)
+                .map_or("", |t| t.name.as_str());
+            format!("parent {id} {name}")
+        },
+    );
+    out.push((
+        format!(
+            "{parent} · {} children · alive {}",
+            fmt::count(d.children_total),
+            fmt::span(look.ago(r.spawned_ns))
+        ),
+        Role::Plain,
+    ));
+    let since_start = look.ago(r.spawned_ns).max(1);
+    let of = |ns: u64| fmt::percent(ns as f64 / since_start as f64);
+    out.push((
+        format!(
+            "since its spawn: busy {} ({})  ready {} ({})",
+            of(r.busy_ns),
+            fmt::span(r.busy_ns),
+            of(r.scheduled_ns),
+            fmt::span(r.scheduled_ns)
+        ),
+        Role::Plain,
+    ));
+    if let Some(share) = d.busy.as_ref().and_then(|s| s.share(look.at_ns)) {
+        let ready = d
+            .ready
+            .as_ref()
+            .and_then(|s| s.share(look.at_ns))
+            .map_or_else(String::new, |s| format!("  ready {}", fmt::percent(s)));
+        out.push((
+            format!(
+                "last {}: busy {}{ready}",
+                fmt::span(d.busy.as_ref().map_or(0, |s| s.covered_ns(look.at_ns))),
+                fmt::percent(share)
+            ),
+            Role::Plain,
+        ));
+    }
+    let woken = r.last_woken_ns.map_or_else(
+        || "never woken".to_owned(),
+        |ns| {
+            format!(
+                "last {} ago {}",
+                fmt::span(look.ago(ns)),
+                if r.woken_by.is_empty() {
+                    String::new()
+                } else {
+                    format!("by {}", r.woken_by)
+                }
+            )
+        },
+    );
+    let loose = if r.detached { " · detached" } else { "" };
+    out.push((
+        format!(
+            "{}, longest {} · {}, {} by itself · {woken}",
+            fmt::many(r.polls, "poll"),
+            fmt::span(r.max_poll_ns),
+            fmt::many(r.wakes, "wake"),
+            fmt::count(r.self_wakes)
+        ),
+        Role::Plain,
+    ));
+    out.push((
+        format!(
+            "{} · {}{loose}{}",
+            fmt::many(r.wakers, "waker"),
+            fmt::many(r.handles, "handle"),
+            r.future_bytes
+                .map_or_else(String::new, |b| format!(" · future {}", fmt::bytes(b)))
+        ),
+        Role::Plain,
+    ));
+    out
+}
+
+pub(super) fn family(d: &TaskDetail) -> Vec<Line> {
+    let mut out: Vec<Line> = d
+        .parents
+        .iter()
+        .map(|t| {
+            (
+                format!("↑ {} {} {}", t.id, t.name, t.state.word()),
+                Role::Plain,
+            )
+        })
+        .collect();
+    out.extend(d.children.iter().map(|t| {
+        (
+            format!("  {} {} {}", t.id, t.name, t.state.word()),
+            Role::Plain,
+        )
+    }));
+    let hidden = d.children_total.saturating_sub(d.children.len() as u64);
+    if hidden > 0 {
+        out.push((
+            format!(
+                "{} more children: filter tasks by parent={}",
+                fmt::count(hidden),
+                d.row.id
+            ),
+            Role::Dim,
+        ));
+    }
+    if out.is_empty() {
+        out.push(("Neither parents nor live children.".into(), Role::Plain));
+    }
+    out
+}
+
+pub(super) fn holds(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let mut out: Vec<Line> = Vec::new();
+    for t in &d.timers {
+        let due = match t.due_ns.checked_sub(look.at_ns) {
+            Some(left) => format!("in {}", fmt::span(left)),
+            None => format!("late by {}", fmt::span(look.at_ns - t.due_ns)),
+        };
+        out.push((
+            format!("timer {} {} {due}  {}", t.id, t.kind, fmt::place(&t.set_at)),
+            Role::Plain,
+        ));
+    }
+    for s in &d.io {
+        let fd = s.fd.map_or_else(String::new, |fd| format!(" fd {fd}"));
+        out.push((
+            format!("io{fd} {} {} {}", s.kind, s.interest, s.peer),
+            Role::Plain,
+        ));
+    }
+    if out.is_empty() {
+        out.push(("No timer and no I/O source.".into(), Role::Plain));
+    }
+    out
+}
+
+pub(super) fn blocks(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    let mut out: Vec<Line> = d
+        .blocks
+        .iter()
+        .map(|b| {
+            (
+                format!(
+                    "{} held loop {} for {}  {} {}",
+                    look.time(b.at_ns),
+                    b.loop_id,
+                    fmt::span(b.for_ns),
+                    fmt::place(&b.place),
+                    b.function
+                ),
+                Role::Plain,
+            )
+        })
+        .collect();
+    if out.is_empty() {
+        out.push(("None that are still kept.".into(), Role::Plain));
+    }
+    out
+}
