@@ -5,6 +5,7 @@ mod atomic;
 mod blocking;
 mod clock;
 mod id;
+mod os;
 mod reactor;
 mod record;
 mod timers;

@@ -19,6 +19,7 @@ pub(crate) mod event;
 pub(crate) mod histogram;
 pub(crate) mod job;
 pub(crate) mod names;
+pub(crate) mod over;
 pub(crate) mod place;
 pub(crate) mod resource;
 pub(crate) mod ring;
@@ -26,11 +27,12 @@ pub(crate) mod site;
 pub(crate) mod slab;
 pub(crate) mod source;
 pub(crate) mod task;
+pub(crate) mod thread;
 pub(crate) mod timer;
 pub(crate) mod wait;
 pub(crate) mod wake;
 
-use current::Current;
+use current::{Current, Doing};
 use ended::EndedRing;
 use event::{Event, Kind};
 use histogram::{FLOOR, Histogram};
@@ -122,6 +124,8 @@ pub(crate) struct LoopRecord {
     pub(crate) waits: Slab<wait::WaitRow>,
     pub(crate) sites: Sites,
     pub(crate) ended: EndedRing,
+    /// Polls and phases over the budget that have ended.
+    pub(crate) over: over::OverLog,
     /// Durations of polls and of the way from wake to poll, in ticks.
     pub(crate) poll_times: Histogram,
     pub(crate) delays: Histogram,
@@ -139,6 +143,8 @@ pub(crate) struct LoopFacts {
     /// The kernel's id of the thread it runs on; 0 before its first run.
     pub(crate) thread: AtomicU64,
     pub(crate) thread_name: Mutex<String>,
+    /// Held by whoever signals that thread, and by the loop when it leaves it.
+    signalling: Mutex<()>,
     pub(crate) made_at: u64,
     pub(crate) made_place: &'static Location<'static>,
     /// Part of the inspector itself: in no list, count or verdict unless asked for.
@@ -185,6 +191,7 @@ impl LoopRecord {
             waits: Slab::new(OTHERS),
             sites: Sites::new(),
             ended: EndedRing::new(if internal { 64 } else { ended::CAPACITY }),
+            over: over::OverLog::new(),
             poll_times: Histogram::default(),
             delays: Histogram::default(),
             lag: Histogram::default(),
@@ -194,6 +201,7 @@ impl LoopRecord {
                 name: Mutex::new(name.to_owned()),
                 thread: AtomicU64::new(0),
                 thread_name: Mutex::new(String::new()),
+                signalling: Mutex::new(()),
                 made_at: clock::ticks(),
                 made_place,
                 internal,
@@ -272,9 +280,46 @@ impl LoopRecord {
         let budget = self.budget();
         if budget != 0 && took >= budget {
             count(&self.stats.blocks);
+            self.over
+                .write(self.current.doing(), Some(row), [start, took, budget]);
             self.emit(Kind::TaskBlocked, || {
                 Event::task_blocked(start, row.task_id(), took)
             });
+        }
+    }
+
+    /// The loop goes over to `doing` at tick `now`. As `Current::phase`; what ends here, if it was
+    /// not a poll (`poll_end` sees to those), is held against the budget.
+    #[inline]
+    pub(crate) fn phase(&self, doing: Doing, now: u64) {
+        self.phase_ends(now);
+        self.current.phase(doing, now);
+    }
+
+    /// As `phase`, on account of one task.
+    #[inline]
+    pub(crate) fn phase_of(&self, doing: Doing, row: &TaskRow, now: u64) {
+        self.phase_ends(now);
+        self.current.phase_of(doing, row, now);
+    }
+
+    #[inline]
+    fn phase_ends(&self, now: u64) {
+        let since = self.current.since();
+        let (took, budget) = (now.saturating_sub(since), self.budget());
+        if budget != 0 && took >= budget {
+            self.phase_was_long(since, took, budget);
+        }
+    }
+
+    #[cold]
+    fn phase_was_long(&self, since: u64, took: u64, budget: u64) {
+        let doing = self.current.doing();
+        if doing != Doing::Polling && doing.is_work() {
+            count(&self.stats.blocks);
+            let row = self.current.row();
+            self.over
+                .write(doing, self.tasks.at(row), [since, took, budget]);
         }
     }
 

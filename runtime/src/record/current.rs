@@ -3,8 +3,8 @@
 //! Written by the loop at each poll edge, read from outside. Knows neither limits nor blame.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
 use super::LoopRecord;
@@ -33,6 +33,28 @@ pub(crate) enum Doing {
     /// Taking what other threads sent.
     Inbox = 8,
     Closed = 9,
+}
+
+impl Doing {
+    pub(crate) fn from_raw(raw: u8) -> Self {
+        match raw {
+            1 => Doing::Parked,
+            2 => Doing::Turning,
+            3 => Doing::Polling,
+            4 => Doing::Dropping,
+            5 => Doing::Handling,
+            6 => Doing::Timers,
+            7 => Doing::Sources,
+            8 => Doing::Inbox,
+            9 => Doing::Closed,
+            _ => Doing::Stopped,
+        }
+    }
+
+    /// While it lasts the loop cannot turn.
+    pub(crate) fn is_work(self) -> bool {
+        !matches!(self, Doing::Stopped | Doing::Parked | Doing::Closed)
+    }
 }
 
 /// The loop's state in one cache line.
@@ -96,18 +118,7 @@ impl Current {
     }
 
     pub(crate) fn doing(&self) -> Doing {
-        match self.doing.load(Ordering::Relaxed) {
-            1 => Doing::Parked,
-            2 => Doing::Turning,
-            3 => Doing::Polling,
-            4 => Doing::Dropping,
-            5 => Doing::Handling,
-            6 => Doing::Timers,
-            7 => Doing::Sources,
-            8 => Doing::Inbox,
-            9 => Doing::Closed,
-            _ => Doing::Stopped,
-        }
+        Doing::from_raw(self.doing.load(Ordering::Relaxed))
     }
 
     /// Publishes the frame above which nothing of a poll's stack lies.
@@ -160,25 +171,34 @@ impl Current {
 /// Wakes the watchdog when a loop comes back from a long park.
 pub(crate) struct Bell {
     asleep: AtomicBool,
-    watchdog: OnceLock<Thread>,
+    /// Locked only when the bell rings, and when a watchdog comes or goes.
+    watchdog: Mutex<Option<Thread>>,
 }
 
 pub(crate) static BELL: Bell = Bell {
     asleep: AtomicBool::new(false),
-    watchdog: OnceLock::new(),
+    watchdog: Mutex::new(None),
 };
 
 impl Bell {
     /// The calling thread is the one to wake.
     pub(crate) fn answer_here(&self) {
-        // A second watchdog of one process would be a bug of `serve`; the first stays.
-        let _ = self.watchdog.set(std::thread::current());
+        *self.watchdog() = Some(std::thread::current());
+    }
+
+    /// Nobody answers any more.
+    pub(crate) fn hang_up(&self) {
+        *self.watchdog() = None;
+    }
+
+    fn watchdog(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.watchdog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cold]
     fn ring(&self) {
         if self.asleep.swap(false, Ordering::Relaxed)
-            && let Some(watchdog) = self.watchdog.get()
+            && let Some(watchdog) = &*self.watchdog()
         {
             watchdog.unpark();
         }
@@ -200,7 +220,7 @@ impl Bell {
     /// A loop was made or removed, or a budget changed: have a look.
     pub(crate) fn nudge(&self) {
         self.asleep.store(false, Ordering::Relaxed);
-        if let Some(watchdog) = self.watchdog.get() {
+        if let Some(watchdog) = &*self.watchdog() {
             watchdog.unpark();
         }
     }

@@ -1,0 +1,96 @@
+//! What the kernel tells of one thread: time on a CPU, time waiting for one, its stack's bounds.
+//!
+//! Where a kernel does not tell, the answer is `None`. Knows neither loops nor limits; imports
+//! nothing of ours, so that the watchdog and a test's gate read alike.
+
+pub(crate) mod thread;
+
+/// One reading of a thread's `schedstat`. Sums since the thread began, nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sched {
+    /// Time on a CPU, as of the kernel's last tick or switch: up to some milliseconds old.
+    pub(crate) ran: u64,
+    /// Time runnable without a CPU. A wait is added when it ends, not while it lasts.
+    pub(crate) delay: u64,
+    /// Times it was given a CPU.
+    pub(crate) slices: u64,
+}
+
+/// Reads `ran delay slices`; `None` for anything else.
+pub(crate) fn parse_schedstat(text: &str) -> Option<Sched> {
+    let mut words = text.split_ascii_whitespace().map(str::parse);
+    let mut next = || words.next()?.ok();
+    Some(Sched {
+        ran: next()?,
+        delay: next()?,
+        slices: next()?,
+    })
+}
+
+/// The open `schedstat` of one thread of this process: a reading costs one system call.
+#[derive(Debug)]
+pub(crate) struct SchedFile {
+    #[cfg(target_os = "linux")]
+    file: std::fs::File,
+}
+
+impl SchedFile {
+    /// Opens it. Errors: no such thread, or a kernel without it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn open(tid: u64) -> std::io::Result<Self> {
+        std::fs::File::open(format!("/proc/self/task/{tid}/schedstat")).map(|file| Self { file })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn open(_tid: u64) -> std::io::Result<Self> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    /// What it says now. `None`: the thread is gone, or the kernel does not count.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn read(&self) -> Option<Sched> {
+        use std::os::unix::fs::FileExt;
+        let mut text = [0; 80];
+        let length = self.file.read_at(&mut text, 0).ok()?;
+        let sched = parse_schedstat(std::str::from_utf8(&text[..length]).ok()?)?;
+        // A kernel built without CONFIG_SCHED_INFO shows zeros: that is no reading.
+        (sched.slices != 0).then_some(sched)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn read(&self) -> Option<Sched> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedstat_has_three_numbers_or_is_not_read() {
+        let three = Sched {
+            ran: 12,
+            delay: 34,
+            slices: 5,
+        };
+        assert_eq!(parse_schedstat("12 34 5\n"), Some(three));
+        assert_eq!(parse_schedstat("12 34"), None);
+        assert_eq!(parse_schedstat("12 x 5"), None);
+        assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_running_thread_gets_slices_and_cpu_time() {
+        let here = thread::here();
+        let before = thread::cpu_time(here.id).unwrap();
+        let file = SchedFile::open(here.id).unwrap();
+        while thread::cpu_time(here.id).unwrap() < before + 1_000_000 {
+            std::hint::spin_loop();
+        }
+        if let Some(sched) = file.read() {
+            assert!(sched.slices > 0);
+        }
+    }
+}

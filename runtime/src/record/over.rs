@@ -1,0 +1,179 @@
+//! The last polls and phases of a loop that took longer than its budget, by the loop's own clock.
+//!
+//! Written when one ends, so none that was too short for a look from outside is missed. One
+//! writer, overwrite-oldest. Knows neither causes nor verdicts.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+
+use super::current::Doing;
+use super::names::NameId;
+use super::place::PlaceCell;
+use super::task::TaskRow;
+
+/// Entries a loop remembers until somebody reads them.
+pub(crate) const CAPACITY: usize = 64;
+
+#[derive(Default)]
+struct Entry {
+    /// Odd while being written, else twice the entry's number.
+    version: AtomicU64,
+    start: AtomicU64,
+    took: AtomicU64,
+    budget: AtomicU64,
+    task: AtomicU64,
+    parent: AtomicU64,
+    site: AtomicU32,
+    name: AtomicU32,
+    number: AtomicU32,
+    doing: AtomicU8,
+    kind: AtomicU8,
+    flags: AtomicU8,
+    await_place: PlaceCell,
+}
+
+/// One poll or phase over its budget. Times in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Over {
+    pub(crate) start: u64,
+    pub(crate) took: u64,
+    pub(crate) budget: u64,
+    pub(crate) doing: Doing,
+    /// On whose account; `None` for the loop's own work.
+    pub(crate) task: Option<Blamed>,
+}
+
+/// The task or callback that a block is put down to, as it was then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blamed {
+    pub(crate) id: u64,
+    /// As `TaskRow::kind`.
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) parent: u64,
+    pub(crate) site: u32,
+    pub(crate) name: NameId,
+    pub(crate) number: u32,
+    /// Where it waited before, if that is still known.
+    pub(crate) await_place: Option<&'static Location<'static>>,
+}
+
+impl Blamed {
+    /// What `row` says. On the loop's thread; elsewhere the caller checks that the row stayed.
+    pub(crate) fn of(row: &TaskRow) -> Self {
+        let relaxed = Ordering::Relaxed;
+        Self {
+            id: row.task_id(),
+            kind: row.kind.load(relaxed),
+            flags: row.flags.load(relaxed),
+            parent: row.parent.load(relaxed),
+            site: row.site.load(relaxed),
+            name: NameId::from_raw(row.name.load(relaxed)),
+            number: row.number.load(relaxed),
+            // What was stated since the poll began is where it waits next, not where it came from.
+            await_place: (row.waits.load(relaxed) == 0)
+                .then(|| row.waiting_at.get())
+                .flatten(),
+        }
+    }
+}
+
+/// The log of one loop.
+#[derive(Default)]
+pub(crate) struct OverLog {
+    entries: Box<[Entry]>,
+    written: AtomicU64,
+}
+
+impl OverLog {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: (0..CAPACITY).map(|_| Entry::default()).collect(),
+            written: AtomicU64::new(0),
+        }
+    }
+
+    /// Entries ever written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// States that what began at `start` ended over its budget. The loop's thread.
+    #[cold]
+    pub(crate) fn write(&self, doing: Doing, row: Option<&TaskRow>, times: [u64; 3]) {
+        let relaxed = Ordering::Relaxed;
+        let number = self.written.load(relaxed);
+        let entry = &self.entries[number as usize % CAPACITY];
+        entry.version.store(2 * number + 1, relaxed);
+        fence(Ordering::Release);
+        let [start, took, budget] = times;
+        entry.start.store(start, relaxed);
+        entry.took.store(took, relaxed);
+        entry.budget.store(budget, relaxed);
+        entry.doing.store(doing as u8, relaxed);
+        let task = row.map(Blamed::of);
+        entry.task.store(task.map_or(0, |task| task.id), relaxed);
+        entry.await_place.clear();
+        if let Some(task) = task {
+            entry.parent.store(task.parent, relaxed);
+            entry.site.store(task.site, relaxed);
+            entry.name.store(task.name.raw(), relaxed);
+            entry.number.store(task.number, relaxed);
+            entry.kind.store(task.kind, relaxed);
+            entry.flags.store(task.flags, relaxed);
+            if let Some(place) = task.await_place {
+                entry.await_place.set(place);
+            }
+        }
+        entry.version.store(2 * number + 2, Ordering::Release);
+        self.written.store(number + 1, Ordering::Release);
+    }
+
+    /// Entry `number`; `None` if it was overwritten. Any thread.
+    pub(crate) fn read(&self, number: u64) -> Option<Over> {
+        let relaxed = Ordering::Relaxed;
+        let entry = &self.entries[number as usize % CAPACITY];
+        let version = 2 * number + 2;
+        if entry.version.load(Ordering::Acquire) != version {
+            return None;
+        }
+        let id = entry.task.load(relaxed);
+        let over = Over {
+            start: entry.start.load(relaxed),
+            took: entry.took.load(relaxed),
+            budget: entry.budget.load(relaxed),
+            doing: Doing::from_raw(entry.doing.load(relaxed)),
+            task: (id != 0).then(|| Blamed {
+                id,
+                kind: entry.kind.load(relaxed),
+                flags: entry.flags.load(relaxed),
+                parent: entry.parent.load(relaxed),
+                site: entry.site.load(relaxed),
+                name: NameId::from_raw(entry.name.load(relaxed)),
+                number: entry.number.load(relaxed),
+                await_place: entry.await_place.get(),
+            }),
+        };
+        fence(Ordering::Acquire);
+        (entry.version.load(relaxed) == version).then_some(over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_keeps_the_last_entries_and_says_which_are_gone() {
+        let log = OverLog::new();
+        for start in 1..=CAPACITY as u64 + 3 {
+            log.write(Doing::Timers, None, [start, 10, 5]);
+        }
+        assert_eq!(log.written(), CAPACITY as u64 + 3);
+        assert!(log.read(2).is_none(), "overwritten");
+        let over = log.read(3).unwrap();
+        assert_eq!((over.start, over.took, over.budget), (4, 10, 5));
+        assert_eq!((over.doing, over.task), (Doing::Timers, None));
+        assert!(log.read(log.written()).is_none(), "not written yet");
+    }
+}
