@@ -134,8 +134,8 @@ const TASKS: &[Column] = columns! {
     State "state" "" Word(TASK_STATES) "where it is in its life";
     Loop "loop" "" Number "the id of its loop";
     Parent "parent" "" Number "the id of the task that spawned it";
-    Age "age" "spawned_at" Nanos "time since it was spawned";
-    searched Place "place" "" Place "where it was spawned";
+    Age "age" "" Nanos "time since it was spawned";
+    searched Place "place" "spawned_at" Place "where it was spawned";
     Type "type" "" Text "the type of its future";
     Wait "wait" "" Word(WAITS) "the kind of thing it waits for";
     searched On "on" "waiting_on" Text "what it waits for, in words";
@@ -391,7 +391,7 @@ impl Table {
     #[must_use]
     pub const fn extras(self) -> &'static [&'static str] {
         match self {
-            Table::Tasks => &["buckets", "strip"],
+            Table::Tasks | Table::History => &["buckets", "strip"],
             Table::Loops => &["scheduled", "late"],
             Table::Io => &["queues"],
             Table::Places => &["poll"],
@@ -487,6 +487,37 @@ impl Column {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn the_names_that_scripts_read_are_names_of_columns() {
+        let names = |table: Table, names: &str| {
+            for name in names.split(' ') {
+                assert!(table.column(name).is_some(), "{table:?} {name}");
+            }
+        };
+        names(
+            Table::Tasks,
+            "id name kind state loop parent spawned_at waiting_on waiting_at for_ns polls busy_ns max_poll_ns wakes \
+             detached findings",
+        );
+        names(
+            Table::Loops,
+            "id name thread state tasks ready busy_ratio lag_ns",
+        );
+        names(Table::Timers, "id kind owner due_ns late_ns set_at loop");
+        names(
+            Table::Io,
+            "id fd kind local peer interest ready task loop since",
+        );
+        names(
+            Table::Findings,
+            "name grade subject place count evidence since",
+        );
+        assert_eq!(
+            Table::Tasks.column("spawned_at").map(|column| column.field),
+            Some(Field::Place)
+        );
+    }
 
     #[test]
     fn no_two_columns_of_a_table_share_a_name_or_a_field() {

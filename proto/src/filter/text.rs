@@ -155,29 +155,37 @@ impl Pattern {
     /// True if `text` matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
+        // Most names are ASCII, and their bytes need no decoding.
+        if text.is_ascii() {
+            self.any_matches(text.bytes().map(char::from))
+        } else {
+            self.any_matches(text.chars())
+        }
+    }
+
+    fn any_matches(&self, text: impl Iterator<Item = char> + Clone) -> bool {
         self.alternatives
             .iter()
-            .any(|tokens| self.matches_one(tokens, text))
+            .any(|tokens| self.matches_one(tokens, text.clone()))
     }
 
     /// Walks both; where they part, lets the last run take one character more. Earlier runs never
     /// need to be asked again: what they would take, the last one can.
-    fn matches_one(&self, tokens: &[Token], text: &str) -> bool {
-        let mut rest = text.chars();
+    fn matches_one<I: Iterator<Item = char> + Clone>(&self, tokens: &[Token], mut rest: I) -> bool {
         let mut at = 0;
-        let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
+        let mut retry: Option<(usize, I)> = None;
         loop {
-            let mut ahead = rest.clone();
-            let fits = match (tokens.get(at), ahead.next()) {
-                (Some(Token::Run), _) => {
-                    at += 1;
-                    // A run at the end takes all that is left.
-                    if at == tokens.len() {
-                        return true;
-                    }
-                    retry = Some((at, rest.clone()));
-                    continue;
+            if let Some(Token::Run) = tokens.get(at) {
+                at += 1;
+                // A run at the end takes all that is left.
+                if at == tokens.len() {
+                    return true;
                 }
+                retry = Some((at, rest.clone()));
+                continue;
+            }
+            let next = rest.next();
+            let fits = match (tokens.get(at), next) {
                 (None, None) => return true,
                 (Some(Token::One), Some(_)) => true,
                 (Some(Token::Char(wanted)), Some(c)) => {
@@ -187,7 +195,6 @@ impl Pattern {
             };
             if fits {
                 at += 1;
-                rest = ahead;
             } else {
                 let Some((after_run, from)) = &mut retry else {
                     return false;
