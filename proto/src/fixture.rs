@@ -7,7 +7,9 @@
 mod crowd;
 mod ink;
 mod shop;
+mod story;
 mod tables;
+mod totals;
 
 pub use crowd::{Crowd, Stranger};
 pub use ink::Ink;
