@@ -205,7 +205,7 @@ fn loop_lines(model: &Model, p: &mut Painter<'_>, area: Rect) {
             1,
             0,
             &format!(
-                "{:>3} {:<12} {:<9} {:>6} {:>7} {:>8} {:>8} {:>8}  LAG",
+                "{:>3} {:<12} {:<15} {:>6} {:>7} {:>8} {:>8} {:>8}  LAG",
                 "#", "NAME", "STATE", "READY", "TASKS", "LAG p50", "LAG p99", "LAG max"
             ),
             Role::Head,
@@ -252,7 +252,7 @@ fn one_loop(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow, wide:
             area,
             x,
             0,
-            &format!("{:<9} ", fmt::cut_end(&format!("{state}{sign}"), 9)),
+            &format!("{:<15} ", fmt::cut_end(&format!("{state}{sign}"), 15)),
             role,
         );
         let text = format!(

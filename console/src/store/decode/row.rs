@@ -337,7 +337,8 @@ impl Decoder {
             pb::Kind::Task => some(f.subject_id).map(Goto::Task),
             pb::Kind::Timer => some(f.subject_id).map(Goto::Timer),
             pb::Kind::Source => some(f.subject_id).map(Goto::Io),
-            pb::Kind::Loop => some(f.subject_id).map(Goto::Loop),
+            // Loops count from 0.
+            pb::Kind::Loop => Some(Goto::Loop(f.subject_id)),
             _ => None,
         };
         let grade = match f.grade() {

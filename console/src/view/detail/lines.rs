@@ -105,6 +105,14 @@ pub(super) fn waits(d: &TaskDetail, look: &Look) -> Vec<Line> {
     out
 }
 
+fn children(n: u64) -> String {
+    if n == 1 {
+        "1 child".to_owned()
+    } else {
+        format!("{} children", fmt::count(n))
+    }
+}
+
 pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
     let r = &d.row;
     let cancel = match (r.cancel_asked, r.cancel_asked_ns) {
@@ -156,8 +164,8 @@ pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
     );
     out.push((
         format!(
-            "{parent} · {} children · alive {}",
-            fmt::count(d.children_total),
+            "{parent} · {} · alive {}",
+            children(d.children_total),
             fmt::span(look.ago(r.spawned_ns))
         ),
         Role::Plain,
