@@ -1,1 +1,2 @@
 //! Being laid out.
+#![forbid(unsafe_code)]

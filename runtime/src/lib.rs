@@ -1,14 +1,91 @@
 //! An event loop in the shape of asyncio that records everything it does.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! loop_runtime::run(async {
+//!     let task = loop_runtime::create_task(async {
+//!         loop_runtime::sleep(Duration::from_millis(1)).await;
+//!         42
+//!     });
+//!     assert_eq!(task.await.unwrap(), 42);
+//! })
+//! .unwrap();
+//! ```
+//!
+//! Every spawn, poll, wake, timer and I/O registration is recorded, always; `loop-console connect`
+//! shows it live, also while the loop is blocked. What an observer sees of an item stands under
+//! `Records:` in its documentation.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! loop_runtime::run(async {
+//!     let el = loop_runtime::get_running_loop().unwrap();
+//!     el.call_later(Duration::from_millis(1), || println!("a millisecond later"));
+//!     let (promise, future) = loop_runtime::create_future();
+//!     let handle = el.handle(); // The only thing that other threads may hold.
+//!     std::thread::spawn(move || handle.call_soon_threadsafe(|| promise.set_result("from a thread").unwrap()));
+//!     assert_eq!(future.await, Ok("from a thread"));
+//! })
+//! .unwrap();
+//! ```
 #![allow(dead_code)] // Until every layer stands on the one below.
 
+// Vocabulary.
 mod atomic;
-mod blocking;
 mod clock;
 mod id;
 mod os;
-mod reactor;
+// What happened.
 mod record;
+// The organs: none knows another.
+mod blocking;
+mod executor;
+mod reactor;
 mod timers;
+// The loop from a task, and from a thread.
+mod context;
+mod handle;
+// What tasks await.
+pub mod io;
+pub mod net;
+pub mod signal;
+mod spawn;
+mod sync;
+mod threads;
+pub mod time;
+// The loop itself, and those who run it.
+mod event_loop;
+mod run;
+pub mod testing;
 
+pub use blocking::ExecutorShutDown;
+pub use context::NoRunningLoop;
+pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
+pub use handle::{
+    Closed, Handle, LocalLoop, LoopHandle, RemoteError, RemoteTask, SendHandle, TimerHandle,
+};
 pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;
+pub use run::{Builder, InspectorStatus, run};
+pub use spawn::{
+    Cancellation, Cancelled, CatchCancel, ErrorContext, JoinError, Panic, Task, TaskBuilder,
+    TaskInfo, TaskRef, TaskState, YieldNow, all_tasks, catch_cancel, create_task, current_task,
+    yield_now,
+};
+pub use sync::{FutureError, InvalidState, LoopFuture, Promise, create_future};
+pub use threads::{BlockingTask, JobError, run_in_executor, to_thread};
+pub use time::{
+    Elapsed, Interval, LoopInstant, Sleep, Timeout, interval, sleep, sleep_until, timeout,
+    timeout_at,
+};
+
+#[cfg(feature = "macros")]
+pub use loop_runtime_macros::{main, test};
+
+#[doc(hidden)]
+pub mod __private {
+    //! What the macros call.
+    pub use crate::run::entry::main;
+}

@@ -63,6 +63,42 @@ impl SchedFile {
     }
 }
 
+thread_local! {
+    static THREAD: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// The kernel's id of the calling thread, asked for once; 0 where there is none to be had.
+pub(crate) fn thread_id() -> u64 {
+    let known = THREAD.get();
+    if known != 0 {
+        return known;
+    }
+    #[cfg(target_os = "linux")]
+    THREAD.set(rustix::thread::gettid().as_raw_nonzero().get() as u64);
+    THREAD.get()
+}
+
+/// Has `hook` called in each child of a fork, before it goes on. The first hook stays.
+///
+/// The hook runs where only this thread exists: it may touch atomics, and locks with `try_lock`.
+pub(crate) fn after_fork_in_child(hook: fn()) {
+    static HOOK: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+    if HOOK.set(hook).is_err() {
+        return;
+    }
+    #[cfg(unix)]
+    {
+        unsafe extern "C" fn in_child() {
+            THREAD.set(0);
+            if let Some(hook) = HOOK.get() {
+                hook();
+            }
+        }
+        // SAFETY: registers a plain function that lives as long as the process.
+        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,8 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
+use crate::atomic;
+
 use super::LoopRecord;
 use super::histogram::FLOOR;
 use super::names::NameId;
@@ -130,6 +132,7 @@ pub(crate) fn coarse_lower(index: usize) -> u64 {
     1 << COARSE_SHIFTS[index]
 }
 
+/// A row is 192 bytes: three cache lines.
 #[derive(Default)]
 #[repr(C, align(64))]
 pub(crate) struct TaskRow {
@@ -153,12 +156,13 @@ pub(crate) struct TaskRow {
 
     // Line 2: written by other threads' wakers, and what is rarely written at all.
     /// The executor's: next on the stack of foreign wakes.
-    pub(crate) away_link: AtomicPtr<TaskRow>,
+    pub(crate) away_link: atomic::AtomicUsize,
     pub(crate) away_woken_at: AtomicU64,
-    /// References taken and given back on other threads; may be negative.
-    pub(crate) refs_away: AtomicI32,
-    /// On the stack of foreign wakes.
-    pub(crate) away_queued: AtomicU32,
+    /// References taken on other threads; joined by the other count when the loop closes.
+    pub(crate) refs_away: atomic::AtomicI32,
+    /// What other threads did that the loop has not taken yet: bit 0 a wake, above it the number
+    /// of references given up.
+    pub(crate) away_marks: atomic::AtomicU32,
     /// Handles: they can cancel and join, but not wake.
     pub(crate) handles: AtomicU32,
     pub(crate) flags: AtomicU8,
@@ -184,7 +188,7 @@ pub(crate) struct TaskRow {
     pub(crate) woken_by: AtomicU64,
 }
 
-const _: () = assert!(size_of::<TaskRow>() == 192);
+const _: () = assert!(cfg!(loop_model) || size_of::<TaskRow>() == 192);
 
 /// Values of `TaskRow::phase`.
 pub(crate) mod phase {
@@ -320,6 +324,12 @@ impl TaskRow {
         add32(&self.wakes, 1);
     }
 
+    /// States a wake of a task that is ready already.
+    #[inline]
+    pub(crate) fn woken_again(&self) {
+        add32(&self.wakes, 1);
+    }
+
     /// States what the task waits for, and where its `.await` stands. The loop's thread.
     #[inline]
     pub(crate) fn waiting(&self, on: WaitingOn, at: &'static Location<'static>) {
@@ -365,16 +375,18 @@ impl TaskRow {
         let same = self.polls.load(Ordering::Relaxed) == facts.polls
             && self.id.load(Ordering::Relaxed) == facts.id
             && self.queued.load(Ordering::Relaxed) == 0
-            && self.away_queued.load(Ordering::Relaxed) == 0;
+            && self.away_marks.load(Ordering::Relaxed) & 1 == 0;
         same.then_some(facts)
     }
 
     fn facts(&self, id: u64) -> TaskFacts {
         let polls = self.polls.load(Ordering::Acquire);
-        let away = self.refs_away.load(Ordering::Acquire);
+        // References given up and not deducted yet are no wakers.
+        let marks = self.away_marks.load(Ordering::Acquire);
+        let away = self.refs_away.load(Ordering::Acquire) - (marks >> 1) as i32;
         let here = self.refs_here.load(Ordering::Acquire);
         let queued = self.queued.load(Ordering::Relaxed) != 0
-            || self.away_queued.load(Ordering::Relaxed) != 0;
+            || (marks | self.away_marks.load(Ordering::Relaxed)) & 1 != 0;
         let state = match self.phase.load(Ordering::Acquire) {
             phase::RUNNING => State::Run,
             phase::DONE => State::Done,

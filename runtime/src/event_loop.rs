@@ -1,0 +1,607 @@
+//! `EventLoop`: joins the organs and turns them. `run_once` is the one place that knows the order.
+//!
+//! One iteration, numbered as in the code:
+//!
+//! 1. what other threads sent is taken into the ready queue;
+//! 2. the reactor is asked: not at all while a share of ready work is left, without waiting while
+//!    anything is ready, else until the next deadline;
+//! 3. readiness is served: it enqueues, it never runs anything inline;
+//! 4. timers that are due fire: they enqueue too;
+//! 5. exactly what is ready now is run; what it enqueues waits for the next iteration. Where much
+//!    is ready, 1-4 come in between, once per share.
+//!
+//! Knows neither how a loop is configured (`run`) nor who looks at it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::blocking::Blocking;
+use crate::clock;
+use crate::context::{self, LoopClock, Organs, State};
+use crate::executor::Executor;
+use crate::handle::{LocalLoop, LoopHandle};
+use crate::id::LoopId;
+use crate::reactor::{Reactor, Wait};
+use crate::record::current::Doing;
+use crate::record::thread::RunsHere;
+use crate::record::{self, LoopRecord, Owner, bound};
+use crate::spawn::{self, JoinError, TaskInfo};
+use crate::timers::Timers;
+
+mod fork;
+
+/// How a loop is made. `run::Builder` is the public face.
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) name: Option<String>,
+    /// Polls after which the reactor is asked though more is ready.
+    pub(crate) polls_per_wait: usize,
+    /// Time after which it is, whatever the number of polls.
+    pub(crate) turn: Duration,
+    /// A poll longer than this is a block.
+    pub(crate) budget: Duration,
+    pub(crate) clock: LoopClock,
+    pub(crate) internal: bool,
+    pub(crate) place: &'static Location<'static>,
+}
+
+impl Config {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self {
+            name: None,
+            polls_per_wait: 61,
+            turn: Duration::from_micros(50),
+            budget: Duration::from_millis(100),
+            clock: LoopClock::Monotonic,
+            internal: false,
+            place: Location::caller(),
+        }
+    }
+}
+
+/// Why a run has no value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The loop is running already, further up this thread's stack.
+    AlreadyRunning,
+    /// Another loop runs on this thread.
+    OtherLoopRunning(LoopId),
+    /// `stop` was called before the future was done; the task stays and may go on in another run.
+    Stopped,
+    /// The loop is closed.
+    Closed,
+    /// The loop was made before a fork, in the parent.
+    Forked,
+    /// The main task was cancelled.
+    Cancelled,
+    /// Ctrl-C cancelled the main task.
+    Interrupted,
+    /// The system refused what a loop needs.
+    Io(io::ErrorKind, String),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::AlreadyRunning => f.write_str("this event loop is already running; await the future instead of running the loop inside itself"),
+            RunError::OtherLoopRunning(id) => {
+                write!(f, "loop {id} is running on this thread; run a second loop on a thread of its own")
+            }
+            RunError::Stopped => f.write_str("the event loop was stopped before the future was done; run it again to go on, or let `stop` come last"),
+            RunError::Closed => f.write_str("the event loop is closed; make a new one"),
+            RunError::Forked => f.write_str("this event loop belongs to the parent process; make a new one after a fork"),
+            RunError::Cancelled => f.write_str("the main task was cancelled before it was done"),
+            RunError::Interrupted => f.write_str("interrupted: Ctrl-C cancelled the main task"),
+            RunError::Io(_, text) => write!(f, "an event loop could not be made: {text}; look at the limits on open files (`ulimit -n`)"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> Self {
+        RunError::Io(error.kind(), error.to_string())
+    }
+}
+
+/// Why a loop cannot be closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CloseError {
+    /// It is running.
+    Running,
+    /// It was made before a fork, in the parent.
+    Forked,
+}
+
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CloseError::Running => "a running event loop cannot be closed; call `stop` and close it after its run has returned",
+            CloseError::Forked => "this event loop belongs to the parent process; only the parent can close it",
+        })
+    }
+}
+
+impl std::error::Error for CloseError {}
+
+/// The owner of an event loop: makes it, runs it, closes it. Stays on its thread.
+///
+/// ```
+/// let el = loop_runtime::EventLoop::new().unwrap();
+/// assert_eq!(el.run_until_complete(async { 7 }), Ok(7));
+/// el.close().unwrap();
+/// assert_eq!(el.run_until_complete(async { 7 }), Err(loop_runtime::RunError::Closed));
+/// ```
+pub struct EventLoop {
+    organs: Rc<Organs>,
+    config: Config,
+    /// Tick at which the last wait of the reactor ended.
+    waited_at: Cell<u64>,
+    /// Polls since then.
+    polled: Cell<usize>,
+    /// What was ready when the current iteration began, and has not run yet.
+    left: Cell<usize>,
+    turn_ticks: u64,
+    epoch: u64,
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("id", &self.id())
+            .field("running", &self.is_running())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EventLoop {
+    /// A loop that is not running yet.
+    ///
+    /// Errors: what the system says when it refuses an epoll or event descriptor.
+    /// Records: a loop, from now until it is closed.
+    /// Source: asyncio's `new_event_loop`.
+    #[track_caller]
+    pub fn new() -> io::Result<Self> {
+        Self::with(Config::new())
+    }
+
+    pub(crate) fn with(config: Config) -> io::Result<Self> {
+        fork::watch();
+        let name = config.name.clone().unwrap_or_default();
+        let record = LoopRecord::new(&name, config.internal, config.place);
+        if name.is_empty() {
+            let name = if config.internal {
+                "inspector".to_owned()
+            } else {
+                format!("loop-{}", record.id)
+            };
+            *record
+                .facts
+                .name
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = name;
+        }
+        record.set_budget(clock::ns_to_ticks(config.budget));
+        let owner = Rc::new(Owner::default());
+        let reactor = Reactor::new(record.clone(), owner.clone())?;
+        let executor = Executor::new(record.clone(), owner.clone(), reactor.unparker());
+        let timers = Timers::new(record.clone(), owner.clone());
+        let home = executor.shared().clone();
+        let blocking = Blocking::new(
+            record.clone(),
+            owner.clone(),
+            Box::new(move |errand| home.submit_at(config.place, errand)),
+        );
+        bound::open_inbox(record.id, executor.shared().clone());
+        record::enlist(&record);
+        let turn_ticks = clock::ns_to_ticks(config.turn);
+        let organs = Organs {
+            record,
+            owner,
+            executor,
+            timers,
+            reactor,
+            blocking,
+            clock: config.clock.clone(),
+            state: State::default(),
+        };
+        Ok(Self {
+            organs: Rc::new(organs),
+            config,
+            waited_at: Cell::new(clock::ticks()),
+            polled: Cell::new(0),
+            left: Cell::new(0),
+            turn_ticks,
+            epoch: fork::epoch(),
+        })
+    }
+
+    /// The loop's id, as the console prints it.
+    pub fn id(&self) -> LoopId {
+        self.organs.record.id
+    }
+
+    /// What other threads may hold.
+    pub fn handle(&self) -> LoopHandle {
+        LoopHandle::new(self.organs.executor.shared().clone())
+    }
+
+    /// What `get_running_loop` gives while it runs.
+    pub fn local(&self) -> LocalLoop {
+        LocalLoop::new(self.organs.clone())
+    }
+
+    /// Whether it is inside a `run_*` call.
+    pub fn is_running(&self) -> bool {
+        self.organs.state.running.get()
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.organs.state.closed.get()
+    }
+
+    /// Runs `f` with this loop as the current one of the thread, without turning it: to spawn or
+    /// to make timers before a run.
+    ///
+    /// Source: what is left of asyncio's `set_event_loop`.
+    ///
+    /// ```
+    /// let el = loop_runtime::EventLoop::new().unwrap();
+    /// let task = el.enter(|| loop_runtime::create_task(async { 7 }));
+    /// assert_eq!(el.run_until_complete(task).unwrap().unwrap(), 7);
+    /// ```
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        context::entered(&self.organs, f)
+    }
+
+    /// Spawns `future` and runs until it is done.
+    ///
+    /// Errors: `RunError`; after `Stopped` the task is still there, and goes on with the next run.
+    /// Panics: with the task's own panic, after which the loop may be run again.
+    /// Records: a task of kind main.
+    /// Source: asyncio's `run_until_complete`.
+    #[track_caller]
+    pub fn run_until_complete<F>(&self, future: F) -> Result<F::Output, RunError>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.run_watched(future, |_| {}, |_| false)
+    }
+
+    /// As `run_until_complete`; `each` is called after each iteration, and `idle` when nothing is
+    /// ready and before the loop would wait: it may turn a clock, and then tells so.
+    #[track_caller]
+    pub(crate) fn run_watched<F>(
+        &self,
+        future: F,
+        each: impl FnMut(&Organs),
+        idle: impl FnMut(&Organs) -> bool,
+    ) -> Result<F::Output, RunError>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let place = Location::caller();
+        self.may_run()?;
+        let done = Rc::new(Cell::new(None));
+        let (slot, organs) = (done.clone(), Rc::downgrade(&self.organs));
+        // A run that is stopped before the task is done leaves it; its end stops no later run.
+        let waits = Rc::new(Cell::new(true));
+        let still_waits = waits.clone();
+        self.enter(|| {
+            spawn::create_main(future, place).when_done(move |result| {
+                slot.set(Some(result));
+                if let Some(organs) = organs.upgrade().filter(|_| still_waits.get()) {
+                    organs.state.stopping.set(true);
+                }
+            });
+        });
+        let turned = self.turn_until_stopped(each, idle);
+        waits.set(false);
+        turned?;
+        match done.take() {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(JoinError::Panicked(panic))) => {
+                std::panic::resume_unwind(panic.into_payload())
+            }
+            Some(Err(_)) => Err(RunError::Cancelled),
+            None => Err(RunError::Stopped),
+        }
+    }
+
+    /// Runs until `stop` is called.
+    ///
+    /// Errors: `RunError`, but never `Stopped`.
+    /// Source: asyncio's `run_forever`.
+    pub fn run_forever(&self) -> Result<(), RunError> {
+        self.may_run()?;
+        self.turn_until_stopped(|_| {}, |_| false)
+    }
+
+    /// Runs until `done` says so or `limit` has passed; tells which of the two it was.
+    pub(crate) fn turn_until(
+        &self,
+        limit: Duration,
+        done: impl Fn() -> bool + 'static,
+    ) -> Result<bool, RunError> {
+        self.may_run()?;
+        if done() {
+            return Ok(true);
+        }
+        let organs = self.organs.clone();
+        let (late, done) = (Rc::new(Cell::new(false)), Rc::new(done));
+        let passed = late.clone();
+        let local = self.local();
+        let alarm = self.enter(|| {
+            local.call_internally(limit, move || {
+                passed.set(true);
+                organs.state.stopping.set(true);
+            })
+        });
+        let finished = done.clone();
+        let result = self.turn_until_stopped(
+            move |organs| {
+                if finished() {
+                    organs.state.stopping.set(true);
+                }
+            },
+            |_| false,
+        );
+        self.enter(|| alarm.cancel());
+        result.map(|()| done())
+    }
+
+    /// One iteration that does not wait. Tells whether more is ready.
+    pub(crate) fn turn_once(&self) -> Result<bool, RunError> {
+        self.may_run()?;
+        self.organs.state.stopping.set(true);
+        self.turn_until_stopped(|_| {}, |_| false)?;
+        Ok(self.organs.executor.ready_len() > 0)
+    }
+
+    /// Has the current iteration be the last. Called before a run: that run is one iteration.
+    ///
+    /// Source: asyncio's `stop`.
+    pub fn stop(&self) {
+        self.organs.state.stopping.set(true);
+    }
+
+    fn may_run(&self) -> Result<(), RunError> {
+        if self.epoch != fork::epoch() {
+            return Err(RunError::Forked);
+        }
+        if self.is_closed() {
+            return Err(RunError::Closed);
+        }
+        if self.is_running() {
+            return Err(RunError::AlreadyRunning);
+        }
+        match context::current() {
+            Ok(other) if other.state.running.get() => {
+                Err(RunError::OtherLoopRunning(other.record.id))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn turn_until_stopped(
+        &self,
+        mut each: impl FnMut(&Organs),
+        mut idle: impl FnMut(&Organs) -> bool,
+    ) -> Result<(), RunError> {
+        let _running = Running::new(self);
+        context::entered(&self.organs, || {
+            loop {
+                self.run_once(&mut idle)?;
+                each(&self.organs);
+                if self.left.get() == 0 && self.organs.state.stopping.take() {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// One iteration, or a share of it. The numbers are those of the module's text.
+    #[inline]
+    fn run_once(&self, idle: &mut impl FnMut(&Organs) -> bool) -> io::Result<()> {
+        let Organs {
+            record,
+            executor,
+            timers,
+            reactor,
+            ..
+        } = &*self.organs;
+        // 1.
+        executor.take_away();
+
+        let ready = executor.ready_len();
+        let share = self.config.polls_per_wait.saturating_sub(self.polled.get());
+        let late = executor.last_edge().saturating_sub(self.waited_at.get()) >= self.turn_ticks;
+        if ready == 0 || share == 0 || late || self.organs.state.stopping.get() {
+            // 2.
+            let busy = ready > 0 || self.organs.state.stopping.get() || idle(&self.organs);
+            let events = self.wait(busy)?;
+            // 3.
+            if events > 0 {
+                record.phase(Doing::Sources, self.waited_at.get());
+                reactor.serve();
+                record.phase(Doing::Turning, clock::ticks());
+            }
+            // 4.
+            if timers
+                .next_deadline()
+                .is_some_and(|next| next <= self.organs.now())
+            {
+                record.phase(Doing::Timers, clock::ticks());
+                timers.fire(self.organs.now());
+                record.phase(Doing::Turning, clock::ticks());
+            }
+            executor.take_away();
+        }
+
+        // 5.
+        if self.left.get() == 0 {
+            record::count(&record.stats.iterations);
+            self.left.set(executor.ready_len());
+        }
+        let share = self.config.polls_per_wait - self.polled.get();
+        let most = self.left.get().min(share);
+        if most > 0 {
+            let until = self.waited_at.get() + self.turn_ticks;
+            let ran = executor.run_ready(most, until);
+            self.polled.set(self.polled.get() + ran);
+            self.left.set(self.left.get() - ran);
+        }
+        record.publish();
+        Ok(())
+    }
+
+    /// Asks the reactor: waits for something to happen, or only looks if there is work.
+    fn wait(&self, busy: bool) -> io::Result<usize> {
+        let Organs {
+            record,
+            executor,
+            timers,
+            reactor,
+            ..
+        } = &*self.organs;
+        let before = clock::ticks();
+        record.lagged(self.waited_at.get(), before);
+        let waited = if busy || !executor.prepare_park() {
+            let waited = reactor.wait(Wait::Now);
+            self.waited_at.set(clock::ticks());
+            waited
+        } else {
+            record.current.park(before);
+            let until = match (timers.next_deadline(), &self.config.clock) {
+                (None, _) => Wait::Forever,
+                (Some(deadline), LoopClock::Monotonic) => Wait::Until(deadline),
+                // A clock that is turned by hand does not move while we wait.
+                (Some(_), LoopClock::Turned(_)) => Wait::Now,
+            };
+            let waited = reactor.wait(until);
+            executor.unparked();
+            let now = clock::ticks();
+            record.current.unpark(now);
+            record::add(&record.stats.parked, now - before);
+            self.waited_at.set(now);
+            waited
+        };
+        self.polled.set(0);
+        waited
+    }
+
+    /// Drops what is left, newest task first, and frees the loop's descriptors.
+    ///
+    /// Gives the tasks that were still pending. Closing twice is no error.
+    ///
+    /// Errors: `CloseError`.
+    /// Records: each task left pending as finished with the outcome dropped; then the loop is gone.
+    /// Source: asyncio's `close`, which loses the tasks silently.
+    pub fn close(&self) -> Result<Vec<TaskInfo>, CloseError> {
+        if self.epoch != fork::epoch() {
+            return Err(CloseError::Forked);
+        }
+        if self.is_running() {
+            return Err(CloseError::Running);
+        }
+        if self.organs.state.closed.replace(true) {
+            return Ok(Vec::new());
+        }
+        let Organs {
+            record,
+            executor,
+            blocking,
+            state,
+            ..
+        } = &*self.organs;
+        let left = context::entered(&self.organs, || {
+            while let Some(undo) = { state.at_close.borrow_mut().pop() } {
+                undo();
+            }
+            blocking.close();
+            bound::close_inbox(record.id);
+            let left = executor.close();
+            left.iter()
+                .map(|(facts, _)| TaskInfo::new(record, facts))
+                .collect()
+        });
+        record.phase(Doing::Closed, clock::ticks());
+        record::strike(record);
+        Ok(left)
+    }
+
+    pub(crate) fn organs(&self) -> &Rc<Organs> {
+        &self.organs
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // In the child of a fork the parent's epoll must not be touched; what is left is leaked.
+        let _ = self.close();
+    }
+}
+
+/// While it lives, the loop runs on this thread.
+struct Running<'a> {
+    event_loop: &'a EventLoop,
+    _runs_here: RunsHere,
+}
+
+impl<'a> Running<'a> {
+    fn new(event_loop: &'a EventLoop) -> Self {
+        let organs = &event_loop.organs;
+        let runs_here = organs.record.runs_here();
+        organs.state.running.set(true);
+        let now = clock::ticks();
+        organs
+            .record
+            .stats
+            .running_since
+            .store(now, Ordering::Relaxed);
+        organs.record.current.unpark(now);
+        event_loop.waited_at.set(now);
+        Self {
+            event_loop,
+            _runs_here: runs_here,
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let organs = &self.event_loop.organs;
+        organs.state.running.set(false);
+        organs.record.publish();
+        organs.record.phase(Doing::Stopped, clock::ticks());
+    }
+}
+
+/// The loop that runs on this thread.
+///
+/// Errors: none does; it never makes one.
+/// Source: asyncio's `get_running_loop`.
+///
+/// ```
+/// assert!(loop_runtime::get_running_loop().is_err());
+/// loop_runtime::run(async {
+///     assert!(loop_runtime::get_running_loop().unwrap().is_running());
+/// })
+/// .unwrap();
+/// ```
+pub fn get_running_loop() -> Result<LocalLoop, context::NoRunningLoop> {
+    context::current().map(LocalLoop::new)
+}

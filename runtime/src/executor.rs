@@ -1,0 +1,513 @@
+//! Polls what is ready. `run_ready` is the only place where a task is polled.
+//!
+//! ```text
+//!            spawn                    run_ready                     finish
+//! (vacant) ────────► ready ─────────────────────────► running ─────────────► done ──settle──► (vacant)
+//!                      ▲     wake, here or away           │ Pending            ▲
+//!                      └──────────── waiting ◄────────────┘                    │
+//!                                       └───────────── cancel ─────────────────┘
+//! ```
+//!
+//! Knows neither timers nor I/O: they wake, that is all it sees of them.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+
+use crate::clock;
+use crate::record::bound::{self, Inbox};
+use crate::record::current::Doing;
+use crate::record::event::{Event, Kind as EventKind};
+use crate::record::names::NameId;
+use crate::record::task::{Birth, Kind, Outcome, TaskRow, flag, phase};
+use crate::record::wake::Cause;
+use crate::record::{self, LoopRecord, Owner};
+
+mod away;
+mod error;
+mod finish;
+mod local;
+#[cfg(all(test, loop_model))]
+mod model;
+mod queue;
+mod raw;
+mod scope;
+mod waker;
+
+pub use error::{Cancellation, ErrorContext, JoinError, Panic};
+pub(crate) use local::Local;
+pub(crate) use scope::Scopes;
+pub(crate) use waker::EnteredGuard;
+
+use away::{Pushed, Stack};
+pub(crate) use finish::name_of;
+pub(crate) use raw::RawTask;
+use raw::{Item, Polled};
+pub(crate) use waker::handle_dropped_after_close;
+
+impl away::Away for TaskRow {
+    fn link(&self) -> &crate::atomic::AtomicUsize {
+        &self.away_link
+    }
+    fn marks(&self) -> &crate::atomic::AtomicU32 {
+        &self.away_marks
+    }
+    fn refs_away(&self) -> &crate::atomic::AtomicI32 {
+        &self.refs_away
+    }
+}
+
+/// Told of what nobody else will hear of.
+pub(crate) type Handler = Rc<dyn Fn(&ErrorContext)>;
+
+/// How something is spawned.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) place: &'static Location<'static>,
+    pub(crate) kind: Kind,
+    pub(crate) name: NameId,
+    pub(crate) number: u32,
+    pub(crate) flags: u8,
+    pub(crate) parent: u64,
+}
+
+impl How {
+    /// Spawned at `place` by whatever runs now, without a name.
+    #[inline]
+    pub(crate) fn new(place: &'static Location<'static>, kind: Kind) -> Self {
+        Self {
+            place,
+            kind,
+            name: NameId::NONE,
+            number: 0,
+            flags: 0,
+            parent: record::current_task(),
+        }
+    }
+}
+
+/// The side of an executor that other threads hold.
+pub(crate) struct Shared {
+    record: Arc<LoopRecord>,
+    stack: Stack,
+    unpark: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Shared {
+    pub(crate) fn record(&self) -> &Arc<LoopRecord> {
+        &self.record
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stack.is_shut()
+    }
+
+    /// Sends an errand to the loop; gives it back if the loop is closed.
+    pub(crate) fn submit_at(
+        &self,
+        place: &'static Location<'static>,
+        errand: bound::Errand,
+    ) -> Result<(), bound::Errand> {
+        let pushed = raw::push_errand(&self.stack, place, errand)?;
+        self.record.stats.submitted.fetch_add(1, Ordering::Relaxed);
+        if pushed == Pushed::OntoSleeper {
+            (self.unpark)();
+        }
+        Ok(())
+    }
+
+    /// Does what another thread's wake or drop left to do.
+    fn after(&self, _row: &TaskRow, left: away::Left) {
+        if left.wake_loop {
+            (self.unpark)();
+        }
+        if left.release {
+            waker::release(self);
+        }
+    }
+}
+
+impl Inbox for Shared {
+    #[track_caller]
+    fn submit(&self, errand: bound::Errand) -> Result<(), bound::Errand> {
+        self.submit_at(Location::caller(), errand)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        waker::strike(self.record.id.get());
+    }
+}
+
+/// The executor of one loop.
+pub(crate) struct Executor {
+    local: Rc<Local>,
+    shared: Arc<Shared>,
+    scopes: Scopes,
+    /// Tick of the last poll edge.
+    edge: Cell<u64>,
+    main: Cell<u64>,
+    /// Messages of cancels that were not delivered yet, by task.
+    messages: RefCell<std::collections::HashMap<u64, String>>,
+}
+
+/// A callback that was handed in. Holds nothing: a callback is over once it ran.
+pub(crate) struct RawCall {
+    raw: RawTask,
+    cancelled: Cell<bool>,
+    executor: std::rc::Weak<Local>,
+}
+
+impl Clone for RawCall {
+    fn clone(&self) -> Self {
+        Self {
+            raw: self.raw,
+            cancelled: self.cancelled.clone(),
+            executor: self.executor.clone(),
+        }
+    }
+}
+
+impl RawCall {
+    pub(crate) fn id(&self) -> u64 {
+        self.raw.id()
+    }
+
+    /// Keeps the callback from running, unless it has begun.
+    pub(crate) fn cancel(&self) {
+        let Some(local) = self.executor.upgrade() else {
+            return;
+        };
+        let row = local.row(self.raw.row());
+        if row.task_id() == self.raw.id() && row.phase.load(Ordering::Relaxed) == phase::IDLE {
+            self.cancelled.set(true);
+            local.finish_cancelled(row, JoinError::Cancelled(Cancellation::default()));
+        }
+    }
+
+    pub(crate) fn cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+}
+
+/// A callback as a future: called at its first poll.
+struct Call<F>(Option<F>);
+
+impl<F: FnOnce()> Future for Call<F> {
+    type Output = ();
+
+    fn poll(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> std::task::Poll<()> {
+        // `Call` hands out no pinned part, so moving the closure out is fine.
+        let this = self.get_mut();
+        if let Some(call) = this.0.take() {
+            call();
+        }
+        std::task::Poll::Ready(())
+    }
+}
+
+impl<F> Unpin for Call<F> {}
+
+impl Executor {
+    /// An executor for the loop of `record`. `unpark` ends the loop's wait; it is called only
+    /// while the loop said it waits.
+    pub(crate) fn new(
+        record: Arc<LoopRecord>,
+        owner: Rc<Owner>,
+        unpark: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            record: record.clone(),
+            stack: Stack::default(),
+            unpark,
+        });
+        waker::enlist(&shared);
+        let local = Local {
+            loop_id: record.id.get(),
+            queue: queue::Queue::default(),
+            record,
+            owner,
+            live: Cell::new(0),
+            cancelling: Cell::new(false),
+            handler: RefCell::new(None),
+        };
+        Self {
+            local: Rc::new(local),
+            shared,
+            scopes: Scopes::default(),
+            edge: Cell::new(clock::ticks()),
+            main: Cell::new(0),
+            messages: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// While the guard lives, this thread's wakes of this loop's tasks are local.
+    pub(crate) fn enter(&self) -> EnteredGuard {
+        waker::Entered::new(&self.local)
+    }
+
+    #[inline]
+    pub(crate) fn ready_len(&self) -> usize {
+        self.local.queue.len()
+    }
+
+    /// Tick of the last poll edge.
+    #[inline]
+    pub(crate) fn last_edge(&self) -> u64 {
+        self.edge.get()
+    }
+
+    /// Tasks that are not done; callbacks do not count.
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.local.live.get()
+    }
+
+    /// The loop is about to wait; false if something came and it must not.
+    pub(crate) fn prepare_park(&self) -> bool {
+        self.shared.stack.prepare_sleep()
+    }
+
+    pub(crate) fn unparked(&self) {
+        self.shared.stack.awake();
+    }
+
+    /// Takes what other threads did: wakes become ready rows, errands callbacks, in their order.
+    #[inline]
+    pub(crate) fn take_away(&self) {
+        if !self.shared.stack.is_empty() {
+            self.take_stack(self.shared.stack.take());
+        }
+    }
+
+    fn take_stack(&self, head: usize) {
+        raw::oldest_first(&self.local.record, head, |item| match item {
+            Item::Row(row) => self.take_row(row),
+            Item::Errand(errand) => {
+                let how = How {
+                    parent: 0,
+                    ..How::new(errand.place, Kind::Callback)
+                };
+                self.call(errand.run, how);
+            }
+        });
+    }
+
+    fn take_row(&self, row: &TaskRow) {
+        let (woken, drops) = away::take_marks(row);
+        if woken && row.phase.load(Ordering::Relaxed) != phase::DONE {
+            if row.queued.load(Ordering::Relaxed) == 0 {
+                self.local.enqueue(row);
+                row.woken_at
+                    .store(row.away_woken_at.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            row.woken_again();
+        }
+        if drops > 0 {
+            row.refs_here.store(
+                row.refs_here.load(Ordering::Relaxed) - drops,
+                Ordering::Release,
+            );
+        }
+        self.local.settle(row);
+    }
+
+    /// Polls at most `most` rows, in the order in which they became ready. Stops after the first
+    /// poll that ends past the tick `until`. Returns how many were taken.
+    #[inline]
+    pub(crate) fn run_ready(&self, most: usize, until: u64) -> usize {
+        let local = &*self.local;
+        let record = &*local.record;
+        let frame = 0_u8;
+        record.current.set_base(std::ptr::from_ref(&frame) as usize);
+        let start = clock::ticks();
+        record.phase(Doing::Polling, start);
+        let mut now = start;
+        let (mut ran, mut taken) = (0, 0);
+        while taken < most {
+            let Some(row) = local.dequeue() else { break };
+            taken += 1;
+            if row.phase.load(Ordering::Relaxed) == phase::DONE {
+                local.settle(row);
+                continue;
+            }
+            ran += 1;
+            now = self.step(row, now);
+            if now > until {
+                break;
+            }
+        }
+        self.edge.set(now);
+        record.current.phase(Doing::Turning, now);
+        record::add(&record.stats.polls, ran as u64);
+        record::add(&record.stats.busy, now - start);
+        taken
+    }
+
+    /// One poll; returns the tick at which it ended, which is where the next one starts.
+    #[inline]
+    fn step(&self, row: &TaskRow, now: u64) -> u64 {
+        let local = &*self.local;
+        let record = &*local.record;
+        row.poll_begin(record, now);
+        if row.flags.load(Ordering::Relaxed) & flag::CANCELLING != 0 && self.deliver(row) {
+            let end = clock::ticks();
+            row.poll_end(record, now, end, false);
+            return end;
+        }
+        let waker = waker::lent(row);
+        let mut cx = Context::from_waker(&waker);
+        let polled = raw::poll_row(row, &mut cx).expect("a row that is not done has its box");
+        let end = clock::ticks();
+        self.event_polled(row, now, end);
+        match polled {
+            Polled::Pending => row.poll_end(record, now, end, true),
+            Polled::Returned => {
+                row.poll_end(record, now, end, false);
+                local.finish(row, Outcome::Returned, end);
+            }
+            Polled::Panicked => {
+                row.poll_end(record, now, end, false);
+                local.finish(row, Outcome::Panicked, end);
+            }
+        }
+        end
+    }
+
+    #[inline]
+    fn event_polled(&self, row: &TaskRow, start: u64, end: u64) {
+        self.local.record.emit(EventKind::TaskPolled, || {
+            Event::task_polled(
+                start,
+                row.task_id(),
+                row.woken_by.load(Ordering::Relaxed),
+                end - start,
+            )
+        });
+    }
+
+    /// Spawns `future`, ready for its first poll, with one handle.
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F, how: How) -> RawTask {
+        let raw = self.place_row(future, how, 1);
+        let row = self.local.row(raw.row());
+        self.local.enqueue(row);
+        self.local.live.set(self.local.live.get() + 1);
+        if how.kind == Kind::Main {
+            self.main.set(raw.id());
+        }
+        raw
+    }
+
+    /// Has `callback` called once, after what is ready now.
+    #[inline]
+    pub(crate) fn call(&self, callback: impl FnOnce() + 'static, how: How) -> RawCall {
+        let raw = self.place_row(Call(Some(callback)), how, 0);
+        self.local.enqueue(self.local.row(raw.row()));
+        RawCall {
+            raw,
+            cancelled: Cell::new(false),
+            executor: Rc::downgrade(&self.local),
+        }
+    }
+
+    /// Has `callback` called once, when the waker wakes.
+    pub(crate) fn call_when_woken(
+        &self,
+        callback: impl FnOnce() + 'static,
+        how: How,
+    ) -> (RawCall, Waker) {
+        let raw = self.place_row(Call(Some(callback)), how, 0);
+        let waker = waker::owned(self.local.row(raw.row()));
+        (
+            RawCall {
+                raw,
+                cancelled: Cell::new(false),
+                executor: Rc::downgrade(&self.local),
+            },
+            waker,
+        )
+    }
+
+    #[inline]
+    fn place_row<F: Future + 'static>(&self, future: F, how: How, handles: u32) -> RawTask {
+        let local = &*self.local;
+        let record = &*local.record;
+        let id = local.owner.ids.next();
+        let site = record.sites.of(
+            &local.owner.sites,
+            how.place,
+            std::any::type_name::<F>(),
+            size_of::<F>(),
+        );
+        let (slot, row) = record
+            .tasks
+            .take(&local.owner.tasks)
+            .expect("a loop holds at most 33 million tasks");
+        raw::fill(row, slot, future);
+        row.handles.store(handles, Ordering::Relaxed);
+        let at = match record.current.since() {
+            0 => clock::ticks(),
+            edge => edge,
+        };
+        row.spawned(&Birth {
+            id,
+            kind: how.kind,
+            parent: how.parent,
+            at,
+            site,
+            name: how.name,
+            number: how.number,
+            loop_id: local.loop_id,
+            flags: how.flags,
+        });
+        row.woken_by.store(Cause::Spawn.raw(), Ordering::Relaxed);
+        if let Some(site) = record.sites.get(site) {
+            record::count(&site.spawned);
+        }
+        match how.kind {
+            Kind::Callback => record::count(&record.stats.callbacks),
+            _ => record::count(&record.stats.spawned),
+        }
+        record.emit(EventKind::TaskSpawned, || {
+            Event::task_spawned(at, id, how.parent, site)
+        });
+        RawTask::new(row, id)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    /// The name of a handle's task.
+    pub(crate) fn name_of(&self, raw: RawTask) -> String {
+        name_of(&self.local.record, self.row(raw))
+    }
+
+    /// The row of a handle.
+    pub(crate) fn row(&self, raw: RawTask) -> &TaskRow {
+        self.local.row(raw.row())
+    }
+
+    pub(crate) fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    pub(crate) fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// Who hears of errors that nobody else will; `None` for the default.
+    pub(crate) fn set_handler(&self, handler: Option<Handler>) {
+        let old = self.local.handler.replace(handler);
+        drop(old);
+    }
+}

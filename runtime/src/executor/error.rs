@@ -1,0 +1,130 @@
+//! How a task can fail to give a value, and what the exception handler is told.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::id::{LoopId, TaskId};
+use crate::record::bound::WrongLoop;
+
+/// Why a task has no value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// It was cancelled before it was done.
+    Cancelled(Cancellation),
+    /// It panicked; the panic ended here.
+    Panicked(Panic),
+    /// Its handle was awaited away from its loop. Use `LoopHandle::spawn` for that.
+    WrongLoop(WrongLoop),
+    /// The value was taken by an earlier await or `try_result`.
+    Taken,
+}
+
+/// A cancel that was delivered.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Cancellation {
+    /// What was given to `cancel`.
+    pub message: Option<String>,
+    /// The loop closed with the task pending.
+    pub loop_closed: bool,
+}
+
+/// A panic that was caught.
+pub struct Panic {
+    payload: Box<dyn Any + Send>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        Self { payload }
+    }
+
+    /// The panic's text, if it had one.
+    pub fn text(&self) -> &str {
+        text_of(&*self.payload)
+    }
+
+    /// What was panicked with, for `std::panic::resume_unwind`.
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload
+    }
+}
+
+/// The text of a panic's payload.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(a panic without a text)")
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.text()).finish()
+    }
+}
+
+impl JoinError {
+    /// Whether the task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, JoinError::Cancelled(_))
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, JoinError::Panicked(_))
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Cancelled(Cancellation { loop_closed: true, .. }) => {
+                f.write_str("the task was pending when its loop closed; await it, or cancel it, before the run ends")
+            }
+            JoinError::Cancelled(Cancellation { message: Some(message), .. }) => write!(f, "the task was cancelled: {message}"),
+            JoinError::Cancelled(_) => f.write_str("the task was cancelled"),
+            JoinError::Panicked(panic) => write!(f, "the task panicked: {}; the loop goes on", panic.text()),
+            JoinError::WrongLoop(wrong) => wrong.fmt(f),
+            JoinError::Taken => f.write_str("the task's value was taken before; keep it where it was received"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// What went wrong where nobody was there to be told. Given to the exception handler.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ErrorContext {
+    /// What happened, in words.
+    pub message: String,
+    /// The text of the panic, if it was one.
+    pub panic: Option<String>,
+    /// The task or callback it happened in.
+    pub task: Option<TaskId>,
+    /// Its name.
+    pub name: String,
+    /// Where it was spawned: `file:line:column`.
+    pub spawned_at: String,
+    /// Its loop.
+    pub loop_id: LoopId,
+}
+
+impl fmt::Display for ErrorContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        if let Some(task) = self.task {
+            write!(f, " in task {task} {}", self.name)?;
+        }
+        write!(
+            f,
+            ", spawned at {}, on loop {}",
+            self.spawned_at, self.loop_id
+        )?;
+        match &self.panic {
+            Some(text) => write!(f, ": {text}"),
+            None => Ok(()),
+        }
+    }
+}

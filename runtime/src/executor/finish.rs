@@ -1,0 +1,461 @@
+//! The ends of a task: it returned, panicked, was cancelled, or its loop closed.
+
+use std::sync::atomic::Ordering;
+
+use super::away;
+use super::error::{Cancellation, ErrorContext, JoinError, text_of};
+use super::raw::Work;
+use super::{Executor, Local, RawTask, waker};
+use crate::clock;
+use crate::id::TaskId;
+use crate::record;
+use crate::record::current::Doing;
+use crate::record::event::{Event, Kind as EventKind};
+use crate::record::task::{Kind, Outcome, TaskFacts, TaskRow, flag, phase};
+
+impl Local {
+    /// States that a task is over and tells whoever waits for it. The row is `DONE` already.
+    #[inline]
+    pub(super) fn finish(&self, row: &TaskRow, outcome: Outcome, at: u64) {
+        let relaxed = Ordering::Relaxed;
+        let record = &*self.record;
+        row.outcome.store(outcome as u8, relaxed);
+        let callback = row.kind.load(relaxed) == Kind::Callback as u8;
+        if let Some(site) = record.sites.get(row.site.load(relaxed)) {
+            record::count(&site.finished);
+            record::add(&site.polls, row.polls.load(relaxed));
+            record::add(&site.busy, row.busy.load(relaxed));
+            record::add(&site.lived, at.saturating_sub(row.spawned_at.load(relaxed)));
+        }
+        record.emit(EventKind::TaskFinished, || {
+            Event::task_finished(at, row.task_id(), outcome as u8, row.polls.load(relaxed))
+        });
+        if !callback {
+            record::count(&record.stats.finished);
+            self.live.set(self.live.get() - 1);
+        }
+        let work = Work::of(row).expect("a task that just ended has its box");
+        if outcome != Outcome::Returned {
+            self.ended_badly(row, work, outcome, at);
+        } else if !callback {
+            record.ended.write(row, outcome, at, "");
+        }
+        // A callback may drop the task's own handle, the last thing that keeps its row and box.
+        row.refs_here
+            .store(row.refs_here.load(relaxed) + 1, relaxed);
+        if let Some(joiner) = work.take_joiner() {
+            joiner.wake();
+        }
+        for done in work.take_callbacks() {
+            self.guarded(row, "a done callback panicked", done);
+        }
+        row.refs_here
+            .store(row.refs_here.load(relaxed) - 1, relaxed);
+        if row.handles.load(relaxed) == 0 {
+            self.unheard(row, work);
+            self.settle(row);
+        }
+    }
+
+    #[cold]
+    fn ended_badly(&self, row: &TaskRow, work: Work, outcome: Outcome, at: u64) {
+        let record = &*self.record;
+        let panic = work.panicked();
+        match outcome {
+            Outcome::Panicked => {
+                record::count(&record.stats.panicked);
+                row.set_flag(flag::UNREAD, true);
+            }
+            Outcome::Cancelled => record::count(&record.stats.cancelled),
+            _ => {}
+        }
+        if row.kind.load(Ordering::Relaxed) != Kind::Callback as u8 || outcome == Outcome::Panicked
+        {
+            record
+                .ended
+                .write(row, outcome, at, panic.as_deref().unwrap_or(""));
+        }
+    }
+
+    /// Nobody holds the task any more: its result is dropped, its panic reported.
+    fn unheard(&self, row: &TaskRow, work: Work) {
+        if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
+            let panic = work.panicked();
+            let what = match row.kind.load(Ordering::Relaxed) {
+                1 => "a callback panicked",
+                _ => "a task panicked and nobody awaited it",
+            };
+            row.set_flag(flag::UNREAD, false);
+            self.report(row, what, panic);
+        }
+        if let Err(payload) = self.dropping(row, || work.drop_result()) {
+            self.report(
+                row,
+                "the result of a task panicked while it was dropped",
+                Some(text_of(&*payload).to_owned()),
+            );
+        }
+    }
+
+    /// Runs `f`, which may run the app's drops, with the loop marked as dropping for `row`.
+    fn dropping<R>(&self, row: &TaskRow, f: impl FnOnce() -> R) -> R {
+        self.doing(Doing::Dropping, row, f)
+    }
+
+    /// The time of what happens inside is its own: a drop that takes long is a block.
+    fn doing<R>(&self, doing: Doing, row: &TaskRow, f: impl FnOnce() -> R) -> R {
+        let record = &*self.record;
+        let (before, since) = (record.current.doing(), record.current.since());
+        let inside = super::raw::current_row(record);
+        record.phase_of(doing, row, clock::ticks());
+        let result = f();
+        record.phase(doing, clock::ticks());
+        match inside {
+            // What it interrupted goes on as from its own start.
+            Some(row) => record.current.phase_of(before, row, since),
+            None => record.current.phase(before, clock::ticks()),
+        }
+        result
+    }
+
+    /// Drops the future of a task that waits, unpolled, and finishes it.
+    pub(super) fn finish_cancelled(&self, row: &TaskRow, error: JoinError) {
+        let dropped = matches!(
+            &error,
+            JoinError::Cancelled(Cancellation {
+                loop_closed: true,
+                ..
+            })
+        );
+        let outcome = if dropped {
+            Outcome::Dropped
+        } else {
+            Outcome::Cancelled
+        };
+        let Some(work) = Work::of(row) else { return };
+        row.phase.store(phase::RUNNING, Ordering::Relaxed);
+        let before = self.cancelling.replace(!dropped);
+        let result = self.dropping(row, || work.drop_future(error));
+        self.cancelling.set(before);
+        row.phase.store(phase::DONE, Ordering::Release);
+        row.set_flag(flag::CANCELLING, false);
+        if let Err(payload) = result {
+            self.report(
+                row,
+                "a task's future panicked while it was dropped",
+                Some(text_of(&*payload).to_owned()),
+            );
+        }
+        self.finish(row, outcome, clock::ticks());
+    }
+
+    /// Runs what the app handed in; a panic is reported and ends there.
+    pub(super) fn guarded(&self, row: &TaskRow, message: &str, f: impl FnOnce()) {
+        if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+            self.report(row, message, Some(text_of(&*payload).to_owned()));
+        }
+    }
+
+    /// Tells the exception handler, or whoever reads the logs.
+    #[cold]
+    pub(crate) fn report(&self, row: &TaskRow, message: &str, panic: Option<String>) {
+        let site = self.record.sites.get(row.site.load(Ordering::Relaxed));
+        let context = ErrorContext {
+            message: message.to_owned(),
+            panic,
+            task: TaskId::from_raw(row.task_id()),
+            name: name_of(&self.record, row),
+            spawned_at: site
+                .and_then(|site| site.place())
+                .map_or_else(|| "an unknown place".to_owned(), ToString::to_string),
+            loop_id: self.record.id,
+        };
+        let handler = self.handler.borrow().clone();
+        let Some(handler) = handler else {
+            return default_handler(&context);
+        };
+        let told = self.doing(Doing::Handling, row, || {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handler(&context)))
+        });
+        if told.is_err() {
+            default_handler(&context);
+        }
+    }
+}
+
+/// The name of a task: its own, or its future's type.
+pub(crate) fn name_of(record: &record::LoopRecord, row: &TaskRow) -> String {
+    let name = record::names::NameId::from_raw(row.name.load(Ordering::Relaxed));
+    let number = row.number.load(Ordering::Relaxed);
+    match name.text() {
+        Some(text) if number != 0 => format!("{text}{number}"),
+        Some(text) => text.to_owned(),
+        None => record
+            .sites
+            .get(row.site.load(Ordering::Relaxed))
+            .map_or(String::new(), |site| site.type_name().to_owned()),
+    }
+}
+
+/// One line for whoever reads: the log, or stderr where no log is kept.
+fn default_handler(context: &ErrorContext) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!(target: "loop_runtime", "{context}");
+    } else {
+        use std::io::Write;
+        // A closed stderr is no reason to fail.
+        let _ = writeln!(std::io::stderr(), "loop-runtime: {context}");
+    }
+}
+
+impl Executor {
+    /// Delivers a cancel at the task's step: to its scopes, or by dropping its future. True if the
+    /// task is over.
+    #[cold]
+    pub(super) fn deliver(&self, row: &TaskRow) -> bool {
+        row.set_flag(flag::CANCELLING, false);
+        let message = self.messages.borrow_mut().remove(&row.task_id());
+        if !self.scopes.is_empty()
+            && let Some(wakers) = self.scopes.request(row.task_id(), message.as_deref())
+        {
+            // The poll that follows finds the scope marked; a scope inside a `select!` or a
+            // FuturesUnordered is reached through the waker of its own last poll.
+            for waker in wakers {
+                waker.wake();
+            }
+            return false;
+        }
+        let cancellation = Cancellation {
+            message,
+            loop_closed: false,
+        };
+        self.local
+            .finish_cancelled(row, JoinError::Cancelled(cancellation));
+        true
+    }
+
+    /// Asks a task to cancel. False if it is done.
+    pub(crate) fn cancel(&self, raw: RawTask, message: Option<&str>) -> bool {
+        let row = self.local.row(raw.row());
+        row.task_id() == raw.id() && self.cancel_row(row, message)
+    }
+
+    pub(crate) fn cancel_row(&self, row: &TaskRow, message: Option<&str>) -> bool {
+        if row.phase.load(Ordering::Relaxed) == phase::DONE {
+            return false;
+        }
+        let cancels = row.cancels.load(Ordering::Relaxed);
+        row.cancels
+            .store(cancels.saturating_add(1), Ordering::Relaxed);
+        row.set_flag(flag::CANCELLING, true);
+        if let Some(message) = message {
+            self.messages
+                .borrow_mut()
+                .insert(row.task_id(), message.to_owned());
+        }
+        self.local.wake(row);
+        true
+    }
+
+    /// Withdraws one request. The number of those left.
+    pub(crate) fn uncancel(&self, raw: RawTask) -> u32 {
+        let row = self.local.row(raw.row());
+        let left = row.cancels.load(Ordering::Relaxed).saturating_sub(1);
+        row.cancels.store(left, Ordering::Relaxed);
+        if left == 0 {
+            row.set_flag(flag::CANCELLING, false);
+            self.scopes.withdraw(raw.id());
+        }
+        left.into()
+    }
+
+    /// The live row of a task, by walking.
+    fn find(&self, id: u64) -> Option<&TaskRow> {
+        self.local
+            .record
+            .tasks
+            .live()
+            .map(|(_, row)| row)
+            .find(|row| row.task_id() == id)
+    }
+
+    /// Asks the task `id` to cancel. False if there is none, or it is done.
+    pub(crate) fn cancel_by_id(&self, id: u64) -> bool {
+        self.find(id).is_some_and(|row| self.cancel_row(row, None))
+    }
+
+    /// Wakes the task `id` for nothing. False if there is none, or it is done.
+    pub(crate) fn wake_by_id(&self, id: u64) -> bool {
+        let found = self
+            .find(id)
+            .filter(|row| row.phase.load(Ordering::Relaxed) != phase::DONE);
+        found.inspect(|row| self.local.wake(row)).is_some()
+    }
+
+    /// Asks the main task to cancel.
+    pub(crate) fn cancel_main(&self) -> bool {
+        self.cancel_by_id(self.main.get())
+    }
+
+    /// Asks every task to cancel, newest first.
+    pub(crate) fn cancel_all(&self) {
+        let mut ids: Vec<u64> = self.pending().map(|row| row.task_id()).collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        for row in self.rows_of(&ids) {
+            self.cancel_row(row, None);
+        }
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &TaskRow> {
+        let all = self.local.record.tasks.live().map(|(_, row)| row);
+        all.filter(|row| {
+            row.phase.load(Ordering::Relaxed) != phase::DONE
+                && row.kind.load(Ordering::Relaxed) != Kind::Callback as u8
+        })
+    }
+
+    fn rows_of<'a>(&'a self, ids: &[u64]) -> Vec<&'a TaskRow> {
+        let mut rows: Vec<&TaskRow> = self
+            .pending()
+            .filter(|row| ids.binary_search_by(|id| row.task_id().cmp(id)).is_ok())
+            .collect();
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.task_id()));
+        rows
+    }
+
+    /// Whether a task of the app is pending that was not allowed to be for ever.
+    pub(crate) fn has_loose_tasks(&self) -> bool {
+        self.live_tasks() > 0 && self.loose().next().is_some()
+    }
+
+    fn loose(&self) -> impl Iterator<Item = &TaskRow> {
+        self.pending()
+            .filter(|row| row.flags.load(Ordering::Relaxed) & (flag::FOREVER | flag::INTERNAL) == 0)
+    }
+
+    /// Visits the tasks that `has_loose_tasks` speaks of.
+    pub(crate) fn for_each_loose(&self, mut each: impl FnMut(&TaskRow)) {
+        self.loose().for_each(|row| each(row));
+    }
+
+    /// Drops all that is left, newest first, and refuses what comes later. Gives the facts of the
+    /// tasks that were pending. Called with the loop entered.
+    pub(crate) fn close(&self) -> Vec<(TaskFacts, String)> {
+        let local = &*self.local;
+        let mut left = Vec::new();
+        loop {
+            // A drop may spawn; what it spawns is dropped as well.
+            let mut rows: Vec<&TaskRow> = local
+                .record
+                .tasks
+                .live()
+                .map(|(_, row)| row)
+                .filter(|row| row.phase.load(Ordering::Relaxed) != phase::DONE)
+                .collect();
+            if rows.is_empty() {
+                break;
+            }
+            rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.task_id()));
+            for row in rows {
+                if row.phase.load(Ordering::Relaxed) == phase::DONE {
+                    continue;
+                }
+                if row.kind.load(Ordering::Relaxed) != Kind::Callback as u8
+                    && let Some(facts) = row.read()
+                {
+                    left.push((facts, name_of(&local.record, row)));
+                }
+                let error = Cancellation {
+                    message: None,
+                    loop_closed: true,
+                };
+                local.finish_cancelled(row, JoinError::Cancelled(error));
+            }
+        }
+        while let Some(row) = local.dequeue() {
+            local.settle(row);
+        }
+        let head = self.shared.stack.shut();
+        super::raw::oldest_first(&local.record, head, |item| match item {
+            super::raw::Item::Row(row) => self.take_row(row),
+            // Dropped unrun; whoever waits for it learns of it by the drop.
+            super::raw::Item::Errand(errand) => drop(errand),
+        });
+        while let Some(row) = local.dequeue() {
+            local.settle(row);
+        }
+        self.fold();
+        drop(self.local.handler.take());
+        left
+    }
+
+    /// Hands what is left of references and handles over to whoever drops the last.
+    fn fold(&self) {
+        for (_, row) in self.local.record.tasks.live() {
+            let here = row.refs_here.swap(0, Ordering::AcqRel)
+                + row.handles.swap(0, Ordering::AcqRel) as i32;
+            waker::hold(&self.shared);
+            if away::fold(row, here) {
+                waker::release(&self.shared);
+            }
+        }
+    }
+
+    /// The handle of a task is dropped on the loop's thread.
+    pub(crate) fn handle_dropped(&self, raw: RawTask, awaited: bool) {
+        let local = &*self.local;
+        let row = local.row(raw.row());
+        let handles = row.handles.load(Ordering::Relaxed) - 1;
+        row.handles.store(handles, Ordering::Relaxed);
+        if row.phase.load(Ordering::Relaxed) == phase::DONE {
+            if handles == 0
+                && let Some(work) = Work::of(row)
+            {
+                local.unheard(row, work);
+            }
+            local.settle(row);
+            return;
+        }
+        if handles == 0 {
+            row.set_flag(flag::DETACHED, true);
+        }
+        // The task was awaited by one whose cancel is being delivered: it goes with it.
+        if awaited && local.cancelling.get() {
+            self.cancel_row(row, None);
+        }
+    }
+
+    /// The row of a handle, if the task is done.
+    pub(crate) fn done_row(&self, raw: RawTask) -> Option<&TaskRow> {
+        let row = self.local.row(raw.row());
+        (row.phase.load(Ordering::Relaxed) == phase::DONE).then_some(row)
+    }
+
+    /// Takes the result of a task that is done.
+    ///
+    /// # Panics
+    /// Never; `T` is what the handle's type says, which `spawn` made.
+    pub(crate) fn take_result<T>(&self, raw: RawTask) -> Option<Result<T, JoinError>> {
+        let row = self.done_row(raw)?;
+        row.set_flag(flag::UNREAD, false);
+        super::raw::take_result(row)
+    }
+
+    /// Has `waker` woken when the task is done.
+    pub(crate) fn set_joiner(&self, raw: RawTask, waker: &std::task::Waker) {
+        if let Some(work) = Work::of(self.local.row(raw.row())) {
+            work.set_joiner(waker);
+        }
+    }
+
+    /// Has `done` called when the task is done, or at once if it is.
+    pub(crate) fn when_done(&self, raw: RawTask, done: Box<dyn FnOnce()>) {
+        let row = self.local.row(raw.row());
+        match Work::of(row) {
+            Some(work) if row.phase.load(Ordering::Relaxed) != phase::DONE => {
+                work.add_callback(done)
+            }
+            _ => self.local.guarded(row, "a done callback panicked", done),
+        }
+    }
+}

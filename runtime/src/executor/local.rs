@@ -1,0 +1,91 @@
+//! What wakes on the loop's own thread touch: the ready queue and the counts.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::queue::Queue;
+use super::raw::Work;
+use crate::record::task::{TaskRow, phase};
+use crate::record::{LoopRecord, Owner};
+
+/// The loop thread's own side of an executor.
+pub(crate) struct Local {
+    pub(crate) loop_id: u32,
+    pub(crate) queue: Queue,
+    pub(crate) record: Arc<LoopRecord>,
+    pub(crate) owner: std::rc::Rc<Owner>,
+    /// Tasks (not callbacks) that are not done.
+    pub(crate) live: Cell<usize>,
+    /// Who hears of errors that nobody else will; `None` for the default.
+    pub(crate) handler: std::cell::RefCell<Option<super::Handler>>,
+    /// Set while the future of a cancelled task is dropped: what it awaited is cancelled too.
+    pub(crate) cancelling: Cell<bool>,
+}
+
+impl Local {
+    /// The row at an address that the queue keeps.
+    #[inline]
+    pub(crate) fn row(&self, address: NonNull<TaskRow>) -> &TaskRow {
+        super::raw::row_at(address, &self.record)
+    }
+
+    #[inline]
+    pub(crate) fn enqueue(&self, row: &TaskRow) {
+        self.queue.push(row, |address| self.row(address));
+    }
+
+    #[inline]
+    pub(crate) fn dequeue(&self) -> Option<&TaskRow> {
+        self.queue.pop(|address| self.row(address))
+    }
+
+    /// Wakes a row on the loop's thread.
+    #[inline]
+    pub(crate) fn wake(&self, row: &TaskRow) {
+        if row.phase.load(Ordering::Relaxed) == phase::DONE {
+            return;
+        }
+        if row.queued.load(Ordering::Relaxed) == 0 {
+            // Marked and enqueued before the waker's reference can be given up: whoever sees the
+            // reference gone sees the mark.
+            self.enqueue(row);
+            row.woken(self.record.current.since(), self.record.cause());
+        } else {
+            row.woken_again();
+        }
+    }
+
+    /// A waker was dropped on the loop's thread.
+    #[inline]
+    pub(crate) fn given_up(&self, row: &TaskRow) {
+        let left = row.refs_here.load(Ordering::Relaxed) - 1;
+        row.refs_here.store(left, Ordering::Release);
+        if row.phase.load(Ordering::Relaxed) == phase::DONE {
+            self.settle(row);
+        }
+    }
+
+    /// Reuses the row of a task that is done, once nothing refers to it.
+    pub(crate) fn settle(&self, row: &TaskRow) {
+        let unused = row.phase.load(Ordering::Relaxed) == phase::DONE
+            && row.handles.load(Ordering::Relaxed) == 0
+            && row.queued.load(Ordering::Relaxed) == 0
+            && row.away_marks.load(crate::atomic::Ordering::Acquire) == 0
+            && row.refs_here.load(Ordering::Relaxed)
+                + row.refs_away.load(crate::atomic::Ordering::Acquire)
+                == 0
+            && row.task_id() != 0;
+        if !unused {
+            return;
+        }
+        let Some(work) = Work::of(row) else { return };
+        let slot = work.slot();
+        Work::free(row);
+        row.refs_here.store(0, Ordering::Relaxed);
+        row.refs_away.store(0, crate::atomic::Ordering::Relaxed);
+        row.vacate();
+        self.record.tasks.give_back(&self.owner.tasks, slot);
+    }
+}

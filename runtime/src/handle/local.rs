@@ -1,0 +1,257 @@
+//! `LocalLoop`: the running loop as its own thread holds it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::LoopHandle;
+use crate::context::Organs;
+use crate::executor::{How, RawCall};
+use crate::id::LoopId;
+use crate::record;
+use crate::record::task::Kind;
+use crate::record::timer;
+use crate::time::LoopInstant;
+use crate::timers::{Action, Arm, TimerKey};
+
+/// The loop that runs on this thread; what `get_running_loop` gives. Does not leave the thread.
+///
+/// ```compile_fail
+/// fn send(_: impl Send) {}
+/// loop_runtime::run(async { send(loop_runtime::get_running_loop().unwrap()) });
+/// ```
+#[derive(Clone)]
+pub struct LocalLoop {
+    organs: Rc<Organs>,
+}
+
+impl fmt::Debug for LocalLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalLoop")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A callback that was handed to the loop.
+#[derive(Clone)]
+pub struct Handle {
+    call: RawCall,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("cancelled", &self.cancelled())
+            .finish()
+    }
+}
+
+impl Handle {
+    /// Keeps the callback from running, unless it has begun.
+    pub fn cancel(&self) {
+        self.call.cancel();
+    }
+
+    /// Whether it was cancelled before it began.
+    pub fn cancelled(&self) -> bool {
+        self.call.cancelled()
+    }
+}
+
+/// A callback that waits for its time.
+#[derive(Clone)]
+pub struct TimerHandle {
+    organs: std::rc::Weak<Organs>,
+    call: RawCall,
+    key: TimerKey,
+    when: LoopInstant,
+    cancelled: Rc<Cell<bool>>,
+}
+
+impl fmt::Debug for TimerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimerHandle")
+            .field("when", &self.when)
+            .field("cancelled", &self.cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+impl TimerHandle {
+    /// When it is due.
+    pub fn when(&self) -> LoopInstant {
+        self.when
+    }
+
+    /// Keeps the callback from running, unless it has begun, and removes the timer.
+    pub fn cancel(&self) {
+        self.call.cancel();
+        if !self.cancelled.replace(true)
+            && let Some(organs) = self.organs.upgrade()
+        {
+            organs.timers.cancel(self.key);
+        }
+    }
+
+    /// Whether it was cancelled before it began.
+    pub fn cancelled(&self) -> bool {
+        self.call.cancelled()
+    }
+}
+
+impl LocalLoop {
+    pub(crate) fn new(organs: Rc<Organs>) -> Self {
+        Self { organs }
+    }
+
+    pub(crate) fn organs(&self) -> &Organs {
+        &self.organs
+    }
+
+    /// The loop's id, as the console prints it.
+    pub fn id(&self) -> LoopId {
+        self.organs.record.id
+    }
+
+    /// The loop's name.
+    pub fn name(&self) -> String {
+        self.organs.record.name()
+    }
+
+    /// What other threads may hold.
+    pub fn handle(&self) -> LoopHandle {
+        LoopHandle::new(self.organs.executor.shared().clone())
+    }
+
+    /// The time on the loop's clock.
+    pub fn time(&self) -> LoopInstant {
+        LoopInstant::from_nanos(self.organs.now())
+    }
+
+    /// Calls `callback` once, in the next iteration, after what is ready already.
+    ///
+    /// Records: a row of kind callback, with this place.
+    /// Source: asyncio's `call_soon`.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let (promise, future) = loop_runtime::create_future();
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     el.call_soon(move || promise.set_result(7).unwrap());
+    ///     assert_eq!(future.await, Ok(7));
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
+        let how = How::new(Location::caller(), Kind::Callback);
+        Handle {
+            call: self.organs.executor.call(callback, how),
+        }
+    }
+
+    /// Calls `callback` once, `delay` from now.
+    ///
+    /// Callbacks of equal deadlines are called in the order in which they were set (asyncio leaves
+    /// that open). Never early.
+    ///
+    /// Records: a timer of kind `call_later` and a row of kind callback, with this place.
+    /// Source: asyncio's `call_later`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// loop_runtime::run(async {
+    ///     let (promise, future) = loop_runtime::create_future();
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     let timer = el.call_later(Duration::from_millis(1), move || promise.set_result(7).unwrap());
+    ///     assert!(timer.when() > el.time() - Duration::from_secs(1));
+    ///     assert_eq!(future.await, Ok(7));
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
+        self.call_when(
+            self.time() + delay,
+            timer::Kind::CallLater,
+            Location::caller(),
+            callback,
+        )
+    }
+
+    /// Calls `callback` once, at `when` on the loop's clock; in the next iteration if that is past.
+    ///
+    /// As `call_later` otherwise.
+    #[track_caller]
+    pub fn call_at(&self, when: LoopInstant, callback: impl FnOnce() + 'static) -> TimerHandle {
+        self.call_when(when, timer::Kind::CallAt, Location::caller(), callback)
+    }
+
+    /// A timer of the runtime's own.
+    #[track_caller]
+    pub(crate) fn call_internally(
+        &self,
+        delay: Duration,
+        callback: impl FnOnce() + 'static,
+    ) -> TimerHandle {
+        self.call_when(
+            self.time() + delay,
+            timer::Kind::Internal,
+            Location::caller(),
+            callback,
+        )
+    }
+
+    fn call_when(
+        &self,
+        when: LoopInstant,
+        kind: timer::Kind,
+        place: &'static Location<'static>,
+        callback: impl FnOnce() + 'static,
+    ) -> TimerHandle {
+        let organs = &self.organs;
+        let (call, waker) = organs
+            .executor
+            .call_when_woken(callback, How::new(place, Kind::Callback));
+        let arm = Arm {
+            kind,
+            owner: call.id(),
+            now: organs.now(),
+            period: 0,
+            place: Some(place),
+        };
+        let key = organs.timers.arm(when.nanos(), Action::Wake(waker), arm);
+        TimerHandle {
+            organs: Rc::downgrade(organs),
+            call,
+            key,
+            when,
+            cancelled: Rc::default(),
+        }
+    }
+
+    /// Has the current iteration be the last of this run.
+    ///
+    /// Source: asyncio's `stop`.
+    pub fn stop(&self) {
+        self.organs.state.stopping.set(true);
+    }
+
+    /// Whether it is inside a `run_*` call; false inside `EventLoop::enter` alone.
+    pub fn is_running(&self) -> bool {
+        self.organs.state.running.get()
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.organs.state.closed.get()
+    }
+
+    /// The number of the id of the running task, for the record.
+    pub(crate) fn current(&self) -> u64 {
+        record::current_task()
+    }
+}

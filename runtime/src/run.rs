@@ -1,0 +1,168 @@
+//! `run`: makes a loop, runs a future on it, cleans up after it. The first Ctrl-C cancels, the
+//! second ends the process.
+//!
+//! What happens after the main future is done, numbered as in the code:
+//!
+//! 1. tasks that are still there get a grace to end by themselves; what is left then is marked as
+//!    left behind (not after an interrupt, which is nobody's leak);
+//! 2. they are asked to cancel, newest first, and run until they end or the limit passes;
+//! 3. the executor's threads are joined, and jobs that do not end are named;
+//! 4. whoever judges this process gets the last word on it, and the loop closes.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::context::Organs;
+use crate::event_loop::{EventLoop, RunError};
+use crate::record::task::flag;
+use crate::signal;
+
+mod builder;
+pub(crate) mod entry;
+mod inspector;
+
+pub use builder::Builder;
+pub use inspector::InspectorStatus;
+pub(crate) use inspector::{test_begins, test_ends};
+
+/// Makes an event loop, runs `main` on it and closes it.
+///
+/// The first Ctrl-C cancels the main task, so that its clean-up runs; the second ends the process
+/// at once, also while the loop is blocked. Tasks that are left when `main` is done are cancelled
+/// and awaited.
+///
+/// Errors: `RunError`.
+/// Panics: with the main task's own panic, after the clean-up.
+/// Records: a loop with a task of kind main; tasks left behind, if any.
+/// Source: asyncio's `run`.
+///
+/// ```
+/// let answer = loop_runtime::run(async { 6 * 7 });
+/// assert_eq!(answer, Ok(42));
+/// ```
+#[doc(alias = "block_on")]
+#[track_caller]
+pub fn run<F>(main: F) -> Result<F::Output, RunError>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    Builder::new().run(main)
+}
+
+/// What `run` does around the main future.
+#[derive(Clone, Debug)]
+pub(crate) struct Manners {
+    /// How long tasks that outlive main may take to end by themselves.
+    pub(crate) grace: Duration,
+    /// How long cancelled tasks, and then executor jobs, may take to end.
+    pub(crate) limit: Duration,
+    /// Whether Ctrl-C cancels main.
+    pub(crate) interrupts: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_millis(100),
+            limit: Duration::from_secs(60),
+            interrupts: true,
+        }
+    }
+}
+
+/// Runs `main` on `event_loop` and everything that comes after it, but for the closing.
+#[track_caller]
+pub(crate) fn run_on<F>(
+    event_loop: &EventLoop,
+    manners: &Manners,
+    main: F,
+) -> Result<F::Output, RunError>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    run_on_judged(event_loop, manners, main, |_| {}, |_| false, |_| {})
+}
+
+/// As `run_on`; `each` and `idle` as in `run_watched`, `left` is called when the grace is over and
+/// nothing is cancelled yet.
+#[track_caller]
+pub(crate) fn run_on_judged<F>(
+    event_loop: &EventLoop,
+    manners: &Manners,
+    main: F,
+    each: impl FnMut(&Organs),
+    idle: impl FnMut(&Organs) -> bool,
+    left: impl FnOnce(&Organs),
+) -> Result<F::Output, RunError>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let interrupted = Rc::new(Cell::new(false));
+    let guard = if manners.interrupts {
+        event_loop.enter(|| on_interrupt(&interrupted))
+    } else {
+        None
+    };
+    // A panic of main must not skip the clean-up.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        event_loop.run_watched(main, each, idle)
+    }));
+    clean_up(event_loop, manners, interrupted.get(), left);
+    event_loop.enter(|| drop(guard));
+    match result {
+        Ok(Err(RunError::Cancelled)) if interrupted.get() => Err(RunError::Interrupted),
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// The first Ctrl-C asks the main task to cancel.
+fn on_interrupt(interrupted: &Rc<Cell<bool>>) -> Option<signal::Registration> {
+    let seen = interrupted.clone();
+    signal::on_interrupt(move || {
+        seen.set(true);
+        let _ = crate::context::with(|organs| organs.executor.cancel_main());
+    })
+    // Without a handler Ctrl-C ends the process, as it does where no loop runs.
+    .inspect_err(|error| tracing::warn!(%error, "Ctrl-C ends the process at once: its handler could not be set"))
+    .ok()
+}
+
+fn clean_up(
+    event_loop: &EventLoop,
+    manners: &Manners,
+    interrupted: bool,
+    left: impl FnOnce(&Organs),
+) {
+    let organs = event_loop.organs();
+    let executor = &organs.executor;
+    // 1.
+    if !interrupted {
+        let waited = organs.clone();
+        let _ = event_loop.turn_until(manners.grace, move || !waited.executor.has_loose_tasks());
+        executor.for_each_loose(|row| row.set_flag(flag::LEFT, true));
+        left(organs);
+        inspector::run_ended(event_loop);
+    }
+    // 2.
+    event_loop.enter(|| executor.cancel_all());
+    let awaited = organs.clone();
+    if let Err(error) =
+        event_loop.turn_until(manners.limit, move || awaited.executor.live_tasks() == 0)
+    {
+        tracing::warn!(%error, "tasks that were cancelled could not be awaited");
+    }
+    let ignoring = executor.live_tasks();
+    if ignoring > 0 {
+        tracing::warn!(tasks = ignoring, limit = ?manners.limit, "tasks ignored their cancellation and are dropped");
+    }
+    // 3.
+    if let Err(stuck) = event_loop.enter(|| organs.blocking.shutdown(Some(manners.limit))) {
+        tracing::warn!(%stuck, "executor jobs are left to themselves");
+    }
+}

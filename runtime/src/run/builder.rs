@@ -1,0 +1,173 @@
+//! `Builder`: everything that can be chosen about a loop and its run.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use super::{Manners, run_on};
+use crate::event_loop::{Config, EventLoop, RunError};
+
+/// Chooses how a loop is made and run. Every setting has a default that suits.
+///
+/// ```
+/// use std::time::Duration;
+/// let answer = loop_runtime::Builder::new()
+///     .name("answers")
+///     .block_budget(Duration::from_millis(20))
+///     .run(async { 6 * 7 });
+/// assert_eq!(answer, Ok(42));
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `build` or `run`"]
+pub struct Builder {
+    config: Config,
+    manners: Manners,
+    #[cfg(feature = "inspect")]
+    settings: super::inspector::Settings,
+    inspect: bool,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.config.name)
+            .field("manners", &self.manners)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// The defaults.
+    #[track_caller]
+    pub fn new() -> Self {
+        Self {
+            config: Config::new(),
+            manners: Manners::default(),
+            #[cfg(feature = "inspect")]
+            settings: super::inspector::Settings::default(),
+            inspect: true,
+        }
+    }
+
+    /// The loop's name on the screen; the default is `loop-N`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = Some(name.into());
+        self
+    }
+
+    /// A poll longer than this is a block; the default is 100 ms, as asyncio's
+    /// `slow_callback_duration`.
+    pub fn block_budget(mut self, budget: Duration) -> Self {
+        self.config.budget = budget;
+        self
+    }
+
+    /// After so many polls the reactor is asked, though more tasks are ready; the default is 61.
+    ///
+    /// Panics: zero.
+    pub fn polls_per_wait(mut self, polls: usize) -> Self {
+        assert!(
+            polls > 0,
+            "a loop that polls nothing between two waits makes no progress; use at least 1"
+        );
+        self.config.polls_per_wait = polls;
+        self
+    }
+
+    /// After so much time in polls the reactor is asked, though more tasks are ready; the default
+    /// is 50 µs.
+    pub fn turn(mut self, turn: Duration) -> Self {
+        self.config.turn = turn;
+        self
+    }
+
+    /// How long tasks that outlive the main future may take to end by themselves before they count
+    /// as left behind; the default is 100 ms. A run with no task left does not wait.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.manners.grace = grace;
+        self
+    }
+
+    /// How long cancelled tasks, and then executor jobs, may take to end; the default is 60 s.
+    pub fn shutdown_limit(mut self, limit: Duration) -> Self {
+        self.manners.limit = limit;
+        self
+    }
+
+    /// Whether Ctrl-C cancels the main task; the default is yes.
+    pub fn interrupts(mut self, interrupts: bool) -> Self {
+        self.manners.interrupts = interrupts;
+        self
+    }
+
+    /// Whether this run may start the process's inspector; the default is yes. `LOOP_CONSOLE=off`
+    /// turns it off from outside, and wins.
+    pub fn inspector(mut self, on: bool) -> Self {
+        self.inspect = on;
+        self
+    }
+
+    /// Has the inspector listen on this TCP address as well. Loopback only, and who connects must
+    /// show the token from the file that `LoopHandle::inspector` names.
+    #[cfg(feature = "inspect")]
+    pub fn inspector_tcp(mut self, address: std::net::SocketAddr) -> Self {
+        self.settings.listen_tcp = Some(address);
+        self
+    }
+
+    /// Part of the inspector, or of a tool that looks at one: in no list, and opens no endpoint.
+    #[doc(hidden)]
+    pub fn internal(mut self) -> Self {
+        self.config.internal = true;
+        self.inspect = false;
+        self.manners.interrupts = false;
+        self.manners.grace = Duration::ZERO;
+        self
+    }
+
+    /// Makes the loop, which is not running yet. `run_until_complete` on it does none of `run`'s
+    /// clean-up.
+    ///
+    /// Errors: what the system says when it refuses an epoll or event descriptor.
+    pub fn build(self) -> io::Result<EventLoop> {
+        self.ready_inspector();
+        EventLoop::with(self.config)
+    }
+
+    /// Makes the loop, runs `main` on it, cleans up, closes it.
+    ///
+    /// As `loop_runtime::run`, with these settings.
+    #[track_caller]
+    pub fn run<F>(self, main: F) -> Result<F::Output, RunError>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let manners = self.manners.clone();
+        let event_loop = EventLoop::with(self.config.clone())?;
+        self.ready_inspector();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            run_on(&event_loop, &manners, main)
+        }));
+        // 4.
+        if self.inspect {
+            super::inspector::hand_over(&event_loop);
+        }
+        let _ = event_loop.close();
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn ready_inspector(&self) {
+        #[cfg(feature = "inspect")]
+        if self.inspect {
+            super::inspector::ensure(&self.settings);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! `create_task` and what it gives: a `Task`, to await, to cancel, to drop.
+//!
+//! Knows the executor; knows neither timers nor I/O.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use crate::context;
+use crate::executor::{How, RawTask, handle_dropped_after_close};
+use crate::id::{LoopId, TaskId};
+use crate::record;
+use crate::record::bound::{self, WrongLoop};
+use crate::record::names;
+use crate::record::task::{Kind, On, Outcome, WaitingOn, phase};
+
+mod builder;
+mod cancel;
+mod info;
+mod turn;
+
+pub use crate::executor::{Cancellation, ErrorContext, JoinError, Panic};
+pub use builder::TaskBuilder;
+pub use cancel::{Cancelled, CatchCancel, catch_cancel};
+pub(crate) use info::tasks_of;
+pub use info::{TaskInfo, TaskRef, TaskState, all_tasks, current_task};
+pub use turn::{YieldNow, yield_now};
+
+/// A spawned task. Await it for its value; drop it to let it run on by itself.
+///
+/// May be sent to another thread, but is awaited on its own loop; elsewhere that is
+/// `JoinError::WrongLoop`.
+#[must_use = "dropping a `Task` detaches it; await it, or say `detach`"]
+pub struct Task<T> {
+    raw: RawTask,
+    loop_id: LoopId,
+    /// It was polled and was pending: its awaiter goes down with it if that is cancelled.
+    awaited: bool,
+    _value: PhantomData<T>,
+}
+
+// The handle is an address and an id: it reaches the value only on the loop's thread, where
+// `here` says so, or once the loop is closed and nobody else does.
+impl<T> Unpin for Task<T> {}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id())
+            .field("loop", &self.loop_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spawns `future` on the running loop; its first poll comes after what is ready now.
+///
+/// Panics: no loop runs on this thread.
+/// Records: a task with this place; `TaskSpawned`, then `TaskPolled` for each poll and
+/// `TaskFinished`.
+/// Source: asyncio's `create_task`, which keeps only a weak reference; here the loop owns the task.
+///
+/// ```
+/// loop_runtime::run(async {
+///     let task = loop_runtime::create_task(async { 6 * 7 });
+///     assert_eq!(task.await.unwrap(), 42);
+/// })
+/// .unwrap();
+/// ```
+#[doc(alias = "spawn")]
+#[track_caller]
+pub fn create_task<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    create_task_at(future, Location::caller())
+}
+
+#[track_caller]
+pub(crate) fn create_task_at<F>(future: F, place: &'static Location<'static>) -> Task<F::Output>
+where
+    F: Future + 'static,
+{
+    spawn_as(future, How::new(place, Kind::Task))
+}
+
+/// The future of a run.
+pub(crate) fn create_main<F>(future: F, place: &'static Location<'static>) -> Task<F::Output>
+where
+    F: Future + 'static,
+{
+    let how = How {
+        name: names::intern("main"),
+        parent: 0,
+        ..How::new(place, Kind::Main)
+    };
+    spawn_as(future, how)
+}
+
+#[inline]
+#[track_caller]
+pub(crate) fn spawn_as<F: Future + 'static>(future: F, how: How) -> Task<F::Output> {
+    context::expect(|organs| {
+        let raw = organs.executor.spawn(future, how);
+        Task {
+            raw,
+            loop_id: organs.record.id,
+            awaited: false,
+            _value: PhantomData,
+        }
+    })
+}
+
+impl<T> Task<T> {
+    /// A builder, to give the task a name and more.
+    pub fn builder() -> TaskBuilder {
+        TaskBuilder::new()
+    }
+
+    /// The task's id, as the console prints it.
+    pub fn id(&self) -> TaskId {
+        TaskId::from_raw(self.raw.id()).expect("a spawned task has an id")
+    }
+
+    /// What other threads may hold of it: to read, and to cancel.
+    pub fn task_ref(&self) -> TaskRef {
+        TaskRef::new(self.raw.id(), self.loop_id)
+    }
+
+    fn here<R>(&self, f: impl FnOnce(&crate::executor::Executor) -> R) -> Option<R> {
+        let organs = context::current()
+            .ok()
+            .filter(|organs| organs.record.id == self.loop_id && !organs.executor.is_closed())?;
+        Some(f(&organs.executor))
+    }
+
+    /// Asks the task to cancel, at its next step. True unless it is done.
+    ///
+    /// Its future is dropped where it waits, unless it is inside `catch_cancel`. A value that the
+    /// task has returned already wins. From another thread the request is sent to the loop.
+    ///
+    /// Source: asyncio's `Task.cancel`.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let task = loop_runtime::create_task(std::future::pending::<()>());
+    ///     assert!(task.cancel());
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// })
+    /// .unwrap();
+    /// ```
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) -> bool {
+        self.cancel_with(None)
+    }
+
+    /// As `cancel`, with a message for whoever awaits the task.
+    pub fn cancel_message(&self, message: &str) -> bool {
+        self.cancel_with(Some(message))
+    }
+
+    fn cancel_with(&self, message: Option<&str>) -> bool {
+        self.here(|executor| executor.cancel(self.raw, message))
+            .unwrap_or_else(|| self.task_ref().cancel())
+    }
+
+    /// How many cancels were asked for, less those withdrawn. 0 away from its loop.
+    pub fn cancelling(&self) -> u32 {
+        self.here(|executor| {
+            executor
+                .row(self.raw)
+                .cancels
+                .load(Ordering::Relaxed)
+                .into()
+        })
+        .unwrap_or(0)
+    }
+
+    /// Withdraws one request to cancel; gives the number of those left. 0 away from its loop.
+    pub fn uncancel(&self) -> u32 {
+        self.here(|executor| executor.uncancel(self.raw))
+            .unwrap_or(0)
+    }
+
+    /// Whether it is over. Any thread.
+    pub fn done(&self) -> bool {
+        self.raw.held().phase.load(Ordering::Acquire) == phase::DONE
+    }
+
+    /// Whether it was cancelled, or dropped by its loop's close. Any thread.
+    pub fn cancelled(&self) -> bool {
+        let outcome = Outcome::from_raw(self.raw.held().outcome.load(Ordering::Relaxed));
+        self.done() && matches!(outcome, Some(Outcome::Cancelled | Outcome::Dropped))
+    }
+
+    /// Takes the value, if the task is done and it was not taken.
+    pub fn try_result(&mut self) -> Option<Result<T, JoinError>> {
+        let raw = self.raw;
+        self.here(|executor| executor.take_result(raw)).flatten()
+    }
+
+    /// Lets the task run on by itself; says so where a plain drop would look like an accident.
+    pub fn detach(self) {
+        drop(self);
+    }
+
+    /// Names the task from now on. Names are kept for ever: use few of them.
+    pub fn set_name(&self, name: &str) {
+        self.here(|executor| {
+            let row = executor.row(self.raw);
+            row.number.store(0, Ordering::Relaxed);
+            row.name.store(names::intern(name).raw(), Ordering::Relaxed);
+        });
+    }
+
+    /// The task's name; empty away from its loop.
+    pub fn name(&self) -> String {
+        self.here(|executor| executor.name_of(self.raw))
+            .unwrap_or_default()
+    }
+
+    /// Has `callback` called, as by `call_soon`, once the task is done.
+    #[track_caller]
+    pub fn add_done_callback(&self, callback: impl FnOnce(&TaskRef) + 'static) {
+        let (task, place) = (self.task_ref(), Location::caller());
+        self.on_done(Box::new(move || {
+            // The loop is there: it is what calls this.
+            let _ = context::with(|organs| {
+                organs
+                    .executor
+                    .call(move || callback(&task), How::new(place, Kind::Callback))
+            });
+        }));
+    }
+
+    fn on_done(&self, done: Box<dyn FnOnce()>) {
+        self.here(|executor| executor.when_done(self.raw, done));
+    }
+
+    /// Hands the result to `f` once the task is done; uses the handle up. Called on its loop.
+    pub(crate) fn when_done(self, f: impl FnOnce(Result<T, JoinError>) + 'static)
+    where
+        T: 'static,
+    {
+        let raw = self.raw;
+        let organs = context::current().unwrap_or_else(|error| panic!("{error}"));
+        let mut task = self;
+        organs.executor.when_done(
+            raw,
+            Box::new(move || {
+                if let Some(result) = task.try_result() {
+                    f(result);
+                }
+            }),
+        );
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let at = Location::caller();
+        let (raw, made_on) = (self.raw, self.loop_id);
+        let polled = self.here(|executor| {
+            if executor.done_row(raw).is_some() {
+                return Poll::Ready(executor.take_result(raw).unwrap_or(Err(JoinError::Taken)));
+            }
+            executor.set_joiner(raw, cx.waker());
+            record::waiting(WaitingOn::new(On::Task, raw.id()), at);
+            Poll::Pending
+        });
+        self.awaited = matches!(polled, Some(Poll::Pending));
+        polled.unwrap_or_else(|| {
+            Poll::Ready(Err(JoinError::WrongLoop(WrongLoop {
+                made_on,
+                here: bound::here(),
+            })))
+        })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        let (raw, awaited) = (self.raw, self.awaited);
+        if self
+            .here(|executor| executor.handle_dropped(raw, awaited))
+            .is_some()
+        {
+            return;
+        }
+        let errand = move || {
+            let _ = context::with(|organs| organs.executor.handle_dropped(raw, false));
+        };
+        if bound::send(self.loop_id, Box::new(errand)).is_err() {
+            handle_dropped_after_close(raw);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a test may be failed for, read from the loop's own record while it runs.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::context::Organs;
+use crate::os::{self, SchedFile};
+use crate::record::LoopRecord;
+use crate::record::over::Over;
+use crate::record::task::{TaskFacts, flag};
+
+/// Polls that were longer than the limit by the loop's own doing.
+pub(super) struct Blocks {
+    limit: Option<Duration>,
+    /// How long this thread has waited for a CPU so far; `None` where the system does not tell.
+    delay: Option<SchedFile>,
+    before: u64,
+    seen: u64,
+    found: Vec<String>,
+}
+
+impl Blocks {
+    pub(super) fn new(limit: Option<Duration>) -> Self {
+        let delay = limit
+            .and_then(|_| SchedFile::open(os::thread_id()).ok())
+            .filter(|file| file.read().is_some());
+        let before = delay
+            .as_ref()
+            .and_then(SchedFile::read)
+            .map_or(0, |sched| sched.delay);
+        Self {
+            limit,
+            delay,
+            before,
+            seen: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Called after each iteration, which polls at most one task.
+    pub(super) fn look(&mut self, organs: &Organs) {
+        let Some(limit) = self.limit else { return };
+        let now = self
+            .delay
+            .as_ref()
+            .and_then(SchedFile::read)
+            .map(|sched| sched.delay);
+        let waited = now.map_or(0, |now| now.saturating_sub(self.before));
+        self.before = now.unwrap_or(0);
+        let record = &organs.record;
+        let written = record.over.written();
+        for number in std::mem::replace(&mut self.seen, written)..written {
+            let Some(over) = record.over.read(number) else {
+                continue;
+            };
+            let wall = clock::ticks_to_ns(over.took);
+            let own = Duration::from_nanos(wall.saturating_sub(waited));
+            if own > limit {
+                self.found
+                    .push(block(record, &over, own, limit, self.delay.is_some()));
+            }
+        }
+    }
+
+    pub(super) fn findings(&self) -> Vec<String> {
+        self.found.clone()
+    }
+}
+
+fn block(
+    record: &LoopRecord,
+    over: &Over,
+    own: Duration,
+    limit: Duration,
+    without_waits: bool,
+) -> String {
+    let who = match over.task {
+        Some(task) => task_of(record, task.site, task.id),
+        None => format!("the loop's own work ({:?})", over.doing),
+    };
+    let how = match without_waits {
+        true => "without its waits for a CPU",
+        false => "by the wall clock, since this system does not tell waits for a CPU",
+    };
+    format!("blocked: {who} held the loop for {own:.1?} {how}; the budget is {limit:?}")
+}
+
+/// Tasks that outlived the test.
+#[derive(Default)]
+pub(super) struct Leaks {
+    left: Vec<(String, TaskFacts)>,
+}
+
+impl Leaks {
+    /// Called once, when the grace is over and before anything is cancelled.
+    pub(super) fn look(&mut self, organs: &Organs) {
+        let loose = organs
+            .record
+            .tasks
+            .live()
+            .filter_map(|(_, row)| row.read_settled().or_else(|| row.read()));
+        let loose = loose.filter(|facts| facts.has(flag::LEFT));
+        self.left = loose
+            .map(|facts| (task_of(&organs.record, facts.site, facts.id), facts))
+            .collect();
+    }
+
+    pub(super) fn findings(&self, grace: Duration) -> Vec<String> {
+        self.left
+            .iter()
+            .map(|(who, facts)| finding(who, facts, grace))
+            .collect()
+    }
+}
+
+fn finding(who: &str, facts: &TaskFacts, grace: Duration) -> String {
+    let polls = facts.polls;
+    let at = facts
+        .waiting_at
+        .map_or(String::new(), |at| format!(", awaiting at {at}"));
+    if facts.wakers == 0 && facts.handles == 0 && polls > 0 {
+        return format!(
+            "stranded: {who} can never be woken again: no waker and no handle is left; polled {polls} times{at}"
+        );
+    }
+    let held = if facts.handles > 0 {
+        "; its handle is still held"
+    } else {
+        ""
+    };
+    format!(
+        "left-behind: {who} was still pending {grace:?} after the test ended; polled {polls} times{at}{held}"
+    )
+}
+
+/// The task's id, name and spawn place.
+fn task_of(record: &LoopRecord, site: u32, id: u64) -> String {
+    let site = record.sites.get(site);
+    let type_name = site.map_or("", |site| site.type_name());
+    let place = site
+        .and_then(|site| site.place())
+        .map_or("an unknown place".to_owned(), ToString::to_string);
+    format!("task {id} `{type_name}`, spawned at {place},")
+}

@@ -1,0 +1,179 @@
+//! One test: a future, a budget for blocks and a rule for leaks; what `#[test]` expands to.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::START;
+use super::judge::{Blocks, Leaks};
+use crate::context::LoopClock;
+use crate::event_loop::{Config, EventLoop};
+use crate::run::{Manners, run_on_judged};
+
+/// A test that is about to run. `#[loop_runtime::test]` makes one.
+#[derive(Debug)]
+#[must_use = "a test does nothing until `run`"]
+pub struct Test {
+    name: &'static str,
+    max_blocked: Option<Duration>,
+    deny_leaks: bool,
+    grace: Duration,
+    turned: bool,
+}
+
+impl Test {
+    /// A test that judges nothing yet.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            max_blocked: None,
+            deny_leaks: false,
+            grace: Duration::from_millis(250),
+            turned: false,
+        }
+    }
+
+    /// Fails the test when a poll took longer, less the time in which the thread waited for a CPU.
+    ///
+    /// Panics: not a duration like `50ms`.
+    pub fn max_blocked(mut self, limit: &str) -> Self {
+        self.max_blocked = Some(duration("max_blocked", limit));
+        self
+    }
+
+    /// `deny` or `allow`: whether a task that never ends fails the test.
+    ///
+    /// Panics: another word.
+    pub fn leaks(mut self, rule: &str) -> Self {
+        self.deny_leaks = match rule {
+            "deny" => true,
+            "allow" => false,
+            other => panic!("leaks = {other:?} is not known; use \"deny\" or \"allow\""),
+        };
+        self
+    }
+
+    /// How long tasks may outlive the test's future.
+    ///
+    /// Panics: not a duration like `250ms`.
+    pub fn grace(mut self, grace: &str) -> Self {
+        self.grace = duration("grace", grace);
+        self
+    }
+
+    /// `turned`: the clock jumps to the next deadline instead of waiting. `real`: it does not.
+    ///
+    /// Panics: another word.
+    pub fn clock(mut self, clock: &str) -> Self {
+        self.turned = match clock {
+            "turned" => true,
+            "real" => false,
+            other => panic!("clock = {other:?} is not known; use \"turned\" or \"real\""),
+        };
+        self
+    }
+
+    /// Runs the test and judges it.
+    ///
+    /// Panics: with the test's own panic; else with a list of what was found.
+    #[track_caller]
+    pub fn run<F>(self, future: F) -> F::Output
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let mut config = Config::new();
+        config.name = Some(self.name.to_owned());
+        if let Some(limit) = self.max_blocked {
+            // One poll between two readings, so that a wait for a CPU is charged to the right one.
+            (config.budget, config.polls_per_wait) = (limit, 1);
+        }
+        if self.turned {
+            config.clock = LoopClock::Turned(Arc::new(AtomicU64::new(START)));
+        }
+        let clock = config.clock.clone();
+        let event_loop =
+            EventLoop::with(config).unwrap_or_else(|error| panic!("no loop for the test: {error}"));
+        let blocks = Rc::new(RefCell::new(Blocks::new(self.max_blocked)));
+        let leaks = Rc::new(RefCell::new(Leaks::default()));
+        let manners = Manners {
+            grace: self.grace,
+            interrupts: false,
+            ..Manners::default()
+        };
+        crate::run::test_begins(&event_loop);
+        let (seen, left) = (blocks.clone(), leaks.clone());
+        let result = run_on_judged(
+            &event_loop,
+            &manners,
+            future,
+            move |organs| seen.borrow_mut().look(organs),
+            move |organs| {
+                let next = organs.timers.next_deadline();
+                match (&clock, next) {
+                    (LoopClock::Turned(now), Some(next)) if !organs.blocking.is_busy() => {
+                        now.fetch_max(next, Ordering::Relaxed);
+                        true
+                    }
+                    _ => false,
+                }
+            },
+            move |organs| left.borrow_mut().look(organs),
+        );
+        let mut found = blocks.borrow().findings();
+        if self.deny_leaks {
+            found.extend(leaks.borrow().findings(self.grace));
+        }
+        crate::run::test_ends(&event_loop);
+        let _ = event_loop.close();
+        let output = result.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        assert!(
+            found.is_empty(),
+            "{}: {} found\n  {}",
+            self.name,
+            found.len(),
+            found.join("\n  ")
+        );
+        output
+    }
+}
+
+/// `50ms`, `1.5s`, `20us`, `1m`.
+fn duration(what: &str, text: &str) -> Duration {
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic() || c == 'µ')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        _ => f64::NAN,
+    };
+    let seconds = number.trim().parse::<f64>().unwrap_or(f64::NAN) * scale;
+    Duration::try_from_secs_f64(seconds)
+        .unwrap_or_else(|_| panic!("{what} = {text:?} is not a duration; write a number and ns, us, ms, s or m, as in \"50ms\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        assert_eq!(duration("x", "50ms"), Duration::from_millis(50));
+        assert_eq!(duration("x", "1.5s"), Duration::from_millis(1500));
+        assert_eq!(duration("x", "20us"), Duration::from_micros(20));
+    }
+
+    #[test]
+    #[should_panic(expected = "write a number and ns, us, ms, s or m")]
+    fn a_duration_without_a_unit_is_refused_with_the_fix() {
+        duration("max_blocked", "50");
+    }
+}
