@@ -92,8 +92,9 @@ impl ListId {
             ListId::Blocks => ("age", false),
             ListId::Timers => ("due", false),
             ListId::Io => ("idle", true),
+            ListId::Leaks => ("grade", false),
             // These come worst first, and stay so.
-            ListId::Findings | ListId::Leaks => return None,
+            ListId::Findings => return None,
         };
         Some(Sort {
             key: key.to_owned(),

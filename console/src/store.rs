@@ -34,6 +34,8 @@ pub enum Table {
     Timers,
     Io,
     Findings,
+    /// Those findings whose names are in [`LEAKS`].
+    Leaks,
     /// One [`TaskDetail`], of the task `subject`: asked again and again at `every`, since the protocol answers it once.
     Task,
 }
@@ -206,6 +208,7 @@ pub enum Body {
     Timers(Rows<TimerRow>),
     Io(Rows<IoRow>),
     Findings(Rows<Finding>),
+    Leaks(Rows<Finding>),
     Task(Box<TaskDetail>),
     /// The task asked for is not known (ended long ago, or never was).
     NoTask {
@@ -273,7 +276,7 @@ pub struct Store {
     pub io: Page<IoRow>,
     /// All findings, less those the user hid.
     pub findings: Page<Finding>,
-    /// Those of them that are leaks.
+    /// Findings about what lives on without use, or whose end nobody saw.
     pub leaks: Page<Finding>,
     /// Fingerprints of the findings that the user hid.
     pub hidden: BTreeSet<String>,
@@ -383,27 +386,15 @@ impl Store {
             // Alarms and findings are exempt from calm: a new one shows at once.
             Body::Blocks(rows) => self.blocks.take(rows, now, since_ns, true),
             Body::Findings(mut rows) => {
-                let leaks: Vec<Finding> =
-                    rows.rows.iter().filter(|f| f.is_leak()).cloned().collect();
-                let n = leaks.len() as u64;
-                self.leaks.take(
-                    Rows {
-                        total: n,
-                        matched: n,
-                        offset: 0,
-                        rows: leaks,
-                        torn: rows.torn,
-                    },
-                    now,
-                    since_ns,
-                    true,
-                );
                 let all = rows.rows.len();
                 rows.rows.retain(|f| !self.hidden.contains(&f.fingerprint));
                 let hidden = (all - rows.rows.len()) as u64;
                 rows.matched = rows.matched.saturating_sub(hidden);
                 rows.total = rows.total.saturating_sub(hidden);
                 self.findings.take(rows, now, since_ns, true);
+            }
+            Body::Leaks(rows) => {
+                self.leaks.take(rows, now, since_ns, true);
                 self.place_strips();
             }
             Body::Timers(rows) => self.timers.take(rows, now, since_ns, resort),

@@ -282,7 +282,7 @@ fn each_screen_asks_for_what_it_shows_and_no_more() {
         ("1", vec![wanted::SERIES]),
         ("2", vec![wanted::TASKS]),
         ("4", vec![wanted::TIMERS]),
-        ("6", vec![wanted::GROUPS]),
+        ("6", vec![wanted::GROUPS, wanted::LEAKS]),
     ] {
         d.keys(key);
         let mut expect: Vec<Slot> = always.into_iter().chain(more).collect();
@@ -573,6 +573,10 @@ fn hiding_a_finding_leaves_it_on_the_leaks_screen() {
         !names(&d.model.store.findings).contains(&"stranded".to_owned()),
         "for the session"
     );
+    d.learn(sample::view(
+        wanted::LEAKS,
+        Body::Leaks(sample::rows(sample::leaks())),
+    ));
     assert!(names(&d.model.store.leaks).contains(&"stranded".to_owned()));
 }
 

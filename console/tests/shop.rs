@@ -169,6 +169,7 @@ fn no_column_and_no_narrowing_is_refused() {
         ("3", ListId::Blocks),
         ("4", ListId::Timers),
         ("5", ListId::Io),
+        ("6", ListId::Leaks),
     ] {
         visit.keys(keys);
         for _ in 0..act::sortable(&visit.d.model, list).len() {
@@ -212,6 +213,20 @@ fn a_filter_counts_and_drops() {
     );
     visit.keys("\\");
     assert_eq!(visit.d.model.store.tasks.matched, total);
+}
+
+#[test]
+fn leaks_are_filtered_like_any_list() {
+    let mut visit = Visit::new(shop());
+    visit.keys("6 /");
+    let all = visit.d.model.store.leaks.matched;
+    visit.type_in("grade=certain or place=job.rs:9");
+    let leaks = &visit.d.model.store.leaks;
+    assert!(0 < leaks.matched && leaks.matched < all && leaks.rows.iter().all(Finding::is_leak));
+    assert!(
+        visit.d.model.store.findings.matched > all,
+        "the overview's list is its own"
+    );
 }
 
 #[test]

@@ -34,12 +34,17 @@ pub fn query(q: &Query, serial: u64) -> Option<pb::Query> {
         Table::Blocks => pb::Target::Blocks,
         Table::Timers => pb::Target::Timers,
         Table::Io => pb::Target::Io,
-        Table::Findings => pb::Target::Findings,
+        Table::Findings | Table::Leaks => pb::Target::Findings,
         Table::Task => return None,
     };
     let sort = q.sort.as_ref().map_or_else(String::new, |s| {
         format!("{}{}", if s.descending { "-" } else { "" }, s.key)
     });
+    let filter = match (q.table, q.filter.as_str()) {
+        (Table::Leaks, "") => format!("finding={}", LEAKS.join(",")),
+        (Table::Leaks, filter) => format!("({filter}) and finding={}", LEAKS.join(",")),
+        (_, filter) => filter.to_owned(),
+    };
     let to = match q.seek {
         Seek::Rank(0) => None,
         Seek::Rank(rank) => Some(pb::seek::To::Rank(rank)),
@@ -49,7 +54,7 @@ pub fn query(q: &Query, serial: u64) -> Option<pb::Query> {
         slot: q.slot.0,
         serial,
         target: target as i32,
-        filter: q.filter.clone(),
+        filter,
         sort,
         seek: to.map(|to| pb::Seek { to: Some(to) }),
         limit: q.limit,
@@ -319,6 +324,7 @@ impl Decoder {
             Table::Blocks => Body::Blocks(rows(v.blocks, head, |b| self.block(b))),
             Table::Timers => Body::Timers(rows(v.timers, head, |t| self.timer(t))),
             Table::Io => Body::Io(rows(v.io, head, |s| self.io(s))),
+            Table::Leaks => Body::Leaks(rows(v.findings, head, |f| self.finding(f))),
             Table::Findings | Table::Overview | Table::Cost => {
                 Body::Findings(rows(v.findings, head, |f| self.finding(f)))
             }

@@ -226,6 +226,8 @@ pub trait Listed {
         self.len() == 0
     }
     fn loaded(&self) -> bool;
+    /// The place of the first row at hand.
+    fn offset(&self) -> u64;
     fn id_at(&self, rank: u64) -> Option<u64>;
     fn rank_of(&self, id: u64) -> Option<u64>;
     fn settle(&mut self, now: Duration);
@@ -241,6 +243,9 @@ impl<T: Row + Clone> Listed for Page<T> {
     }
     fn loaded(&self) -> bool {
         self.loaded
+    }
+    fn offset(&self) -> u64 {
+        self.offset
     }
     fn id_at(&self, rank: u64) -> Option<u64> {
         self.at(rank).map(Row::id)

@@ -365,7 +365,7 @@ pub struct Finding {
 }
 
 /// Findings about things that live on without use, or whose end nobody saw.
-const LEAKS: [&str; 11] = [
+pub const LEAKS: [&str; 11] = [
     "stranded",
     "deadlocked",
     "left-behind",

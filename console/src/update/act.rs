@@ -19,7 +19,7 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
         },
         Action::Back => !model.ui.crumbs.is_empty(),
         Action::Close => !model.ui.layers.is_empty() || model.ui.zoom || model.ui.detail.is_some(),
-        Action::Filter => list != Some(ListId::Leaks),
+        Action::Filter => list.is_some_and(|l| l != ListId::Findings),
         Action::DropFilter => list.is_some_and(|l| !model.list(l).filter.is_empty()),
         Action::SortMenu | Action::SortLeft | Action::SortRight => {
             list.is_some_and(|l| !sortable(model, l).is_empty())

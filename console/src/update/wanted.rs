@@ -20,16 +20,18 @@ pub const BLOCKS: Slot = Slot(8);
 pub const TIMERS: Slot = Slot(9);
 pub const IO: Slot = Slot(10);
 pub const TASK: Slot = Slot(11);
+pub const LEAKS: Slot = Slot(12);
 
 /// How often answers are wanted; the header says so.
 pub const EVERY: Duration = Duration::from_secs(1);
 /// Rows asked for beyond what fits, on each side, so that scrolling by lines never waits.
 const MARGIN: u64 = 100;
 
-/// The slot of a list's rows. Leaks are part of the findings.
+/// The slot of a list's rows.
 pub fn slot(list: ListId) -> Slot {
     match list {
-        ListId::Findings | ListId::Leaks => FINDINGS,
+        ListId::Findings => FINDINGS,
+        ListId::Leaks => LEAKS,
         ListId::Tasks => TASKS,
         ListId::Groups => GROUPS,
         ListId::Blocks => BLOCKS,
@@ -51,7 +53,7 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
     add(plain(OVERVIEW, Table::Overview, 0));
     add(plain(COST, Table::Cost, 0));
     add(plain(LOOPS, Table::Loops, 256));
-    add(plain(FINDINGS, Table::Findings, 500));
+    add(plain(FINDINGS, Table::Findings, 100));
     if let Some(detail) = &model.ui.detail {
         add(Query {
             subject: Some(detail.id),
@@ -60,7 +62,10 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
         return out;
     }
     match model.ui.screen {
-        Screen::Overview => add(plain(SERIES, Table::Series, 0)),
+        Screen::Overview => {
+            add(plain(SERIES, Table::Series, 0));
+            add(paged(model, ListId::Findings, Table::Findings, &[]));
+        }
         Screen::Tasks if model.ui.grouped => add(paged(model, ListId::Groups, Table::Groups, &[])),
         Screen::Tasks => {
             let list = model.list(ListId::Tasks);
@@ -88,11 +93,11 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
         }
         Screen::Timers => add(paged(model, ListId::Timers, Table::Timers, &[])),
         Screen::Io => add(paged(model, ListId::Io, Table::Io, &[])),
-        // How many live at a leak's place, and how many did.
-        Screen::Leaks => add(Query {
-            columns: vec!["strip".into()],
-            ..plain(GROUPS, Table::Groups, 200)
-        }),
+        Screen::Leaks => {
+            add(paged(model, ListId::Leaks, Table::Leaks, &[]));
+            // How many live at a leak's place, and how many did.
+            add(plain(GROUPS, Table::Groups, 200));
+        }
     }
     out
 }
@@ -135,7 +140,7 @@ fn paged(model: &Model, id: ListId, table: Table, wants: &[&str]) -> Query {
         let page = crate::model::page(&model.store, id);
         let from = match asked.seek {
             Seek::Rank(from) => from,
-            Seek::Id(_) => offset(model, id),
+            Seek::Id(_) => page.offset(),
         };
         let near = |a: u64, b: u64| b.saturating_sub(a) < MARGIN / 4;
         let to = from + u64::from(asked.limit);
@@ -150,17 +155,6 @@ fn paged(model: &Model, id: ListId, table: Table, wants: &[&str]) -> Query {
     }
     query.seek = Seek::Rank(list.top.saturating_sub(MARGIN));
     query
-}
-
-fn offset(model: &Model, id: ListId) -> u64 {
-    match id {
-        ListId::Tasks => model.store.tasks.offset,
-        ListId::Groups => model.store.groups.offset,
-        ListId::Blocks => model.store.blocks.offset,
-        ListId::Timers => model.store.timers.offset,
-        ListId::Io => model.store.io.offset,
-        ListId::Findings | ListId::Leaks => 0,
-    }
 }
 
 /// The user's filter and the narrowing as one text.

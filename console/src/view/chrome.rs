@@ -197,7 +197,10 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
         return;
     }
     let store = model.shown();
-    let leaks = store.leaks.rows.iter().filter(|f| f.is_problem()).count();
+    let is_leak = |f: &&crate::store::Finding| f.is_leak() && f.is_problem();
+    let leaks = store.findings.rows.iter().filter(is_leak).count();
+    // More than are at hand: at least so many.
+    let more = if store.findings.is_whole() { "" } else { "+" };
     let blocked = store
         .findings
         .rows
@@ -243,7 +246,13 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
         );
         if problems > 0 {
             let gap = if area.width >= WIDE { " " } else { "" };
-            x += p.text(area, x, 0, &format!("{gap}▲{problems}"), Role::Problem);
+            x += p.text(
+                area,
+                x,
+                0,
+                &format!("{gap}▲{problems}{more}"),
+                Role::Problem,
+            );
         }
         x += p.text(area, x, 0, close, Role::Head);
         p.hit(
@@ -256,10 +265,13 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
         );
         x += u16::from(area.width >= WIDE);
     }
-    let hints = if area.width >= WIDE {
-        "/ filter  : palette  ? help "
-    } else {
-        "? help "
+    let hints = match (
+        area.width >= WIDE,
+        update::is_enabled(model, Action::Filter),
+    ) {
+        (true, true) => "/ filter  : palette  ? help ",
+        (true, false) => ": palette  ? help ",
+        (false, _) => "? help ",
     };
     if usize::from(area.width.saturating_sub(x)) > fmt::width(hints) {
         p.right(area, 0, 0, hints, Role::Dim);

@@ -329,22 +329,22 @@ pub fn subject(finding: &Finding) -> String {
 
 #[rustfmt::skip]
 pub static LEAKS: &[Column<Finding>] = &[
-    Column { head: head("sure", "HOW SURE", 11, 11, 0, "certain, left behind, suspect, warning"),
+    Column { head: head("sure", "HOW SURE", 11, 11, 0, "certain, left behind, suspect, warning").sorts("grade"),
         cell: |r, look| {
             // What rests on counts of events is worth less when some were lost; certain findings do not rest on them.
             let doubt = if look.lossy && r.grade == crate::store::Grade::Suspect { "~" } else { "" };
             (format!("{doubt}{}", r.grade.word()), if r.is_problem() { Role::Problem } else { Role::Warning })
         } },
-    Column { head: head("name", "NAME", 12, 16, 4, "the finding's name"), cell: |r, _| plain(r.name.clone()) },
-    Column { head: head("place", "PLACE", 14, 36, 0, "where it comes from").middle(), cell: |r, _| place_cell(&r.place) },
+    Column { head: head("name", "NAME", 12, 16, 4, "the finding's name").sorts("finding"), cell: |r, _| plain(r.name.clone()) },
+    Column { head: head("place", "PLACE", 14, 36, 0, "where it comes from").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
     Column { head: head("what", "WHAT", 16, 60, 5, "the first fact it rests on"),
         cell: |r, _| or_dash(Some(r.evidence.first().cloned().unwrap_or_else(|| subject(r)))) },
-    Column { head: head("count", "COUNT", 6, 9, 0, "subjects folded into this one").right(), cell: |r, _| plain(fmt::count(r.count)) },
+    Column { head: head("count", "COUNT", 6, 9, 0, "subjects folded into this one").right().largest("count"), cell: |r, _| plain(fmt::count(r.count)) },
     Column { head: head("growth", "GROWTH", 7, 9, 6, "tasks alive at its place, now less at the strip's beginning").right(),
         cell: |r, _| or_dash(r.live.as_ref().and_then(growth)) },
     Column { head: head("live", "LIVE THERE", 10, 12, 7, "tasks alive at its place, the highest cell is the most there were"),
         cell: |r, _| r.live.as_ref().map_or_else(dash, |s| plain(strip::counts(&s.values, 12))) },
-    Column { head: head("since", "FOR", 8, 8, 3, "time since it holds").right(), cell: |r, look| plain(fmt::span(look.ago(r.since_ns))) },
+    Column { head: head("since", "FOR", 8, 8, 3, "time since it holds").right().largest("age"), cell: |r, look| plain(fmt::span(look.ago(r.since_ns))) },
 ];
 
 /// The heads of a list, in the table's order.

@@ -411,6 +411,10 @@ pub(crate) fn findings() -> Vec<Finding> {
     ]
 }
 
+pub(crate) fn leaks() -> Vec<Finding> {
+    findings().into_iter().filter(Finding::is_leak).collect()
+}
+
 fn timers() -> Vec<TimerRow> {
     vec![
         TimerRow {
@@ -630,6 +634,7 @@ pub(crate) fn full() -> Driver {
         view(wanted::SERIES, Body::Series(series())),
         view(wanted::LOOPS, Body::Loops(rows(loops()))),
         view(wanted::FINDINGS, Body::Findings(rows(findings()))),
+        view(wanted::LEAKS, Body::Leaks(rows(leaks()))),
         view(wanted::TASKS, Body::Tasks(rows(tasks()))),
         view(
             wanted::BLOCKS,
@@ -697,6 +702,7 @@ pub(crate) fn empty() -> Driver {
         view(wanted::SERIES, Body::Series(Vec::new())),
         view(wanted::LOOPS, Body::Loops(Rows::default())),
         view(wanted::FINDINGS, Body::Findings(Rows::default())),
+        view(wanted::LEAKS, Body::Leaks(Rows::default())),
         view(wanted::TASKS, Body::Tasks(Rows::default())),
         view(wanted::GROUPS, Body::Groups(Rows::default())),
         view(wanted::BLOCKS, Body::Blocks(Rows::default())),
