@@ -28,7 +28,7 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         rest,
         0,
         "Leaks",
-        "certain first; suspects rest on a rule of thumb",
+        &table::position(model, ListId::Leaks, &store.leaks),
     );
     table::draw(
         model,
