@@ -177,11 +177,17 @@ fn leave() {
 /// A panic's message must land on the usual screen, in a terminal that works.
 fn hook_panics() {
     static ONCE: Once = Once::new();
+    let drawer = std::thread::current().id();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
+            let ours = TAKEN.load(Ordering::SeqCst);
             leave();
             before(info);
+            // The screens would go on drawing over the shell, with nobody behind them.
+            if ours && std::thread::current().id() != drawer {
+                std::process::exit(101);
+            }
         }));
     });
 }

@@ -109,7 +109,16 @@ fn state(model: &Model, width: u16) -> (String, Role) {
         None => ("○ LOOKING".to_owned(), Role::Plain),
         Some(Link::Searching { .. }) => ("○ NO APP".to_owned(), Role::Plain),
         Some(Link::Choosing) => ("○ CHOOSE".to_owned(), Role::Plain),
-        Some(Link::Connecting { .. }) => ("○ CONNECTING".to_owned(), Role::Plain),
+        Some(Link::Connecting { .. }) => match store.lost_since {
+            Some(since) => (
+                format!(
+                    "○ LOST {}, connecting",
+                    short_age(now.saturating_sub(since))
+                ),
+                Role::Problem,
+            ),
+            None => ("○ CONNECTING".to_owned(), Role::Plain),
+        },
         Some(Link::VersionGap(_)) => ("▲ VERSIONS DO NOT FIT".to_owned(), Role::Problem),
         Some(Link::Ended { how }) => (
             fmt::cut_end(&format!("○ ENDED {how}"), usize::from(width / 2)).into_owned(),

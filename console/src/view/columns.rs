@@ -301,9 +301,13 @@ pub static IO: &[Column<IoRow>] = &[
     Column { head: head("place", "SINCE", 14, 36, 12, "where it was made").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
 ];
 
+/// Slots of a place's history on the Leaks screen: both of its columns speak of these.
+pub(super) const LIVE_SLOTS: usize = 12;
+
 /// The last count less the first, signed.
 fn growth(strip: &crate::store::Strip) -> Option<String> {
-    let (first, last) = (strip.values.first()?, strip.values.last()?);
+    let values = &strip.values[strip.values.len().saturating_sub(LIVE_SLOTS)..];
+    let (first, last) = (values.first()?, values.last()?);
     Some(if last >= first {
         format!("+{}", fmt::count(last - first))
     } else {
@@ -342,8 +346,8 @@ pub static LEAKS: &[Column<Finding>] = &[
     Column { head: head("count", "COUNT", 6, 9, 0, "subjects folded into this one").right().largest("count"), cell: |r, _| plain(fmt::count(r.count)) },
     Column { head: head("growth", "GROWTH", 7, 9, 6, "tasks alive at its place, now less at the strip's beginning").right(),
         cell: |r, _| or_dash(r.live.as_ref().and_then(growth)) },
-    Column { head: head("live", "LIVE THERE", 10, 12, 7, "tasks alive at its place, the highest cell is the most there were"),
-        cell: |r, _| r.live.as_ref().map_or_else(dash, |s| plain(strip::counts(&s.values, 12))) },
+    Column { head: head("live", "LIVE THERE", 12, 12, 7, "tasks alive at its place, the highest cell is the most there were"),
+        cell: |r, _| r.live.as_ref().map_or_else(dash, |s| plain(strip::counts(&s.values, LIVE_SLOTS))) },
     Column { head: head("since", "FOR", 8, 8, 3, "time since it holds").right().largest("age"), cell: |r, look| plain(fmt::span(look.ago(r.since_ns))) },
 ];
 

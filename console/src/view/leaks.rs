@@ -24,12 +24,24 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         };
         why(model, p, pane, finding);
     }
-    p.rule(
-        rest,
-        0,
-        "Leaks",
-        &table::position(model, ListId::Leaks, &store.leaks),
+    let slots = store
+        .leaks
+        .rows
+        .iter()
+        .filter_map(|l| l.live.as_ref())
+        .next();
+    let over = slots.map_or_else(String::new, |s| {
+        let slots = s.values.len().min(columns::LIVE_SLOTS) as u64;
+        format!(
+            " · growth over {}",
+            fmt::window(s.slot_ns.saturating_mul(slots))
+        )
+    });
+    let note = format!(
+        "{}{over}",
+        table::position(model, ListId::Leaks, &store.leaks)
     );
+    p.rule(rest, 0, "Leaks", &note);
     table::draw(
         model,
         p,
