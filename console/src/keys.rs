@@ -292,15 +292,6 @@ pub fn begins_chord(c: char, at: Where) -> bool {
     })
 }
 
-/// The first key of an action at a place, as the screen names it.
-pub fn name_of(action: Action, at: Where) -> Option<String> {
-    TABLE
-        .iter()
-        .find(|b| b.action == action && b.at.meets(at))
-        .and_then(|b| b.keys.first())
-        .map(|k| k.name())
-}
-
 /// All keys of a binding: `↑ k`.
 pub fn names(binding: &Binding) -> String {
     binding

@@ -286,3 +286,31 @@ fn a_crowd_is_sorted_and_scrolled_by_the_app() {
         assert_eq!(Some(row.id), list.id);
     }
 }
+
+/// With `SHOTS=dir` in the environment the pictures are written there: how those of the docs are made.
+#[test]
+fn every_screen_can_be_a_picture() {
+    let mut visit = Visit::new(shop());
+    for (keys, name) in [
+        ("1", "overview"),
+        ("2", "tasks"),
+        ("3", "loops"),
+        ("4", "timers"),
+        ("5", "io"),
+        ("6", "leaks"),
+        ("1 Enter", "task"),
+    ] {
+        visit.keys(keys);
+        let frame = visit.d.frame(visit.size.0, visit.size.1);
+        let svg = loop_console::picture::svg(&frame);
+        assert!(
+            svg.starts_with("<svg")
+                && svg.trim_end().ends_with("</svg>")
+                && svg.contains("shop-api")
+        );
+        if let Some(dir) = std::env::var_os("SHOTS") {
+            std::fs::write(std::path::Path::new(&dir).join(format!("{name}.svg")), svg)
+                .expect("the directory of SHOTS is writable");
+        }
+    }
+}

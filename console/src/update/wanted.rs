@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Ask, Effect};
 use crate::model::{Layer, List, ListId, Model, Narrow, Note, Screen, page_mut};
-use crate::store::{Listed, Query, Seek, Slot, Table};
+use crate::store::{Query, Seek, Slot, Table};
 use crate::view::columns;
 
 pub const OVERVIEW: Slot = Slot(1);
@@ -241,9 +241,4 @@ fn subject(queries: &BTreeMap<Slot, Query>) -> Option<u64> {
 /// Whether the list's question was refused, and where its filter is wrong.
 pub fn refusal(model: &Model, id: ListId) -> Option<&crate::store::Refusal> {
     model.shown().refused.get(&slot(id))
-}
-
-/// A page is long when not all that matched is at hand.
-pub fn is_part(page: &dyn Listed, rows_at_hand: u64) -> bool {
-    rows_at_hand < page.len()
 }
