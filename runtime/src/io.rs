@@ -11,4 +11,4 @@ mod hyper;
 pub(crate) mod op;
 pub(crate) mod registered;
 #[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
-pub use self::hyper::HyperIo;
+pub use self::hyper::{HyperIo, HyperTimer};

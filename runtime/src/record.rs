@@ -36,6 +36,7 @@ use current::{Current, Doing};
 use ended::EndedRing;
 use event::{Event, Kind};
 use histogram::{FLOOR, Histogram};
+use names::NameId;
 use ring::Ring;
 use site::{SiteIndex, Sites};
 use slab::{Slab, Slots};
@@ -380,6 +381,15 @@ pub(crate) fn waiting(on: WaitingOn, at: &'static Location<'static>) {
 #[inline]
 pub(crate) fn current_task() -> u64 {
     current::here_row(|_, row| row.task_id()).unwrap_or(0)
+}
+
+/// The task that runs on this thread is known by `to` from now on, if it was by `from`.
+pub(crate) fn rename_current(from: NameId, to: NameId) {
+    current::here_row(|_, row| {
+        if row.name.load(Ordering::Relaxed) == from.raw() {
+            row.name.store(to.raw(), Ordering::Relaxed);
+        }
+    });
 }
 
 static LOOPS: Mutex<Vec<Arc<LoopRecord>>> = Mutex::new(Vec::new());

@@ -1,4 +1,4 @@
-//! hyper on our loop: its I/O traits over any stream, its executor and its timer.
+//! hyper on our loop: its I/O traits over any stream, and its timer.
 //!
 //! Knows no protocol. The inspector, `web` and the console's client speak through it.
 
@@ -10,6 +10,9 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use pin_project_lite::pin_project;
+
+mod timer;
+pub use timer::HyperTimer;
 
 /// Bytes read at a time at most; hyper's buffers grow to about this.
 const CHUNK: usize = 64 << 10;
