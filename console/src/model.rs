@@ -67,6 +67,7 @@ pub enum ListId {
     Findings,
     Tasks,
     Groups,
+    Tree,
     Blocks,
     Timers,
     Io,
@@ -74,10 +75,11 @@ pub enum ListId {
 }
 
 impl ListId {
-    pub const ALL: [ListId; 7] = [
+    pub const ALL: [ListId; 8] = [
         ListId::Findings,
         ListId::Tasks,
         ListId::Groups,
+        ListId::Tree,
         ListId::Blocks,
         ListId::Timers,
         ListId::Io,
@@ -94,7 +96,8 @@ impl ListId {
             ListId::Io => ("idle", true),
             ListId::Leaks => ("grade", false),
             // These come worst first, and stay so.
-            ListId::Findings => return None,
+            // A tree has the order of descent.
+            ListId::Findings | ListId::Tree => return None,
         };
         Some(Sort {
             key: key.to_owned(),
@@ -108,10 +111,32 @@ impl ListId {
             ListId::Findings => "findings",
             ListId::Tasks => "tasks",
             ListId::Groups => "places",
+            ListId::Tree => "tasks",
             ListId::Blocks => "blocks over budget",
             ListId::Timers => "timers",
             ListId::Io => "I/O sources",
             ListId::Leaks => "leaks",
+        }
+    }
+}
+
+/// How the Tasks screen shows tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    #[default]
+    List,
+    /// Counted by the place that spawned them.
+    Places,
+    /// Each below the one that spawned it.
+    Tree,
+}
+
+impl Shape {
+    pub fn list(self) -> ListId {
+        match self {
+            Shape::List => ListId::Tasks,
+            Shape::Places => ListId::Groups,
+            Shape::Tree => ListId::Tree,
         }
     }
 }
@@ -206,7 +231,7 @@ pub struct Detail {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crumb {
     pub screen: Screen,
-    pub grouped: bool,
+    pub shape: Shape,
     pub detail: Option<Detail>,
 }
 
@@ -223,8 +248,8 @@ pub struct Ui {
     /// The console's clock at the last message.
     pub now: Duration,
     pub screen: Screen,
-    /// The Tasks screen shows places instead of tasks.
-    pub grouped: bool,
+    /// How the Tasks screen shows them.
+    pub shape: Shape,
     pub detail: Option<Detail>,
     pub lists: BTreeMap<ListId, List>,
     pub layers: Vec<Layer>,
@@ -280,8 +305,7 @@ impl Model {
         }
         Some(match self.ui.screen {
             Screen::Overview => ListId::Findings,
-            Screen::Tasks if self.ui.grouped => ListId::Groups,
-            Screen::Tasks => ListId::Tasks,
+            Screen::Tasks => self.ui.shape.list(),
             Screen::Loops => ListId::Blocks,
             Screen::Timers => ListId::Timers,
             Screen::Io => ListId::Io,
@@ -353,6 +377,7 @@ pub fn page(store: &Store, list: ListId) -> &dyn Listed {
         ListId::Findings => &store.findings,
         ListId::Tasks => &store.tasks,
         ListId::Groups => &store.groups,
+        ListId::Tree => &store.tree,
         ListId::Blocks => &store.blocks,
         ListId::Timers => &store.timers,
         ListId::Io => &store.io,
@@ -366,6 +391,7 @@ pub fn page_mut(store: &mut Store, list: ListId) -> &mut dyn Listed {
         ListId::Findings => &mut store.findings,
         ListId::Tasks => &mut store.tasks,
         ListId::Groups => &mut store.groups,
+        ListId::Tree => &mut store.tree,
         ListId::Blocks => &mut store.blocks,
         ListId::Timers => &mut store.timers,
         ListId::Io => &mut store.io,

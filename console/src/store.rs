@@ -4,6 +4,7 @@
 pub mod decode;
 pub mod page;
 pub mod row;
+pub mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub enum Table {
     /// For each loop one row a resolution.
     Series,
     Tasks,
+    /// Tasks, each below the one that spawned it.
+    Tree,
     /// Tasks that ended.
     History,
     /// Tasks counted by the place that spawned them.
@@ -202,6 +205,7 @@ pub enum Body {
     Cost(Box<Cost>),
     Series(Vec<SeriesRow>),
     Tasks(Rows<TaskRow>),
+    Tree(Rows<TaskRow>),
     Groups(Rows<GroupRow>),
     Loops(Rows<LoopRow>),
     Blocks(Rows<BlockRow>),
@@ -269,6 +273,7 @@ pub struct Store {
     pub cost: Option<Cost>,
     pub series: Vec<SeriesRow>,
     pub tasks: Page<TaskRow>,
+    pub tree: Page<TaskRow>,
     pub groups: Page<GroupRow>,
     pub loops: Page<LoopRow>,
     pub blocks: Page<BlockRow>,
@@ -378,6 +383,7 @@ impl Store {
             Body::Cost(cost) => self.cost = Some(*cost),
             Body::Series(series) => self.series = series,
             Body::Tasks(rows) => self.tasks.take(rows, now, since_ns, resort),
+            Body::Tree(rows) => self.tree.take(tree::grow(rows), now, since_ns, resort),
             Body::Groups(rows) => {
                 self.groups.take(rows, now, since_ns, resort);
                 self.place_strips();

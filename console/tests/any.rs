@@ -79,6 +79,7 @@ const KEYS: &[&str] = &[
     "J",
     "K",
     "Ctrl-l",
+    "t",
 ];
 
 fn a_step() -> impl Strategy<Value = Step> {

@@ -120,6 +120,8 @@ fn every_screen_of_the_shop() {
     }
     visit.keys("2 v");
     snapshot("shop_places", &visit.frame());
+    visit.keys("t");
+    snapshot("shop_tree", &visit.frame());
 }
 
 #[test]
@@ -213,6 +215,30 @@ fn a_filter_counts_and_drops() {
     );
     visit.keys("\\");
     assert_eq!(visit.d.model.store.tasks.matched, total);
+}
+
+#[test]
+fn a_tree_and_a_list_share_their_filter_and_lead_to_the_same_tasks() {
+    let mut visit = Visit::new(shop());
+    visit.keys("2 /");
+    visit.type_in("batch");
+    visit.keys("Enter t");
+    let tree = &visit.d.model.store.tree;
+    assert!(
+        tree.rows.len() > 5 && tree.rows.iter().any(|t| t.depth == 1),
+        "{:?}",
+        tree.rows.len()
+    );
+    assert_eq!(tree.matched, visit.d.model.store.tasks.matched);
+    visit.keys("j Enter");
+    let id = visit.d.model.store.tree.rows[1].id;
+    assert_eq!(visit.d.model.ui.detail.as_ref().map(|o| o.id), Some(id));
+    visit.keys("Esc \\ t");
+    assert_eq!(
+        visit.d.model.list(ListId::Tasks).filter,
+        "",
+        "dropped here is dropped there"
+    );
 }
 
 #[test]

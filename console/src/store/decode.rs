@@ -27,7 +27,7 @@ pub fn query(q: &Query, serial: u64) -> Option<pb::Query> {
         Table::Overview => pb::Target::Overview,
         Table::Cost => pb::Target::Cost,
         Table::Series => pb::Target::Series,
-        Table::Tasks => pb::Target::Tasks,
+        Table::Tasks | Table::Tree => pb::Target::Tasks,
         Table::History => pb::Target::History,
         Table::Groups => pb::Target::Places,
         Table::Loops => pb::Target::Loops,
@@ -319,6 +319,7 @@ impl Decoder {
             Table::Tasks | Table::History | Table::Task => {
                 Body::Tasks(rows(v.tasks, head, |t| self.task(t)))
             }
+            Table::Tree => Body::Tree(rows(v.tasks, head, |t| self.task(t))),
             Table::Groups => Body::Groups(rows(v.places, head, |g| self.group(g))),
             Table::Loops => Body::Loops(rows(v.loops, head, |l| self.event_loop(l))),
             Table::Blocks => Body::Blocks(rows(v.blocks, head, |b| self.block(b))),

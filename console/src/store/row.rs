@@ -109,6 +109,8 @@ pub enum Goto {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskRow {
     pub id: u64,
+    /// How deep it lies in a tree of tasks; 0 in a list.
+    pub depth: u16,
     /// Its name, else its type's, else empty.
     pub name: String,
     /// `async`, `callback`, `main`, `adapted`.

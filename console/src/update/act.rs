@@ -2,7 +2,9 @@
 
 use super::{Ask, Effect, follow, layer, pick, say};
 use crate::keys::Action;
-use crate::model::{Crumb, Detail, Frozen, Layer, List, ListId, Model, Narrow, Note, Screen};
+use crate::model::{
+    Crumb, Detail, Frozen, Layer, List, ListId, Model, Narrow, Note, Screen, Shape,
+};
 use crate::store::{Goto, Link, Sort};
 use crate::view::{columns, detail};
 
@@ -128,8 +130,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::Columns => model.ui.layers.push(Layer::Columns { cursor: 0 }),
         Action::Group => {
-            model.ui.grouped = !model.ui.grouped;
+            shape(model, Shape::Places);
         }
+        Action::Tree => shape(model, Shape::Tree),
         Action::Narrow => narrow(model),
         Action::Preview => {
             let on = crate::view::has_preview(model, model.ui.drawn.size.1);
@@ -274,7 +277,7 @@ fn crumb(model: &mut Model) {
     }
     let crumb = Crumb {
         screen: model.ui.screen,
-        grouped: model.ui.grouped,
+        shape: model.ui.shape,
         detail: model.ui.detail.clone(),
     };
     model.ui.crumbs.push(crumb);
@@ -283,14 +286,32 @@ fn crumb(model: &mut Model) {
 fn back(model: &mut Model) {
     if let Some(Crumb {
         screen,
-        grouped,
+        shape,
         detail,
     }) = model.ui.crumbs.pop()
     {
         model.ui.screen = screen;
-        model.ui.grouped = grouped;
+        model.ui.shape = shape;
         model.ui.detail = detail;
         model.ui.zoom = false;
+    }
+}
+
+/// Shows tasks in a shape, or as a list again; what was filtered stays filtered.
+fn shape(model: &mut Model, to: Shape) {
+    let to = if model.ui.shape == to {
+        Shape::List
+    } else {
+        to
+    };
+    let filter = match model.ui.shape {
+        // Places have other fields.
+        Shape::Places => None,
+        now => Some(model.list(now.list()).filter.clone()),
+    };
+    model.ui.shape = to;
+    if let (Some(filter), true) = (filter, to != Shape::Places) {
+        set_filter(model, to.list(), filter);
     }
 }
 
@@ -320,7 +341,7 @@ fn open(model: &mut Model) {
         Some(ListId::Groups) => {
             if let Some(place) = pick::group(model).map(|g| g.place.clone()) {
                 crumb(model);
-                model.ui.grouped = false;
+                model.ui.shape = Shape::List;
                 set_filter(model, ListId::Tasks, layer::place_filter(&place));
             }
         }
@@ -354,7 +375,7 @@ fn open_finding(model: &mut Model) {
             let of = layer::place_filter(&place);
             crumb(model);
             model.ui.screen = Screen::Tasks;
-            model.ui.grouped = false;
+            model.ui.shape = Shape::List;
             model.list_mut(ListId::Tasks).narrow = Narrow::All;
             set_filter(
                 model,

@@ -110,7 +110,7 @@ fn apply_filter(model: &mut Model) {
 /// The schema's table of a list, for the filter language.
 pub fn table_of(list: ListId) -> Table {
     match list {
-        ListId::Tasks => Table::Tasks,
+        ListId::Tasks | ListId::Tree => Table::Tasks,
         ListId::Groups => Table::Places,
         ListId::Blocks => Table::Blocks,
         ListId::Timers => Table::Timers,
@@ -293,7 +293,7 @@ fn accept(model: &mut Model) -> Vec<Effect> {
                 }
                 Some(Does::Place(place)) => {
                     model.ui.screen = Screen::Tasks;
-                    model.ui.grouped = false;
+                    model.ui.shape = crate::model::Shape::List;
                     model.ui.detail = None;
                     set_filter(model, ListId::Tasks, format!("\"{place}\""));
                     Vec::new()

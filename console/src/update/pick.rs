@@ -23,8 +23,11 @@ pub fn task(model: &Model) -> Option<&TaskRow> {
     if model.ui.detail.is_some() {
         return detail(model).map(|d| &d.row);
     }
-    (model.list_id() == Some(ListId::Tasks))
-        .then(|| selected(model, ListId::Tasks, &model.shown().tasks))?
+    match model.list_id()? {
+        ListId::Tasks => selected(model, ListId::Tasks, &model.shown().tasks),
+        ListId::Tree => selected(model, ListId::Tree, &model.shown().tree),
+        _ => None,
+    }
 }
 
 /// The opened task, once it is known.
@@ -75,7 +78,7 @@ pub fn finding_name(model: &Model) -> Option<String> {
 pub fn target(model: &Model) -> Option<Goto> {
     let of_task = |id: Option<u64>| id.map(Goto::Task);
     match model.list_id()? {
-        ListId::Tasks => task(model).map(|t| Goto::Task(t.id)),
+        ListId::Tasks | ListId::Tree => task(model).map(|t| Goto::Task(t.id)),
         ListId::Blocks => of_task(block(model)?.task),
         ListId::Timers => of_task(timer(model)?.owner),
         ListId::Io => of_task(io(model)?.task),
@@ -91,7 +94,7 @@ pub fn target(model: &Model) -> Option<Goto> {
 pub fn place(model: &Model) -> Option<String> {
     let place = match model.list_id() {
         None => task(model)?.spawned_at.clone(),
-        Some(ListId::Tasks) => task(model)?.spawned_at.clone(),
+        Some(ListId::Tasks | ListId::Tree) => task(model)?.spawned_at.clone(),
         Some(ListId::Groups) => group(model)?.place.clone(),
         Some(ListId::Blocks) => block(model)?.place.clone(),
         Some(ListId::Timers) => timer(model)?.set_at.clone(),
@@ -112,7 +115,7 @@ pub fn row_json(model: &Model) -> Option<String> {
         serde_json::Value::Object(map).to_string()
     }
     Some(match model.list_id() {
-        None | Some(ListId::Tasks) => json(task(model)?, columns::TASKS, &look),
+        None | Some(ListId::Tasks | ListId::Tree) => json(task(model)?, columns::TASKS, &look),
         Some(ListId::Groups) => json(group(model)?, columns::GROUPS, &look),
         Some(ListId::Blocks) => json(block(model)?, columns::BLOCKS, &look),
         Some(ListId::Timers) => json(timer(model)?, columns::TIMERS, &look),

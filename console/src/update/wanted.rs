@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Ask, Effect};
-use crate::model::{Layer, List, ListId, Model, Narrow, Note, Screen, page_mut};
-use crate::store::{Query, Seek, Slot, Table};
+use crate::model::{Layer, List, ListId, Model, Narrow, Note, Screen, Shape, page_mut};
+use crate::store::{Query, Seek, Slot, Sort, Table};
 use crate::view::columns;
 
 pub const OVERVIEW: Slot = Slot(1);
@@ -21,6 +21,10 @@ pub const TIMERS: Slot = Slot(9);
 pub const IO: Slot = Slot(10);
 pub const TASK: Slot = Slot(11);
 pub const LEAKS: Slot = Slot(12);
+pub const TREE: Slot = Slot(13);
+
+/// Tasks that a tree is made of, at most: a tree cannot be cut into pages.
+pub const TREE_LIMIT: u32 = 5_000;
 
 /// How often answers are wanted; the header says so.
 pub const EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +38,7 @@ pub fn slot(list: ListId) -> Slot {
         ListId::Leaks => LEAKS,
         ListId::Tasks => TASKS,
         ListId::Groups => GROUPS,
+        ListId::Tree => TREE,
         ListId::Blocks => BLOCKS,
         ListId::Timers => TIMERS,
         ListId::Io => IO,
@@ -66,7 +71,19 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
             add(plain(SERIES, Table::Series, 0));
             add(paged(model, ListId::Findings, Table::Findings, &[]));
         }
-        Screen::Tasks if model.ui.grouped => add(paged(model, ListId::Groups, Table::Groups, &[])),
+        Screen::Tasks if model.ui.shape == Shape::Places => {
+            add(paged(model, ListId::Groups, Table::Groups, &[]))
+        }
+        Screen::Tasks if model.ui.shape == Shape::Tree => add(Query {
+            filter: filter(model.list(ListId::Tree)),
+            // Parents were spawned before their children, so the first ones hold together best.
+            sort: Some(Sort {
+                key: "id".to_owned(),
+                descending: false,
+            }),
+            every: 2 * EVERY,
+            ..plain(TREE, Table::Tree, TREE_LIMIT)
+        }),
         Screen::Tasks => {
             let list = model.list(ListId::Tasks);
             let heads = columns::heads(ListId::Tasks);

@@ -459,6 +459,7 @@ fn counted(model: &Model, id: ListId) -> String {
             store.findings.loaded,
         ),
         ListId::Tasks => (store.tasks.matched, store.tasks.total, store.tasks.loaded),
+        ListId::Tree => (store.tree.matched, store.tree.total, store.tree.loaded),
         ListId::Groups => (
             store.groups.matched,
             store.groups.total,

@@ -150,6 +150,18 @@ fn owner(id: Option<u64>, name: &str, gone: bool) -> Cell {
     }
 }
 
+/// A task's name, indented as deep as it lies in a tree; deeper than eight levels nobody counts blanks.
+fn in_tree(row: &TaskRow) -> String {
+    match row.depth {
+        0 => row.name.clone(),
+        depth => format!(
+            "{}└ {}",
+            "  ".repeat(usize::from(depth.min(9) - 1)),
+            row.name
+        ),
+    }
+}
+
 /// What a task waits for, in one phrase.
 pub fn waiting_on(row: &TaskRow, look: &Look) -> Cell {
     if let Some(ended) = &row.ended {
@@ -196,7 +208,7 @@ pub static TASKS: &[Column<TaskRow>] = &[
     Column { head: head("id", "ID", 5, 9, 0, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
     Column { head: head("state", "ST", 5, 5, 0, "RUN being polled, READY woken and not yet polled, WAIT, DONE").sorts("state"),
         cell: |r, _| (r.state.word().into(), if r.state == TaskState::Done { Role::Dim } else { Role::Plain }) },
-    Column { head: head("name", "NAME", 10, 28, 0, "its name, else its type's").wants(15).sorts("name"), cell: |r, _| or_dash(Some(r.name.clone())) },
+    Column { head: head("name", "NAME", 10, 28, 0, "its name, else its type's").wants(15).sorts("name"), cell: |r, _| or_dash(Some(in_tree(r))) },
     Column { head: head("kind", "KIND", 8, 8, 12, "async, callback, main, adapted").sorts("kind").off(), cell: |r, _| or_dash(Some(r.kind.clone())) },
     Column { head: head("loop", "LOOP", 4, 4, 7, "the loop that polls it").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
     Column { head: head("waiting_on", "WAITING ON", 12, 44, 0, "what will wake it").wants(24).sorts("on"), cell: waiting_on },
@@ -351,6 +363,16 @@ pub static LEAKS: &[Column<Finding>] = &[
     Column { head: head("since", "FOR", 8, 8, 3, "time since it holds").right().largest("age"), cell: |r, look| plain(fmt::span(look.ago(r.since_ns))) },
 ];
 
+/// A tree has an order of its own, and its names need room for where they hang.
+fn in_a_tree(head: Head) -> Head {
+    let want = if head.name == "name" { 26 } else { head.want };
+    Head {
+        sort: "",
+        want,
+        ..head
+    }
+}
+
 /// The heads of a list, in the table's order.
 pub fn heads(list: ListId) -> Vec<Head> {
     fn of<T>(columns: &[Column<T>]) -> Vec<Head> {
@@ -358,6 +380,7 @@ pub fn heads(list: ListId) -> Vec<Head> {
     }
     match list {
         ListId::Tasks => of(TASKS),
+        ListId::Tree => of(TASKS).into_iter().map(in_a_tree).collect(),
         ListId::Groups => of(GROUPS),
         ListId::Blocks => of(BLOCKS),
         ListId::Timers => of(TIMERS),

@@ -324,7 +324,7 @@ fn empty(model: &Model, id: ListId) -> String {
         ListId::Tasks if list.narrow == Narrow::Ended => {
             "No task has ended, as far as the app still holds them.".to_owned()
         }
-        ListId::Tasks | ListId::Groups => "No tasks are alive.".to_owned(),
+        ListId::Tasks | ListId::Tree | ListId::Groups => "No tasks are alive.".to_owned(),
         ListId::Timers => off("timers").unwrap_or_else(|| "No timers armed.".to_owned()),
         ListId::Io => off("io").unwrap_or_else(|| "No I/O sources are registered.".to_owned()),
         ListId::Blocks => {

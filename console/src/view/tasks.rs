@@ -7,7 +7,7 @@ use super::columns::{self, waiting_on};
 use super::paint::{Painter, after, below, top};
 use super::theme::Role;
 use super::{fmt, has_preview, look, mark_of, strip, table};
-use crate::model::{ListId, Model};
+use crate::model::{ListId, Model, Shape};
 use crate::store::{TaskRow, is_problem_name};
 use crate::update::pick;
 
@@ -25,7 +25,7 @@ fn title(p: &mut Painter<'_>, area: Rect, title: &str, note: &str) -> Rect {
 
 pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let store = model.shown();
-    if model.ui.grouped {
+    if model.ui.shape == Shape::Places {
         let note = format!(
             "{} · v: by task",
             table::position(model, ListId::Groups, &store.groups)
@@ -42,12 +42,31 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         );
         return;
     }
-    let mut area = title(
-        p,
-        area,
-        "Tasks (all_tasks)",
-        &table::position(model, ListId::Tasks, &store.tasks),
-    );
+    let tree = model.ui.shape == Shape::Tree;
+    let mut area = if tree {
+        let at_hand = store.tree.rows.len() as u64;
+        let part = if store.tree.total > at_hand && model.list(ListId::Tree).filter.is_empty() {
+            format!(
+                " · the oldest {} of {}",
+                fmt::count(at_hand),
+                fmt::count(store.tree.total)
+            )
+        } else {
+            String::new()
+        };
+        let note = format!(
+            "{}{part} · t: as a list",
+            table::position(model, ListId::Tree, &store.tree)
+        );
+        title(p, area, "Tasks by parent (all_tasks)", &note)
+    } else {
+        title(
+            p,
+            area,
+            "Tasks (all_tasks)",
+            &table::position(model, ListId::Tasks, &store.tasks),
+        )
+    };
     if has_preview(model, p.area().height)
         && let Some(row) = pick::task(model)
     {
@@ -71,15 +90,14 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         }
         preview(model, p, pane, row);
     }
-    table::draw(
-        model,
-        p,
-        area,
-        ListId::Tasks,
-        columns::TASKS,
-        &store.tasks,
-        |t| mark_of(&t.findings),
-    );
+    let (id, page) = if tree {
+        (ListId::Tree, &store.tree)
+    } else {
+        (ListId::Tasks, &store.tasks)
+    };
+    table::draw(model, p, area, id, columns::TASKS, page, |t| {
+        mark_of(&t.findings)
+    });
 }
 
 fn preview(model: &Model, p: &mut Painter<'_>, area: Rect, row: &TaskRow) {

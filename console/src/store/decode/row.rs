@@ -126,6 +126,7 @@ impl Decoder {
         let name = self.name(t.name.as_ref());
         TaskRow {
             id: t.id,
+            depth: 0,
             name: if name.is_empty() {
                 self.text(t.type_text)
             } else {

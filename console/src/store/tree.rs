@@ -1,0 +1,125 @@
+//! Tasks in the order of their descent: each below the one that spawned it. Knows only ids.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Rows, TaskRow};
+
+/// Puts rows into tree order and says how deep each lies. One whose parent is not among them stands at the root.
+///
+/// `total` stays what the app counted; `matched` becomes what is here, since only that can be scrolled.
+pub fn grow(rows: Rows<TaskRow>) -> Rows<TaskRow> {
+    let here: HashSet<u64> = rows.rows.iter().map(|t| t.id).collect();
+    let mut kids: HashMap<Option<u64>, Vec<usize>> = HashMap::new();
+    for (index, task) in rows.rows.iter().enumerate() {
+        let parent = task.parent.filter(|p| here.contains(p) && *p != task.id);
+        kids.entry(parent).or_default().push(index);
+    }
+    let mut order: Vec<(usize, u16)> = Vec::with_capacity(rows.rows.len());
+    // An app's ids are hostile too: a ring of parents has no root, and must not be walked for ever.
+    let mut seen = vec![false; rows.rows.len()];
+    let mut open: Vec<(usize, u16)> = Vec::new();
+    let push = |open: &mut Vec<(usize, u16)>, of: Option<u64>, depth: u16| {
+        open.extend(
+            kids.get(&of)
+                .into_iter()
+                .flatten()
+                .rev()
+                .map(|i| (*i, depth)),
+        );
+    };
+    push(&mut open, None, 0);
+    loop {
+        while let Some((index, depth)) = open.pop() {
+            if !std::mem::replace(&mut seen[index], true) {
+                order.push((index, depth));
+                push(
+                    &mut open,
+                    Some(rows.rows[index].id),
+                    depth.saturating_add(1),
+                );
+            }
+        }
+        match seen.iter().position(|s| !s) {
+            Some(in_a_ring) => open.push((in_a_ring, 0)),
+            None => break,
+        }
+    }
+    let mut from: Vec<Option<TaskRow>> = rows.rows.into_iter().map(Some).collect();
+    let grown: Vec<TaskRow> = order
+        .into_iter()
+        .filter_map(|(index, depth)| from[index].take().map(|t| TaskRow { depth, ..t }))
+        .collect();
+    Rows {
+        matched: grown.len() as u64,
+        offset: 0,
+        rows: grown,
+        ..rows_head(rows.total, rows.torn)
+    }
+}
+
+fn rows_head(total: u64, torn: bool) -> Rows<TaskRow> {
+    Rows {
+        total,
+        torn,
+        ..Rows::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tasks(of: &[(u64, Option<u64>)]) -> Rows<TaskRow> {
+        let rows = of
+            .iter()
+            .map(|(id, parent)| TaskRow {
+                id: *id,
+                parent: *parent,
+                ..TaskRow::default()
+            })
+            .collect();
+        Rows {
+            total: 90,
+            matched: 80,
+            rows,
+            ..Rows::default()
+        }
+    }
+
+    fn grown(of: &[(u64, Option<u64>)]) -> Vec<(u64, u16)> {
+        grow(tasks(of))
+            .rows
+            .iter()
+            .map(|t| (t.id, t.depth))
+            .collect()
+    }
+
+    #[test]
+    fn children_follow_their_parent_in_their_order() {
+        let of = [
+            (1, None),
+            (2, None),
+            (3, Some(1)),
+            (4, Some(2)),
+            (5, Some(1)),
+            (6, Some(3)),
+        ];
+        assert_eq!(grown(&of), [(1, 0), (3, 1), (6, 2), (5, 1), (2, 0), (4, 1)]);
+    }
+
+    #[test]
+    fn one_whose_parent_is_elsewhere_is_a_root() {
+        assert_eq!(grown(&[(5, Some(99)), (6, Some(5))]), [(5, 0), (6, 1)]);
+    }
+
+    #[test]
+    fn a_ring_of_parents_ends_and_loses_nobody() {
+        assert_eq!(grown(&[(1, Some(2)), (2, Some(1)), (3, Some(3))]).len(), 3);
+    }
+
+    #[test]
+    fn what_can_be_scrolled_is_what_is_here() {
+        let rows = grow(tasks(&[(1, None)]));
+        assert_eq!((rows.total, rows.matched), (90, 1));
+    }
+}
