@@ -6,9 +6,16 @@
 
 pub use futures_io::{AsyncRead, AsyncWrite};
 
+#[cfg(unix)]
+mod async_fd;
 #[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
 mod hyper;
 pub(crate) mod op;
 pub(crate) mod registered;
+#[cfg(unix)]
+mod watch;
+
+#[cfg(unix)]
+pub use self::async_fd::AsyncFd;
 #[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
 pub use self::hyper::{HyperIo, HyperTimer};

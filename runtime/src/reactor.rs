@@ -149,6 +149,9 @@ impl Reactor {
     /// An event for a source that is gone meanwhile reaches nobody. A waker that panics ends there.
     pub(crate) fn serve(&self) {
         let events = self.events.borrow();
+        if events.is_empty() {
+            return;
+        }
         let now = clock::mono();
         for event in events.iter() {
             let token = event.token();

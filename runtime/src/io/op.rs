@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::registered::{Registered, Step};
-use crate::reactor::Direction;
+use crate::reactor::{Direction, Ticket};
 
 /// Tries `call` until it is done. Cancel: dropping it leaves no waiter.
 #[must_use = "futures do nothing unless awaited"]
@@ -15,7 +15,14 @@ pub(crate) struct Op<'a, S: mio::event::Source + Send + 'static, F> {
     on: &'a Registered<S>,
     direction: Direction,
     call: F,
-    waits: bool,
+    waiting: Waiting,
+}
+
+enum Waiting {
+    /// The direction has one waiter at a time; whether this is it.
+    Alone(bool),
+    /// It is shared.
+    Among(Ticket),
 }
 
 impl<'a, S, F, R> Op<'a, S, F>
@@ -23,12 +30,25 @@ where
     S: mio::event::Source + Send + 'static,
     F: FnMut(&S) -> io::Result<Step<R>>,
 {
+    /// For a direction that is borrowed exclusively.
     pub(crate) fn new(on: &'a Registered<S>, direction: Direction, call: F) -> Self {
+        let waiting = Waiting::Alone(false);
         Self {
             on,
             direction,
             call,
-            waits: false,
+            waiting,
+        }
+    }
+
+    /// For a direction that others may wait for too.
+    pub(crate) fn among(on: &'a Registered<S>, direction: Direction, call: F) -> Self {
+        let waiting = Waiting::Among(Ticket::default());
+        Self {
+            on,
+            direction,
+            call,
+            waiting,
         }
     }
 }
@@ -47,16 +67,26 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let place = Location::caller();
         let this = self.get_mut();
-        let polled = this.on.poll_io(this.direction, cx, place, &mut this.call);
-        this.waits = polled.is_pending();
-        polled
+        let (on, direction) = (this.on, this.direction);
+        match &mut this.waiting {
+            Waiting::Alone(waits) => {
+                let polled = on.poll_io(direction, cx, place, &mut this.call);
+                *waits = polled.is_pending();
+                polled
+            }
+            Waiting::Among(ticket) => {
+                on.poll_io_among(direction, ticket, cx, place, &mut this.call)
+            }
+        }
     }
 }
 
 impl<S: mio::event::Source + Send + 'static, F> Drop for Op<'_, S, F> {
     fn drop(&mut self) {
-        if self.waits {
-            self.on.forget_one(self.direction);
+        match self.waiting {
+            Waiting::Alone(false) => {}
+            Waiting::Alone(true) => self.on.forget_one(self.direction),
+            Waiting::Among(ticket) => self.on.forget(self.direction, ticket),
         }
     }
 }

@@ -1,0 +1,448 @@
+//! Sockets over loopback, as an app uses them.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::future::join;
+use futures_util::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use loop_runtime::EventLoop;
+use loop_runtime::net::{ListenOptions, TcpListener, TcpStream, UnixListener, UnixStream};
+
+fn run<F>(future: F) -> F::Output
+where
+    F: Future<Output: 'static> + 'static,
+{
+    EventLoop::new()
+        .unwrap()
+        .run_until_complete(future)
+        .unwrap()
+}
+
+fn free() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(free()).unwrap();
+    let connect = TcpStream::connect(listener.local_addr().unwrap());
+    let (client, accepted) = join(connect, listener.accept()).await;
+    (client.unwrap(), accepted.unwrap().0)
+}
+
+/// A directory of this test, removed with the guard.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("loop-net-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_one_end_writes_the_other_reads_to_the_end() {
+    run(async {
+        let (mut a, mut b) = tcp_pair().await;
+        assert_eq!(a.local_addr().unwrap(), b.peer_addr().unwrap());
+        a.write_all(b"hello").await.unwrap();
+        a.shutdown(Shutdown::Write).unwrap();
+        let mut buf = [0; 64];
+        assert_eq!(b.read(&mut buf).await.unwrap(), 5);
+        assert_eq!(&buf[..5], b"hello");
+        // The end came together with the data, and the short read must not hide it.
+        assert_eq!(b.read(&mut buf).await.unwrap(), 0);
+        b.write_all(b"bye").await.unwrap();
+        a.read_exact(&mut buf[..3]).await.unwrap();
+        assert_eq!(&buf[..3], b"bye");
+    });
+}
+
+#[test]
+fn megabytes_pass_in_both_directions_at_once_through_halves() {
+    const SIZE: usize = 4 << 20;
+    run(async {
+        let (a, b) = tcp_pair().await;
+        let traffic = |stream: TcpStream, seed: u8| {
+            let (mut reads, mut writes) = stream.into_split();
+            let sent: Vec<u8> = (0..SIZE)
+                .map(|i| (i as u8).wrapping_mul(31) ^ seed)
+                .collect();
+            let write = async move {
+                writes.write_all(&sent).await.unwrap();
+                drop(writes);
+            };
+            let read = async move {
+                let mut got = Vec::new();
+                reads.read_to_end(&mut got).await.unwrap();
+                got
+            };
+            join(write, read)
+        };
+        let (((), at_a), ((), at_b)) = join(traffic(a, 1), traffic(b, 2)).await;
+        assert_eq!((at_a.len(), at_b.len()), (SIZE, SIZE));
+        assert!(
+            at_a.iter()
+                .enumerate()
+                .all(|(i, &byte)| byte == (i as u8).wrapping_mul(31) ^ 2)
+        );
+    });
+}
+
+#[test]
+fn the_combinators_of_futures_work_on_streams() {
+    run(async {
+        let (mut a, mut b) = UnixStream::pair().unwrap();
+        AsyncWriteExt::write_all(&mut a, b"one\ntwo\n")
+            .await
+            .unwrap();
+        a.close().await.unwrap();
+        let mut text = String::new();
+        b.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "one\ntwo\n");
+    });
+}
+
+#[test]
+fn a_connect_to_a_closed_port_is_refused_and_names_the_address() {
+    run(async {
+        let address = TcpListener::bind(free()).unwrap().local_addr().unwrap();
+        let error = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    });
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_names_the_address() {
+    run(async {
+        let first = TcpListener::bind(free()).unwrap();
+        let address = first.local_addr().unwrap();
+        let error = TcpListener::bind(address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    });
+}
+
+#[test]
+fn a_port_can_be_bound_again_while_its_connections_linger() {
+    run(async {
+        let listener = TcpListener::bind(free()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = join(TcpStream::connect(address), listener.accept()).await;
+        // The side that closes first lingers.
+        drop(accepted);
+        drop(listener);
+        TcpListener::bind(address).unwrap();
+        drop(client);
+    });
+}
+
+#[test]
+fn one_readiness_serves_all_connections_that_wait() {
+    run(async {
+        let listener = TcpListener::bind(free()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients: Vec<_> = (0..20)
+            .map(|_| std::net::TcpStream::connect(address).unwrap())
+            .collect();
+        let mut incoming = listener.incoming();
+        let mut polls = 0;
+        let mut accepted = Vec::new();
+        let mut counted = poll_fn(|cx| {
+            polls += 1;
+            while accepted.len() < clients.len() {
+                match incoming.poll_next_unpin(cx) {
+                    Poll::Ready(next) => accepted.push(next.unwrap().unwrap()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(())
+        });
+        (&mut counted).await;
+        assert!(polls <= 2, "{polls} polls for one burst");
+    });
+}
+
+#[test]
+fn a_cancelled_accept_loses_no_connection() {
+    run(async {
+        let listener = TcpListener::bind(free()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut cancelled = Box::pin(listener.accept());
+        poll_fn(|cx| {
+            assert!(cancelled.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        drop(cancelled);
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        listener.accept().await.unwrap();
+    });
+}
+
+#[test]
+fn a_cancelled_read_leaves_the_data_to_the_next_one() {
+    run(async {
+        let (mut a, mut b) = tcp_pair().await;
+        let mut buf = [0; 8];
+        {
+            let mut read = pin!(b.read(&mut buf));
+            poll_fn(|cx| {
+                assert!(read.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        let (read, written) = join(b.read(&mut buf), a.write_all(b"x")).await;
+        written.unwrap();
+        assert_eq!(read.unwrap(), 1);
+    });
+}
+
+#[test]
+fn two_tasks_may_accept_on_one_listener() {
+    run(async {
+        let listener = TcpListener::bind(free()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = async {
+            TcpStream::connect(address).await.unwrap();
+            TcpStream::connect(address).await.unwrap();
+        };
+        let both = join(listener.accept(), listener.accept());
+        let ((first, second), ()) = join(both, connect).await;
+        assert_ne!(first.unwrap().1, second.unwrap().1);
+    });
+}
+
+#[test]
+fn a_write_to_a_closed_peer_ends_with_an_error() {
+    run(async {
+        let (mut a, b) = tcp_pair().await;
+        drop(b);
+        let block = [0; 1 << 16];
+        let error = loop {
+            if let Err(error) = a.write_all(&block).await {
+                break error;
+            }
+        };
+        assert!(
+            matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            ),
+            "{error:?}"
+        );
+    });
+}
+
+#[test]
+fn an_early_end_of_an_exact_read_is_unexpected() {
+    run(async {
+        let (mut a, mut b) = UnixStream::pair().unwrap();
+        a.write_all(b"ab").await.unwrap();
+        drop(a);
+        let mut buf = [0; 3];
+        let error = b.read_exact(&mut buf).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(&buf[..2], b"ab");
+    });
+}
+
+#[test]
+fn a_stream_used_on_another_loop_says_so_and_is_still_good_at_home() {
+    let (home, other) = (EventLoop::new().unwrap(), EventLoop::new().unwrap());
+    let (mut a, mut b) = home.enter(|| UnixStream::pair().unwrap());
+    let (error, mut a) = other
+        .run_until_complete(async move {
+            let error = a.write_all(b"x").await.unwrap_err();
+            (error, a)
+        })
+        .unwrap();
+    assert!(error.to_string().contains("belongs to loop"), "{error}");
+    let got = home
+        .run_until_complete(async move {
+            a.write_all(b"x").await.unwrap();
+            b.read(&mut [0; 8]).await.unwrap()
+        })
+        .unwrap();
+    assert_eq!(got, 1);
+}
+
+#[test]
+fn a_stream_dropped_on_another_thread_is_closed_at_home() {
+    let home = EventLoop::new().unwrap();
+    let (a, mut b) = home.enter(|| UnixStream::pair().unwrap());
+    std::thread::spawn(move || drop(a)).join().unwrap();
+    let read = home.run_until_complete(async move { b.read(&mut [0; 8]).await });
+    assert_eq!(read.unwrap().unwrap(), 0);
+}
+
+#[test]
+fn without_a_loop_a_socket_is_an_error_and_not_a_panic() {
+    let error = TcpListener::bind(free()).unwrap_err();
+    assert!(error.to_string().contains("no event loop"), "{error}");
+    let connect = pin!(TcpStream::connect("127.0.0.1:9".parse().unwrap()));
+    let polled = connect.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(_))));
+}
+
+#[test]
+fn a_host_in_figures_needs_no_thread_and_a_name_is_looked_up() {
+    run(async {
+        let figures = loop_runtime::net::lookup_host("::1", 80).await.unwrap();
+        assert_eq!(figures, ["[::1]:80".parse().unwrap()]);
+        let named = loop_runtime::net::lookup_host("localhost", 80)
+            .await
+            .unwrap();
+        assert!(
+            named
+                .iter()
+                .all(|address| address.ip().is_loopback() && address.port() == 80)
+        );
+        assert!(!named.is_empty());
+    });
+}
+
+#[test]
+fn a_connection_by_name_tries_all_addresses() {
+    run(async {
+        let listener = TcpListener::bind(free()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connect = loop_runtime::net::open_connection("localhost", port);
+        let (connected, accepted) = join(connect, listener.accept()).await;
+        connected.unwrap();
+        accepted.unwrap();
+    });
+}
+
+#[test]
+fn several_listeners_may_share_a_port_when_asked() {
+    run(async {
+        let options = ListenOptions::default().reuse_port(true).backlog(16);
+        let first = TcpListener::bind_with(free(), options).unwrap();
+        TcpListener::bind_with(first.local_addr().unwrap(), options).unwrap();
+    });
+}
+
+#[test]
+fn small_writes_can_be_sent_at_once() {
+    run(async {
+        let (a, _b) = tcp_pair().await;
+        assert!(!a.nodelay().unwrap());
+        a.set_nodelay(true).unwrap();
+        assert!(a.nodelay().unwrap());
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_unix_peer_is_this_process() {
+    run(async {
+        let (a, _b) = UnixStream::pair().unwrap();
+        let peer = a.peer_credentials().unwrap();
+        assert_eq!(peer.pid, Some(std::process::id()));
+        assert_eq!(peer.uid, rustix::process::getuid().as_raw());
+    });
+}
+
+#[test]
+fn a_unix_listener_removes_its_file_when_it_goes() {
+    let scratch = Scratch::new("removes");
+    let path = scratch.file("sock");
+    run(async move {
+        let listener = UnixListener::bind(&path).unwrap();
+        let (client, accepted) = join(UnixStream::connect(&path), listener.accept()).await;
+        let (mut client, (mut accepted, _)) = (client.unwrap(), accepted.unwrap());
+        client.write_all(b"hi").await.unwrap();
+        let mut buf = [0; 2];
+        accepted.read_exact(&mut buf).await.unwrap();
+        assert!(path.exists());
+        drop(listener);
+        assert!(!path.exists());
+    });
+}
+
+#[test]
+fn a_stale_socket_file_is_replaced() {
+    let scratch = Scratch::new("stale");
+    let path = scratch.file("sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "the standard library leaves it");
+    run(async move {
+        let listener = UnixListener::bind(&path).unwrap();
+        let (client, accepted) = join(UnixStream::connect(&path), listener.accept()).await;
+        client.unwrap();
+        accepted.unwrap();
+    });
+}
+
+#[test]
+fn a_socket_on_which_somebody_listens_is_in_use_even_if_its_backlog_is_full() {
+    let scratch = Scratch::new("in-use");
+    let path = scratch.file("sock");
+    run(async move {
+        let _first = UnixListener::bind(&path).unwrap();
+        let error = UnixListener::bind(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains("sock"), "{error}");
+    });
+    let full = scratch.file("full");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    let address = socket2::SockAddr::unix(&full).unwrap();
+    socket.bind(&address).unwrap();
+    socket.listen(0).unwrap();
+    let waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let client =
+                socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            (client.connect(&address).is_ok(), client)
+        })
+        .collect();
+    assert!(waiting.iter().any(|(connected, _)| !connected), "not full");
+    run(async move {
+        let error = UnixListener::bind(&full).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    });
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let scratch = Scratch::new("file");
+    let path = scratch.file("notes.txt");
+    std::fs::write(&path, "keep").unwrap();
+    let taken = path.clone();
+    run(async move {
+        let error = UnixListener::bind(&taken).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    });
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "keep");
+}
+
+#[test]
+fn a_file_that_is_another_s_by_now_is_not_removed() {
+    let scratch = Scratch::new("other");
+    let path = scratch.file("sock");
+    run(async move {
+        let listener = UnixListener::bind(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        drop(listener);
+        assert!(path.exists());
+    });
+}
