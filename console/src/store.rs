@@ -369,8 +369,8 @@ impl Store {
 
     fn view(&mut self, view: View, now: Duration, resort: bool) {
         self.heard_at = Some(now);
-        let since_ns = self.at_ns;
-        self.at_ns = self.at_ns.max(view.at_ns);
+        let at_ns = view.at_ns;
+        self.at_ns = self.at_ns.max(at_ns);
         self.refused.remove(&view.slot);
         match view.body {
             Body::Overview(overview) => {
@@ -382,29 +382,29 @@ impl Store {
             }
             Body::Cost(cost) => self.cost = Some(*cost),
             Body::Series(series) => self.series = series,
-            Body::Tasks(rows) => self.tasks.take(rows, now, since_ns, resort),
-            Body::Tree(rows) => self.tree.take(tree::grow(rows), now, since_ns, resort),
+            Body::Tasks(rows) => self.tasks.take(rows, now, at_ns, resort),
+            Body::Tree(rows) => self.tree.take(tree::grow(rows), now, at_ns, resort),
             Body::Groups(rows) => {
-                self.groups.take(rows, now, since_ns, resort);
+                self.groups.take(rows, now, at_ns, resort);
                 self.place_strips();
             }
-            Body::Loops(rows) => self.loops.take(rows, now, since_ns, resort),
+            Body::Loops(rows) => self.loops.take(rows, now, at_ns, resort),
             // Alarms and findings are exempt from calm: a new one shows at once.
-            Body::Blocks(rows) => self.blocks.take(rows, now, since_ns, true),
+            Body::Blocks(rows) => self.blocks.take(rows, now, at_ns, true),
             Body::Findings(mut rows) => {
                 let all = rows.rows.len();
                 rows.rows.retain(|f| !self.hidden.contains(&f.fingerprint));
                 let hidden = (all - rows.rows.len()) as u64;
                 rows.matched = rows.matched.saturating_sub(hidden);
                 rows.total = rows.total.saturating_sub(hidden);
-                self.findings.take(rows, now, since_ns, true);
+                self.findings.take(rows, now, at_ns, true);
             }
             Body::Leaks(rows) => {
-                self.leaks.take(rows, now, since_ns, true);
+                self.leaks.take(rows, now, at_ns, true);
                 self.place_strips();
             }
-            Body::Timers(rows) => self.timers.take(rows, now, since_ns, resort),
-            Body::Io(rows) => self.io.take(rows, now, since_ns, resort),
+            Body::Timers(rows) => self.timers.take(rows, now, at_ns, resort),
+            Body::Io(rows) => self.io.take(rows, now, at_ns, resort),
             Body::Task(detail) => self.task = Some(Ok(*detail)),
             Body::NoTask { id } => {
                 // The last that was seen of an ended task stays on the screen.

@@ -189,7 +189,19 @@ fn a_row_that_came_to_be_is_marked_new_and_one_that_scrolled_in_is_not() {
     };
     rows.insert(1, young);
     rows.insert(2, old);
-    d.learn(tasks(rows));
+    let later = |slot, body| {
+        Update::View(Box::new(View {
+            slot,
+            at_ns: sample::AT + 5,
+            body,
+        }))
+    };
+    // The answers to other questions are of the same moment, and come first.
+    d.learn(later(
+        wanted::OVERVIEW,
+        Body::Overview(Box::new(sample::overview())),
+    ));
+    d.learn(later(wanted::TASKS, Body::Tasks(sample::rows(rows))));
     assert_eq!(d.model.store.tasks.mark(9_999, d.now), Mark::New);
     assert_eq!(d.model.store.tasks.mark(9_998, d.now), Mark::None);
     d.pass(Duration::from_secs(6));

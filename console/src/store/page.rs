@@ -38,6 +38,8 @@ pub struct Page<T> {
     /// The newest answer, while rows may not change places.
     held: Option<Rows<T>>,
     pinned: Option<u64>,
+    /// The app's clock at the last answer.
+    read_ns: u64,
 }
 
 impl<T> Default for Page<T> {
@@ -52,6 +54,7 @@ impl<T> Default for Page<T> {
             marks: HashMap::new(),
             held: None,
             pinned: None,
+            read_ns: 0,
         }
     }
 }
@@ -59,8 +62,10 @@ impl<T> Default for Page<T> {
 impl<T: Row + Clone> Page<T> {
     /// Takes an answer in. With `resort`, its order is shown; without, known rows are refreshed where they are, rows that are
     /// gone are marked, and the order waits for [`Page::settle`].
-    pub fn take(&mut self, rows: Rows<T>, now: Duration, since_ns: u64, resort: bool) {
+    pub fn take(&mut self, rows: Rows<T>, now: Duration, at_ns: u64, resort: bool) {
         let moved = !self.loaded || rows.offset != self.offset;
+        // Of this list's last answer: those of other lists came in between.
+        let since_ns = std::mem::replace(&mut self.read_ns, at_ns);
         if since_ns > 0 && self.loaded {
             for row in &rows.rows {
                 if row.born_ns().is_some_and(|born| born > since_ns) {
@@ -153,7 +158,8 @@ impl<T: Row + Clone> Page<T> {
     /// Shows the newest order, if one waits.
     pub fn settle(&mut self, now: Duration) {
         if let Some(rows) = self.held.take() {
-            self.take(rows, now, 0, true);
+            let read_ns = self.read_ns;
+            self.take(rows, now, read_ns, true);
         }
     }
 

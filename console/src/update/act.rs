@@ -1,5 +1,7 @@
 //! What each action does. An action that would do nothing here is not enabled, so neither footer nor palette offers it.
 
+use loop_proto::escape::{LINE, escape, escape_json};
+
 use super::{Ask, Effect, follow, layer, pick, say};
 use crate::keys::Action;
 use crate::model::{
@@ -157,6 +159,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Freeze => freeze(model),
         Action::Copy => {
             if let Some(place) = pick::place(model) {
+                // It may be pasted into a shell.
+                let place = escape(&place, LINE).into_owned();
                 say(model, format!("copied {place}"));
                 return vec![Effect::Copy(place)];
             }
@@ -167,7 +171,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
                     model,
                     format!("copied the row as JSON, {} bytes", json.len()),
                 );
-                return vec![Effect::Copy(json)];
+                return vec![Effect::Copy(escape_json(&json).into_owned())];
             }
         }
         Action::Editor => {

@@ -23,6 +23,9 @@ pub const TASK: Slot = Slot(11);
 pub const LEAKS: Slot = Slot(12);
 pub const TREE: Slot = Slot(13);
 
+/// Loops known at a time: few apps have more than one for each CPU.
+const LOOPS_AT_HAND: u32 = 256;
+
 /// Tasks that a tree is made of, at most: a tree cannot be cut into pages.
 pub const TREE_LIMIT: u32 = 5_000;
 
@@ -57,7 +60,14 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
     // The header and the tabs need these on every screen.
     add(plain(OVERVIEW, Table::Overview, 0));
     add(plain(COST, Table::Cost, 0));
-    add(plain(LOOPS, Table::Loops, 256));
+    add(Query {
+        // When they do not all fit, the worst are the ones to have.
+        sort: (model.store.loops.total > LOOPS_AT_HAND.into()).then(|| Sort {
+            key: "lag".to_owned(),
+            descending: true,
+        }),
+        ..plain(LOOPS, Table::Loops, LOOPS_AT_HAND)
+    });
     add(plain(FINDINGS, Table::Findings, 100));
     if let Some(detail) = &model.ui.detail {
         add(Query {

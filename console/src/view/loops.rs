@@ -116,7 +116,7 @@ fn history(model: &Model, p: &mut Painter<'_>, area: Rect) {
     for (y, row) in shown.iter().enumerate() {
         one(model, p, top(below(body, y as u16), 1), row);
     }
-    let hidden = store.loops.rows.len() - shown.len();
+    let hidden = store.loops.total.saturating_sub(shown.len() as u64);
     if hidden > 0 {
         p.right(
             area,

@@ -216,7 +216,7 @@ fn loop_lines(model: &Model, p: &mut Painter<'_>, area: Rect) {
         p.hit(line, Hit::Do(crate::keys::Action::Screen(2)));
         one_loop(model, p, line, row, wide);
     }
-    let hidden = store.loops.rows.len() - loops.len();
+    let hidden = store.loops.total.saturating_sub(loops.len() as u64);
     if hidden > 0 {
         p.right(
             area,
