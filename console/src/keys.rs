@@ -90,7 +90,7 @@ impl Where {
     pub const NOTE: Where = Where(1 << 14);
 
     const LISTS: Where = Where(0b11_1111);
-    const TABLES: Where = Where(0b11_1010);
+    const TABLES: Where = Where(0b11_1110);
     pub const SCREENS: Where = Where(0b111_1111);
     const BASE: Where = Where(0b1111_1111);
     const TYPING: Where = Where(Where::FILTER.0 | Where::PALETTE.0 | Where::APPS.0 | Where::HELP.0);
@@ -229,11 +229,11 @@ pub static TABLE: &[Binding] = &[
     key(&[Char('<')], A::SortLeft, Where::TABLES, "", "sort by the column to the left"),
     key(&[Char('>')], A::SortRight, Where::TABLES, "", "sort by the column to the right"),
     key(&[Char('I')], A::Reverse, Where::TABLES, "", "turn the order round"),
-    key(&[Char('c')], A::Columns, Where::TABLES.or(Where::LOOPS), "columns", "choose and move columns"),
+    key(&[Char('c')], A::Columns, Where::TABLES, "columns", "choose and move columns"),
     key(&[Char('v')], A::Group, Where::TASKS, "group", "group tasks by the place that spawned them"),
     key(&[Char('t')], A::Tree, Where::TASKS, "tree", "tasks below those that spawned them"),
     key(&[Char('z')], A::Narrow, Where::TASKS.or(Where::LOOPS).or(Where::TIMERS).or(Where::IO), "narrow",
-        "narrow: with findings, this loop only, all"),
+        "narrow: with findings, this loop only, ended tasks, all"),
     key(&[Char('w')], A::Waker, Where::TASKS.or(Where::DETAIL), "its waker", "go to what will wake it"),
     key(&[Char('u')], A::Parent, Where::TASKS.or(Where::DETAIL), "parent", "go to the task that spawned it"),
     key(&[Char('L')], A::LateCause, Where::TIMERS, "what made it late", "the loop's blocks: what made it late"),
@@ -335,6 +335,9 @@ pub fn document() -> String {
         }
         out.push('\n');
     }
+    // One blank line between sections, none at the end.
+    out.truncate(out.trim_end().len());
+    out.push('\n');
     out
 }
 

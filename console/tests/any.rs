@@ -277,7 +277,7 @@ fn holds(d: &Driver) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_two_hundred_steps_keep_the_invariants(mut d in a_driver(), steps in prop::collection::vec(a_step(), 200)) {
