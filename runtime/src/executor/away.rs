@@ -79,13 +79,12 @@ impl Stack {
                 return false;
             }
             link(head);
-            // SeqCst: pairs with `prepare_sleep`, which marks itself asleep before it looks here.
-            match self.head.compare_exchange_weak(
-                head,
-                address,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            ) {
+            // AcqRel: what lies behind the address is seen by who takes it; and a push that comes
+            // after the look of `prepare_sleep` sees the loop asleep.
+            match self
+                .head
+                .compare_exchange_weak(head, address, Ordering::AcqRel, Ordering::Relaxed)
+            {
                 Ok(_) => return true,
                 Err(other) => head = other,
             }
@@ -94,7 +93,7 @@ impl Stack {
 
     /// Whether the loop sleeps; the first to ask has to wake it.
     fn claim_sleeper(&self) -> bool {
-        self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst)
+        self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed)
     }
 
     fn pushed(&self, done: bool) -> Pushed {
@@ -112,8 +111,10 @@ impl Stack {
 
     /// The loop is about to sleep; false if something came.
     pub(crate) fn prepare_sleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        if self.head.load(Ordering::SeqCst) == 0 {
+        self.asleep.store(true, Ordering::Relaxed);
+        // A write of nothing, so that it has its place among the pushes: one before it is seen
+        // here, one after it sees the mark.
+        if self.head.fetch_or(0, Ordering::AcqRel) == 0 {
             return true;
         }
         self.asleep.store(false, Ordering::Relaxed);

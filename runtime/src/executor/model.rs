@@ -2,7 +2,7 @@
 //!
 //! Tried with weaker orderings: `take_marks` as load and store loses the second wake; `fold`
 //! without its hold first lets the last drop release what was never held; `prepare_sleep` with a
-//! relaxed store sleeps through a push; `announce` without the swap in `settle_closed` leaves a
+//! load in place of its write sleeps through a push; `announce` without the swap in `settle_closed` leaves a
 //! reference uncounted.
 
 use std::sync::atomic::{AtomicUsize as Count, Ordering as StdOrdering};
