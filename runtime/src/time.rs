@@ -205,9 +205,12 @@ impl Future for Sleep {
     }
 }
 
-/// A timer's life: not armed before the first poll, cancelled by the drop.
+/// A timer's life: not armed before the first poll, cancelled by the drop. An interval keeps its
+/// timer between two ticks, so that it is one row with one history.
 pub(crate) struct Armed {
     key: Option<TimerKey>,
+    /// The timer runs for a deadline that has not been delivered.
+    running: bool,
     kind: Kind,
     period: u64,
 }
@@ -216,6 +219,7 @@ impl Armed {
     pub(crate) fn new(kind: Kind, period: u64) -> Self {
         Self {
             key: None,
+            running: false,
             kind,
             period,
         }
@@ -230,13 +234,17 @@ impl Armed {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         context::expect(|organs| {
-            if let Some(key) = self.key {
-                if organs.timers.is_fired(key) {
-                    organs.timers.cancel(key);
-                    self.key = None;
+            let timers = &organs.timers;
+            if let Some(key) = self.key.filter(|_| self.running) {
+                if timers.is_fired(key) {
+                    self.running = false;
+                    if self.kind != Kind::Interval {
+                        timers.cancel(key);
+                        self.key = None;
+                    }
                     return Poll::Ready(());
                 }
-                organs.timers.set_waker(key, cx.waker());
+                timers.set_waker(key, cx.waker());
                 record::waiting(WaitingOn::new(On::Timer, key.id()), at);
                 return Poll::Pending;
             }
@@ -244,23 +252,29 @@ impl Armed {
             if deadline.0 <= now {
                 return Poll::Ready(());
             }
-            let arm = Arm {
-                kind: self.kind,
-                owner: record::current_task(),
-                now,
-                period: self.period,
-                place: Some(place),
-            };
-            let key = organs
-                .timers
-                .arm(deadline.0, Action::Wake(cx.waker().clone()), arm);
-            self.key = Some(key);
+            let kept = self.key.filter(|&key| {
+                timers.set_waker(key, cx.waker());
+                timers.rearm(key, deadline.0, now)
+            });
+            let key = kept.unwrap_or_else(|| {
+                let owner = record::current_task();
+                let arm = Arm {
+                    kind: self.kind,
+                    owner,
+                    now,
+                    period: self.period,
+                    place: Some(place),
+                };
+                timers.arm(deadline.0, Action::Wake(cx.waker().clone()), arm)
+            });
+            (self.key, self.running) = (Some(key), true);
             record::waiting(WaitingOn::new(On::Timer, key.id()), at);
             Poll::Pending
         })
     }
 
     pub(crate) fn disarm(&mut self) {
+        self.running = false;
         if let Some(key) = self.key.take() {
             // No loop: it is closed, and its timers are gone with it.
             let _ = context::with(|organs| organs.timers.cancel(key));

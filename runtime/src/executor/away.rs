@@ -81,10 +81,12 @@ impl Stack {
             link(head);
             // AcqRel: what lies behind the address is seen by who takes it; and a push that comes
             // after the look of `prepare_sleep` sees the loop asleep.
-            match self
-                .head
-                .compare_exchange_weak(head, address, Ordering::AcqRel, Ordering::Relaxed)
-            {
+            match self.head.compare_exchange_weak(
+                head,
+                address,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return true,
                 Err(other) => head = other,
             }

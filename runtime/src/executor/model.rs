@@ -1,9 +1,8 @@
 //! Loom: the protocols of `away`, over all interleavings of the threads named.
 //!
-//! Tried with weaker orderings: `take_marks` as load and store loses the second wake; `fold`
-//! without its hold first lets the last drop release what was never held; `prepare_sleep` with a
-//! load in place of its write sleeps through a push; `announce` without the swap in `settle_closed` leaves a
-//! reference uncounted.
+//! Each was seen to fail with its protocol weakened: `take_marks` or `settle_closed` as a load and
+//! a store in place of the swap, a relaxed `fetch_or` in `wake`, a relaxed push, a load in place of
+//! the write of nothing in `prepare_sleep`, and a last drop that is judged by the count before it.
 
 use std::sync::atomic::{AtomicUsize as Count, Ordering as StdOrdering};
 

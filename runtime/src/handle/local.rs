@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::LoopHandle;
 use crate::context::Organs;
-use crate::executor::{How, RawCall};
+use crate::executor::{ErrorContext, How, RawCall};
 use crate::id::LoopId;
-use crate::record;
 use crate::record::task::Kind;
 use crate::record::timer;
+use crate::spawn::TaskRef;
 use crate::time::LoopInstant;
 use crate::timers::{Action, Arm, TimerKey};
 
@@ -250,8 +250,38 @@ impl LocalLoop {
         self.organs.state.closed.get()
     }
 
-    /// The number of the id of the running task, for the record.
-    pub(crate) fn current(&self) -> u64 {
-        record::current_task()
+    /// Has `handler` told of panics that nobody else will hear of: in callbacks, in drops, in
+    /// tasks that nobody awaits. `None` brings the default back, which writes one line to the log,
+    /// or to stderr where none is kept.
+    ///
+    /// A handler that panics is told of by the default one; the loop goes on.
+    ///
+    /// Records: while it runs, the loop is `handling` for that task.
+    /// Source: asyncio's `set_exception_handler`.
+    ///
+    /// ```
+    /// use std::{cell::RefCell, rc::Rc};
+    /// loop_runtime::run(async {
+    ///     let heard = Rc::new(RefCell::new(String::new()));
+    ///     let log = heard.clone();
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     el.set_exception_handler(Some(Rc::new(move |context: &loop_runtime::ErrorContext| {
+    ///         *log.borrow_mut() = context.panic.clone().unwrap_or_default();
+    ///     })));
+    ///     el.call_soon(|| panic!("no such ticket"));
+    ///     loop_runtime::yield_now().await;
+    ///     assert_eq!(*heard.borrow(), "no such ticket");
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn set_exception_handler(&self, handler: Option<Rc<dyn Fn(&ErrorContext)>>) {
+        self.organs.executor.set_handler(handler);
+    }
+
+    /// The tasks of this loop that are not done.
+    ///
+    /// Source: asyncio's `all_tasks(loop)`.
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        self.handle().all_tasks()
     }
 }
