@@ -22,15 +22,18 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// A console that knows of no app yet.
     pub fn new() -> Self {
         Driver::default()
     }
 
+    /// Hands a message over, and keeps what it asks for.
     pub fn send(&mut self, message: Message) {
         let effects = update(&mut self.model, message, self.now);
         self.effects.extend(effects);
     }
 
+    /// Hands over what a transport would tell.
     pub fn learn(&mut self, update: Update) {
         self.send(Message::Update(update));
     }

@@ -91,16 +91,19 @@ impl Where {
 
     const LISTS: Where = Where(0b11_1111);
     const TABLES: Where = Where(0b11_1110);
+    /// Every screen that shows an app's data.
     pub const SCREENS: Where = Where(0b111_1111);
     const BASE: Where = Where(0b1111_1111);
     const TYPING: Where = Where(Where::FILTER.0 | Where::PALETTE.0 | Where::APPS.0 | Where::HELP.0);
     const PICKING: Where = Where(Where::MENU.0 | Where::COLUMNS.0 | Where::NOTE.0);
     const LAYERS: Where = Where(Where::TYPING.0 | Where::PICKING.0);
 
+    /// Either of two places.
     pub const fn or(self, other: Where) -> Where {
         Where(self.0 | other.0)
     }
 
+    /// Whether two sets have a place in common.
     pub fn meets(self, other: Where) -> bool {
         self.0 & other.0 != 0
     }

@@ -24,6 +24,7 @@ pub enum Screen {
 }
 
 impl Screen {
+    /// All of them, in the order of their keys.
     pub const ALL: [Screen; 6] = [
         Screen::Overview,
         Screen::Tasks,
@@ -33,6 +34,7 @@ impl Screen {
         Screen::Leaks,
     ];
 
+    /// Its name on its tab.
     pub fn title(self) -> &'static str {
         match self {
             Screen::Overview => "Overview",
@@ -75,6 +77,7 @@ pub enum ListId {
 }
 
 impl ListId {
+    /// All of them.
     pub const ALL: [ListId; 8] = [
         ListId::Findings,
         ListId::Tasks,
@@ -132,6 +135,7 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The list that shows this shape.
     pub fn list(self) -> ListId {
         match self {
             Shape::List => ListId::Tasks,
@@ -336,6 +340,7 @@ impl Model {
         self.list(id).sort.clone().or_else(|| id.default_sort())
     }
 
+    /// How a list is looked at, to change.
     pub fn list_mut(&mut self, id: ListId) -> &mut List {
         self.ui.lists.entry(id).or_default()
     }

@@ -184,6 +184,7 @@ impl<T: Row + Clone> Page<T> {
         self.marks.clear();
     }
 
+    /// What to mark beside a row; a row stays new for five seconds.
     pub fn mark(&self, id: u64, now: Duration) -> Mark {
         match self.marks.get(&id) {
             Some((Mark::New, at)) if now.saturating_sub(*at) >= NEW_STAYS => Mark::None,
@@ -197,6 +198,7 @@ impl<T: Row + Clone> Page<T> {
         self.matched.max(self.offset + self.rows.len() as u64)
     }
 
+    /// Whether there is no row to show.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -215,6 +217,7 @@ impl<T: Row + Clone> Page<T> {
             .map(|i| self.offset + i as u64)
     }
 
+    /// The row of that id, if it is at hand.
     pub fn get(&self, id: u64) -> Option<&T> {
         self.rows.iter().find(|r| r.id() == id)
     }
@@ -227,17 +230,24 @@ impl<T: Row + Clone> Page<T> {
 
 /// A page whose rows are of any kind.
 pub trait Listed {
+    /// How many rows the list shows, at hand or not.
     fn len(&self) -> u64;
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// Whether an answer arrived since the question changed.
     fn loaded(&self) -> bool;
     /// The place of the first row at hand.
     fn offset(&self) -> u64;
+    /// The row at a place of the list, if it is at hand.
     fn id_at(&self, rank: u64) -> Option<u64>;
+    /// A row's place in the list, if it is at hand.
     fn rank_of(&self, id: u64) -> Option<u64>;
+    /// Shows the newest order, if one waits.
     fn settle(&mut self, now: Duration);
+    /// Whether an order waits to be shown.
     fn is_held(&self) -> bool;
+    /// What is here answers another question from now on.
     fn stale(&mut self);
     /// The selected row: if it leaves, its last state stays at its place until the selection moves.
     fn pin(&mut self, id: Option<u64>);

@@ -44,6 +44,7 @@ pub enum Grade {
 }
 
 impl Grade {
+    /// The word on the screen and in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Grade::Certain => "certain",

@@ -39,18 +39,22 @@ pub fn detail(model: &Model) -> Option<&TaskDetail> {
     }
 }
 
+/// The selected place.
 pub fn group(model: &Model) -> Option<&GroupRow> {
     selected(model, ListId::Groups, &model.shown().groups)
 }
 
+/// The selected block.
 pub fn block(model: &Model) -> Option<&BlockRow> {
     selected(model, ListId::Blocks, &model.shown().blocks)
 }
 
+/// The selected timer.
 pub fn timer(model: &Model) -> Option<&TimerRow> {
     selected(model, ListId::Timers, &model.shown().timers)
 }
 
+/// The selected I/O source.
 pub fn io(model: &Model) -> Option<&IoRow> {
     selected(model, ListId::Io, &model.shown().io)
 }

@@ -9,18 +9,31 @@ use crate::model::{Layer, List, ListId, Model, Narrow, Note, Screen, Shape, page
 use crate::store::{Query, Seek, Slot, Sort, Table};
 use crate::view::columns;
 
+/// Totals, on every screen.
 pub const OVERVIEW: Slot = Slot(1);
+/// Costs and losses, on every screen.
 pub const COST: Slot = Slot(2);
+/// The past of each loop.
 pub const SERIES: Slot = Slot(3);
+/// The loops, on every screen.
 pub const LOOPS: Slot = Slot(4);
+/// What needs attention, on every screen.
 pub const FINDINGS: Slot = Slot(5);
+/// The list of tasks, alive or ended.
 pub const TASKS: Slot = Slot(6);
+/// Tasks by spawn place.
 pub const GROUPS: Slot = Slot(7);
+/// Blocks over budget.
 pub const BLOCKS: Slot = Slot(8);
+/// Armed timers.
 pub const TIMERS: Slot = Slot(9);
+/// I/O sources.
 pub const IO: Slot = Slot(10);
+/// The opened task.
 pub const TASK: Slot = Slot(11);
+/// Findings that are leaks.
 pub const LEAKS: Slot = Slot(12);
+/// Tasks by parent.
 pub const TREE: Slot = Slot(13);
 
 /// Loops known at a time: few apps have more than one for each CPU.

@@ -203,6 +203,7 @@ pub fn waiting_on(row: &TaskRow, look: &Look) -> Cell {
     plain(text)
 }
 
+/// Columns of tasks, in a list or a tree.
 #[rustfmt::skip]
 pub static TASKS: &[Column<TaskRow>] = &[
     Column { head: head("id", "ID", 5, 9, 0, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
@@ -231,6 +232,7 @@ pub static TASKS: &[Column<TaskRow>] = &[
     Column { head: head("spawned_at", "SPAWNED AT", 12, 44, 10, "where it was spawned").wants(14).sorts("place").middle(), cell: |r, _| place_cell(&r.spawned_at) },
 ];
 
+/// Columns of spawn places.
 #[rustfmt::skip]
 pub static GROUPS: &[Column<GroupRow>] = &[
     Column { head: head("live", "LIVE", 7, 11, 0, "tasks alive").right().largest("live"), cell: |r, _| plain(fmt::count(r.live)) },
@@ -246,6 +248,7 @@ pub static GROUPS: &[Column<GroupRow>] = &[
     Column { head: head("place", "SPAWNED AT", 14, 48, 0, "where they were spawned").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
 ];
 
+/// Columns of blocks over budget.
 #[rustfmt::skip]
 pub static BLOCKS: &[Column<BlockRow>] = &[
     Column { head: head("when", "WHEN", 8, 8, 6, "when the poll began").sorts("age"), cell: |r, look| plain(look.time(r.at_ns)) },
@@ -270,6 +273,7 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
     Column { head: head("seen", "SEEN", 6, 6, 9, "how the place was found"), cell: |r, _| or_dash(Some(r.place_from.clone())) },
 ];
 
+/// Columns of timers.
 #[rustfmt::skip]
 pub static TIMERS: &[Column<TimerRow>] = &[
     Column { head: head("id", "ID", 6, 9, 6, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
@@ -297,6 +301,7 @@ fn ends(row: &IoRow) -> Cell {
     }
 }
 
+/// Columns of I/O sources.
 #[rustfmt::skip]
 pub static IO: &[Column<IoRow>] = &[
     Column { head: head("fd", "FD", 5, 7, 0, "its descriptor").right().sorts("fd"), cell: |r, _| or_dash(r.fd.map(|fd| fd.to_string())) },
@@ -343,6 +348,7 @@ pub fn subject(finding: &Finding) -> String {
         .to_owned()
 }
 
+/// Columns of leaks.
 #[rustfmt::skip]
 pub static LEAKS: &[Column<Finding>] = &[
     Column { head: head("sure", "HOW SURE", 11, 11, 0, "certain, left behind, suspect, warning").sorts("grade"),

@@ -3,13 +3,21 @@
 
 use ratatui::buffer::Buffer;
 
+/// Beside every problem.
 pub const PROBLEM: &str = "▲";
+/// Beside every warning.
 pub const WARNING: &str = "!";
+/// Beside a row that came to be while we looked.
 pub const NEW: &str = "+";
+/// Before the selected row.
 pub const BAR: &str = "▌";
+/// Beside the head of an ascending column.
 pub const UP: &str = "▲";
+/// Beside the head of a descending column.
 pub const DOWN: &str = "▼";
+/// The steps of a strip, the lowest first.
 pub const STEPS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+/// Turns while something is waited for.
 pub const SPINNER: [&str; 4] = ["|", "/", "-", "\\"];
 
 /// Replaces what an ASCII terminal cannot show, one column by one column, after everything is drawn: so no screen needs to

@@ -31,6 +31,7 @@ pub enum Colours {
 }
 
 impl Colours {
+    /// How a role looks in these colours.
     pub fn style(self, role: Role) -> Style {
         let plain = Style::new();
         match (role, self) {
