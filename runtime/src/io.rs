@@ -18,4 +18,4 @@ mod watch;
 #[cfg(unix)]
 pub use self::async_fd::AsyncFd;
 #[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
-pub use self::hyper::{HyperIo, HyperTimer};
+pub use self::hyper::{HyperExecutor, HyperIo, HyperTimer};

@@ -38,3 +38,6 @@ pub type UnixStream = Stream<Unix>;
 #[cfg(unix)]
 #[doc(alias = "start_unix_server")]
 pub type UnixListener = Listener<Unix>;
+
+#[cfg(all(test, unix))]
+mod tests;

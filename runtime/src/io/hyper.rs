@@ -1,4 +1,4 @@
-//! hyper on our loop: its I/O traits over any stream, and its timer.
+//! hyper on our loop: its I/O traits over any stream, its executor and its timer.
 //!
 //! Knows no protocol. The inspector, `web` and the console's client speak through it.
 
@@ -11,7 +11,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use pin_project_lite::pin_project;
 
+mod executor;
 mod timer;
+
+pub use executor::HyperExecutor;
 pub use timer::HyperTimer;
 
 /// Bytes read at a time at most; hyper's buffers grow to about this.
@@ -103,3 +106,6 @@ impl<T: AsyncWrite> Write for HyperIo<T> {
         self.project().inner.poll_close(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

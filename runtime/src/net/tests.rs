@@ -1,0 +1,176 @@
+//! What sockets leave behind in the record and in the kernel: nothing.
+
+use std::future::{Future, poll_fn};
+use std::panic::Location;
+use std::task::Poll;
+
+use super::*;
+use crate::context;
+use crate::event_loop::EventLoop;
+use crate::record::source::{Kind, SourceFacts};
+use crate::record::task::On;
+
+fn run<F>(future: F) -> F::Output
+where
+    F: Future<Output: 'static> + 'static,
+{
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.run_until_complete(future).unwrap()
+}
+
+/// The rows of the app's sources.
+fn rows() -> Vec<SourceFacts> {
+    context::expect(|organs| {
+        let rows = organs.record.sources.live();
+        rows.filter_map(|(_, row)| row.read())
+            .filter(|facts| facts.kind != Kind::Internal)
+            .collect()
+    })
+}
+
+fn timers() -> usize {
+    context::expect(|organs| organs.timers.len())
+}
+
+/// Polls once and drops.
+async fn cancelled<F: Future>(future: F) {
+    let mut future = Box::pin(future);
+    poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+fn bound() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap()
+}
+
+#[test]
+fn a_cancelled_connect_closes_its_descriptor_and_leaves_no_row() {
+    run(async {
+        let listener = bound();
+        let address = listener.local_addr().unwrap();
+        let mut connect = Box::pin(TcpStream::connect(address));
+        poll_fn(|cx| {
+            assert!(connect.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(rows().len(), 2);
+        drop(connect);
+        assert_eq!(rows().len(), 1);
+        // The other end sees the close.
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        assert!(matches!(accepted.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    });
+}
+
+#[test]
+fn a_connect_that_takes_too_long_leaves_neither_row_nor_timer() {
+    run(async {
+        let listener = bound();
+        let connect = TcpStream::connect(listener.local_addr().unwrap());
+        let limited = crate::time::timeout(std::time::Duration::ZERO, connect);
+        assert!(limited.await.is_err());
+        assert_eq!((rows().len(), timers()), (1, 0));
+    });
+}
+
+#[test]
+fn a_refused_connect_leaves_no_row() {
+    run(async {
+        let address = bound().local_addr().unwrap();
+        TcpStream::connect(address).await.unwrap_err();
+        assert!(rows().is_empty());
+    });
+}
+
+#[test]
+fn a_row_says_what_is_connected_to_what_and_since_where() {
+    run(async {
+        let listener = bound();
+        let address = listener.local_addr().unwrap();
+        let line = Location::caller().line() + 1;
+        let client = TcpStream::connect(address).await.unwrap();
+        let (_server, peer) = listener.accept().await.unwrap();
+        assert_eq!(client.local_addr().unwrap(), peer);
+        let rows = rows();
+        let row = |id: u64| rows.iter().find(|facts| facts.id == id).unwrap();
+        let listening = row(listener.id().unwrap());
+        assert_eq!(listening.kind, Kind::TcpListener);
+        let connected = row(client.id().unwrap());
+        assert_eq!(connected.local, crate::record::source::Address::Ip(peer));
+        assert_eq!(connected.peer, crate::record::source::Address::Ip(address));
+        let place = connected.place.unwrap();
+        assert!(place.file().ends_with("net/tests.rs"), "{place}");
+        assert_eq!(place.line(), line);
+        let accepted = rows
+            .iter()
+            .find(|facts| facts.peer == crate::record::source::Address::Ip(peer));
+        assert_eq!(
+            accepted.unwrap().local,
+            crate::record::source::Address::Ip(address)
+        );
+    });
+}
+
+#[test]
+fn who_waits_is_in_the_row_while_it_waits_and_names_its_await() {
+    run(async {
+        let (mut a, mut b) = UnixStream::pair().unwrap();
+        let id = a.id().unwrap();
+        let reader = crate::spawn::create_task(async move {
+            let mut buf = [0; 8];
+            let line = Location::caller().line() + 1;
+            let n = a.read(&mut buf).await.unwrap();
+            (n, line)
+        });
+        crate::spawn::yield_now().await;
+        crate::spawn::yield_now().await;
+        let waiting = rows().into_iter().find(|facts| facts.id == id).unwrap();
+        assert_eq!(waiting.reader, reader.id().get());
+        let (_, facts) = context::expect(|organs| {
+            crate::record::find_task(&organs.record, reader.id().get()).unwrap()
+        });
+        assert_eq!(
+            (facts.waiting_on.kind(), facts.waiting_on.id()),
+            (On::Source, id)
+        );
+        let place = facts.waiting_at.unwrap();
+        b.write_all(b"x").await.unwrap();
+        let (n, line) = reader.await.unwrap();
+        assert_eq!((n, place.line()), (1, line), "{place}");
+    });
+}
+
+#[test]
+fn cancelled_operations_leave_no_waiter() {
+    run(async {
+        let listener = bound();
+        cancelled(listener.accept()).await;
+        let (mut a, _b) = UnixStream::pair().unwrap();
+        cancelled(a.read(&mut [0; 8])).await;
+        let waiting = rows().into_iter().filter(|facts| facts.interest != 0);
+        assert_eq!(waiting.count(), 0);
+    });
+}
+
+#[test]
+fn the_two_halves_may_live_in_two_tasks() {
+    run(async {
+        let (a, mut b) = UnixStream::pair().unwrap();
+        let (mut reads, mut writes) = a.into_split();
+        let writer = crate::spawn::create_task(async move { writes.write_all(b"ping").await });
+        let mut buf = [0; 4];
+        b.read_exact(&mut buf).await.unwrap();
+        writer.await.unwrap().unwrap();
+        // The writing half is gone, and with it the way there; the way back stays open.
+        assert_eq!(b.read(&mut buf).await.unwrap(), 0);
+        b.write_all(b"pong").await.unwrap();
+        reads.read_exact(&mut buf).await.unwrap();
+        assert_eq!(&buf, b"pong");
+        drop((reads, b));
+        assert!(rows().is_empty());
+    });
+}
