@@ -195,6 +195,8 @@ impl EventLoop {
         let owner = Rc::new(Owner::default());
         let reactor = Reactor::new(record.clone(), owner.clone())?;
         let executor = Executor::new(record.clone(), owner.clone(), reactor.unparker());
+        #[cfg(feature = "tracing")]
+        executor.set_around(Box::new(crate::trace::Spans::default()));
         let timers = Timers::new(record.clone(), owner.clone());
         let home = executor.shared().clone();
         let blocking = Blocking::new(

@@ -64,6 +64,14 @@ impl away::Away for TaskRow {
 /// Told of what nobody else will hear of.
 pub(crate) type Handler = Rc<dyn Fn(&ErrorContext)>;
 
+/// What wants to be around every poll of a task, as its span does.
+pub(crate) trait Around {
+    fn spawned(&self, task: u64);
+    fn enter(&self, task: u64);
+    fn exit(&self, task: u64);
+    fn ended(&self, task: u64);
+}
+
 /// How something is spawned.
 #[derive(Clone, Copy)]
 pub(crate) struct How {
@@ -235,6 +243,7 @@ impl Executor {
             live: Cell::new(0),
             cancelling: Cell::new(false),
             handler: RefCell::new(None),
+            around: std::cell::OnceCell::new(),
         };
         Self {
             local: Rc::new(local),
@@ -365,8 +374,14 @@ impl Executor {
         }
         let waker = waker::lent(row);
         let mut cx = Context::from_waker(&waker);
+        if let Some(around) = local.around.get() {
+            around.enter(row.task_id());
+        }
         let polled = raw::poll_row(row, &mut cx).expect("a row that is not done has its box");
         let end = clock::ticks();
+        if let Some(around) = local.around.get() {
+            around.exit(row.task_id());
+        }
         self.event_polled(row, now, end);
         match polled {
             Polled::Pending => row.poll_end(record, now, end, true),
@@ -477,6 +492,9 @@ impl Executor {
             Kind::Callback => record::count(&record.stats.callbacks),
             _ => record::count(&record.stats.spawned),
         }
+        if let Some(around) = local.around.get() {
+            around.spawned(id);
+        }
         record.emit(EventKind::TaskSpawned, || {
             Event::task_spawned(at, id, how.parent, site)
         });
@@ -503,6 +521,12 @@ impl Executor {
 
     pub(crate) fn local(&self) -> &Local {
         &self.local
+    }
+
+    /// Has `around` told of every poll from now on. The first stays.
+    pub(crate) fn set_around(&self, around: Box<dyn Around>) {
+        // Set once, by whoever makes the loop.
+        let _ = self.local.around.set(around);
     }
 
     /// Who hears of errors that nobody else will; `None` for the default.

@@ -59,6 +59,8 @@ pub mod time;
 mod event_loop;
 mod run;
 pub mod testing;
+#[cfg(feature = "tracing")]
+pub mod trace;
 #[cfg(feature = "web")]
 pub mod web;
 

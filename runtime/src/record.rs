@@ -18,6 +18,7 @@ pub(crate) mod ended;
 pub(crate) mod event;
 pub(crate) mod histogram;
 pub(crate) mod job;
+pub(crate) mod logs;
 pub(crate) mod names;
 pub(crate) mod over;
 pub(crate) mod place;

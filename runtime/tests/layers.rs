@@ -36,12 +36,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", AWAITED),
     ("signal", AWAITED),
     ("threads", AWAITED),
+    // What the feature `tracing` puts around polls.
+    ("trace", &["clock", "record", "executor"]),
     // Joins the organs.
     (
         "event_loop",
         &[
-            "id", "clock", "os", "record", "executor", "timers", "reactor", "blocking", "context",
-            "handle", "spawn",
+            "trace", "id", "clock", "os", "record", "executor", "timers", "reactor", "blocking",
+            "context", "handle", "spawn",
         ],
     ),
     // The inspector's thread: our loop, hyper and tonic; calls `inspect`.

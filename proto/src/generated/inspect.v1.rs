@@ -2473,6 +2473,26 @@ pub struct TaskDetail {
     /// Its ready time a slot. Absent: as above.
     #[prost(message, optional, tag = "20")]
     pub ready: ::core::option::Option<Strip>,
+    /// Its last log lines, oldest first. Empty: it logged nothing, or the app does not keep logs by
+    /// task (capability `logs`).
+    #[prost(message, repeated, tag = "21")]
+    pub logs: ::prost::alloc::vec::Vec<LogLine>,
+}
+/// One log event of a task.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogLine {
+    /// When it was logged.
+    #[prost(uint64, tag = "1")]
+    pub at_ns: u64,
+    /// How grave: `ERROR`, `WARN`, `INFO`, `DEBUG`, `TRACE`.
+    #[prost(string, tag = "2")]
+    pub level: ::prost::alloc::string::String,
+    /// Where in the program: usually a module path.
+    #[prost(string, tag = "3")]
+    pub target: ::prost::alloc::string::String,
+    /// The message and its fields, cut at 256 bytes.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
 }
 /// The table a query is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

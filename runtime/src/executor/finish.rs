@@ -34,6 +34,9 @@ impl Local {
             record::count(&record.stats.finished);
             self.live.set(self.live.get() - 1);
         }
+        if let Some(around) = self.around.get() {
+            around.ended(row.task_id());
+        }
         let work = Work::of(row).expect("a task that just ended has its box");
         if outcome != Outcome::Returned {
             self.ended_badly(row, work, outcome, at);

@@ -20,6 +20,8 @@ pub(crate) struct Local {
     pub(crate) live: Cell<usize>,
     /// Who hears of errors that nobody else will; `None` for the default.
     pub(crate) handler: std::cell::RefCell<Option<super::Handler>>,
+    /// Entered around every poll, if anything is.
+    pub(crate) around: std::cell::OnceCell<Box<dyn super::Around>>,
     /// Set while the future of a cancelled task is dropped: what it awaited is cancelled too.
     pub(crate) cancelling: Cell<bool>,
 }
