@@ -93,21 +93,15 @@ fn sentence(model: &Model, p: &mut Painter<'_>, area: Rect, finding: &Finding) {
         },
         role,
     );
-    let place = fmt::place(&finding.place).into_owned();
-    let many = if finding.count > 1 {
-        format!("{} times · ", fmt::count(finding.count))
-    } else {
-        String::new()
-    };
-    let tail = format!(
-        "{place} · {many}{} ago",
-        fmt::span(look.ago(finding.since_ns))
-    );
-    let tail = if finding.place.is_empty() {
-        tail.trim_start_matches(" · ").to_owned()
-    } else {
-        tail
-    };
+    let mut tail = vec![fmt::place(&finding.place).into_owned()];
+    if wide && finding.count > 1 {
+        tail.push(format!("{} times", fmt::count(finding.count)));
+    }
+    if area.width >= 70 {
+        tail.push(format!("{} ago", fmt::span(look.ago(finding.since_ns))));
+    }
+    tail.retain(|t| !t.is_empty());
+    let tail = tail.join(" · ");
     let what = [
         columns::subject(finding),
         finding.evidence.first().cloned().unwrap_or_default(),
