@@ -7,9 +7,17 @@ use std::fmt::Write as _;
 
 use rustix::time::{ClockId, clock_gettime};
 
+pub mod load;
+
 /// CPU time of this thread, in nanoseconds.
 pub fn cpu_ns() -> u64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// CPU time of all threads of this process, in nanoseconds.
+pub fn process_cpu_ns() -> u64 {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
@@ -48,6 +56,23 @@ impl<'a> Contender<'a> {
             run();
             (cpu_ns() - before) as f64 / operations as f64
         };
+        Self {
+            name,
+            run: Box::new(run),
+        }
+    }
+
+    /// As `new`, with the CPU time of all threads of the process.
+    pub fn of_process(name: &'a str, operations: u64, mut run: impl FnMut() + 'a) -> Self {
+        Self::measured(name, move || {
+            let before = process_cpu_ns();
+            run();
+            (process_cpu_ns() - before) as f64 / operations as f64
+        })
+    }
+
+    /// `run` itself gives what one operation took.
+    pub fn measured(name: &'a str, run: impl FnMut() -> f64 + 'a) -> Self {
         Self {
             name,
             run: Box::new(run),
