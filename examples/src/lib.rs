@@ -30,3 +30,16 @@ where
     }
     default
 }
+
+/// The programs in the README and in the guide compile.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../docs/guide.md")]
+    struct Guide;
+
+    #[doc = include_str!("../../docs/check.md")]
+    struct Check;
+}

@@ -227,3 +227,33 @@ fn the_web_server_survives_its_own_routes_and_stops_on_sigterm() {
         );
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_second_sigterm_ends_a_server_whose_loop_is_blocked() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let mut server = Server::start("web_server", &["--addr", "127.0.0.1:0"]);
+    let terminate = |pid: u32| Command::new("kill").arg(pid.to_string()).status();
+    // A request in flight, which has begun once a later one is answered: the first signal alone
+    // ends nothing, whether it comes before the loop is blocked or after.
+    let mut slow = server.connect();
+    write!(slow, "GET /slow?ms=60000 HTTP/1.1\r\nHost: here\r\n\r\n").expect("it reads");
+    assert!(server.get("/").contains("Hello, World!"));
+    let mut block = server.connect();
+    write!(block, "GET /block?ms=60000 HTTP/1.1\r\nHost: here\r\n\r\n").expect("it reads");
+    while server.child.try_wait().expect("it can be asked").is_none() {
+        assert!(
+            terminate(server.child.id())
+                .expect("there is a kill")
+                .success()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status = server.child.wait().expect("it ends");
+    assert_eq!(
+        status.signal(),
+        Some(15),
+        "the signal's default ended it: {status}"
+    );
+}
