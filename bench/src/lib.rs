@@ -113,8 +113,13 @@ fn measure(rounds: usize, mut contenders: Vec<Contender<'_>>) -> Figures {
         .iter()
         .map(|contender| (contender.name.to_owned(), Vec::new()))
         .collect();
+    // For a profiler, which wants one of them alone.
+    let only = std::env::var("LOOP_BENCH_ONLY").unwrap_or_default();
     for round in 0..=rounds {
         for (at, contender) in contenders.iter_mut().enumerate() {
+            if !contender.name.contains(&only) {
+                continue;
+            }
             let figure = (contender.run)();
             // The first round warms caches and heap.
             if round > 0 {

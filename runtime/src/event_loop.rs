@@ -56,7 +56,7 @@ impl Config {
     pub(crate) fn new() -> Self {
         Self {
             name: None,
-            polls_per_wait: 61,
+            polls_per_wait: 1024,
             turn: Duration::from_micros(50),
             budget: Duration::from_millis(100),
             clock: LoopClock::Monotonic,

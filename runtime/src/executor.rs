@@ -349,12 +349,13 @@ impl Executor {
                 continue;
             }
             ran += 1;
-            now = self.step(row, now);
+            now = self.step(local, record, row, now);
             if now > until {
                 break;
             }
         }
         self.edge.set(now);
+        record.count_delays();
         record.current.phase(Doing::Turning, now);
         record::add(&record.stats.polls, ran as u64);
         record::add(&record.stats.busy, now - start);
@@ -363,9 +364,7 @@ impl Executor {
 
     /// One poll; returns the tick at which it ended, which is where the next one starts.
     #[inline]
-    fn step(&self, row: &TaskRow, now: u64) -> u64 {
-        let local = &*self.local;
-        let record = &*local.record;
+    fn step(&self, local: &Local, record: &LoopRecord, row: &TaskRow, now: u64) -> u64 {
         row.poll_begin(record, now);
         if row.flags.load(Ordering::Relaxed) & flag::CANCELLING != 0 && self.deliver(row) {
             let end = clock::ticks();
@@ -382,31 +381,17 @@ impl Executor {
         if let Some(around) = local.around.get() {
             around.exit(row.task_id());
         }
-        self.event_polled(row, now, end);
+        record.emit(EventKind::TaskPolled, || {
+            let woken_by = row.woken_by.load(Ordering::Relaxed);
+            Event::task_polled(now, row.task_id(), woken_by, end.saturating_sub(now))
+        });
+        row.poll_end(record, now, end, polled == Polled::Pending);
         match polled {
-            Polled::Pending => row.poll_end(record, now, end, true),
-            Polled::Returned => {
-                row.poll_end(record, now, end, false);
-                local.finish(row, Outcome::Returned, end);
-            }
-            Polled::Panicked => {
-                row.poll_end(record, now, end, false);
-                local.finish(row, Outcome::Panicked, end);
-            }
+            Polled::Pending => {}
+            Polled::Returned => local.finish(row, Outcome::Returned, end),
+            Polled::Panicked => local.finish(row, Outcome::Panicked, end),
         }
         end
-    }
-
-    #[inline]
-    fn event_polled(&self, row: &TaskRow, start: u64, end: u64) {
-        self.local.record.emit(EventKind::TaskPolled, || {
-            Event::task_polled(
-                start,
-                row.task_id(),
-                row.woken_by.load(Ordering::Relaxed),
-                end - start,
-            )
-        });
     }
 
     /// Spawns `future`, ready for its first poll, with one handle.

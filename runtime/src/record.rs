@@ -47,6 +47,8 @@ use wake::Cause;
 /// Rows each table can hold: directories are virtual memory until used.
 const TASKS: usize = 1 << 25;
 const OTHERS: usize = 1 << 23;
+/// Delays that are kept before they are counted.
+const KEPT: usize = 64;
 
 /// Sums and counts of a loop. One writer, the loop's thread, unless a field says otherwise.
 #[derive(Default)]
@@ -131,6 +133,9 @@ pub(crate) struct LoopRecord {
     /// Durations of polls and of the way from wake to poll, in ticks.
     pub(crate) poll_times: Histogram,
     pub(crate) delays: Histogram,
+    /// Delays that are not in the histogram yet, and how many. The loop's thread.
+    kept_delays: [AtomicU64; KEPT],
+    kept: AtomicU32,
     /// Ticks from the end of one reactor wait to the start of the next.
     pub(crate) lag: Histogram,
     /// Timer lateness, in nanoseconds.
@@ -196,6 +201,8 @@ impl LoopRecord {
             over: over::OverLog::new(),
             poll_times: Histogram::default(),
             delays: Histogram::default(),
+            kept_delays: [const { AtomicU64::new(0) }; KEPT],
+            kept: AtomicU32::new(0),
             lag: Histogram::default(),
             late: Histogram::default(),
             ring: OnceLock::new(),
@@ -340,11 +347,32 @@ impl LoopRecord {
     /// `acts_for`, else the loop.
     #[inline]
     pub(crate) fn cause(&self) -> Cause {
-        let row = self.current.row();
-        match current::here_row(|_, current| current.task_id()) {
-            Some(id) if !row.is_null() => Cause::Task(id),
-            _ => Cause::from_raw(self.agent.load(Ordering::Relaxed)).unwrap_or(Cause::Loop),
+        match self.current.row_id() {
+            0 => Cause::from_raw(self.agent.load(Ordering::Relaxed)).unwrap_or(Cause::Loop),
+            id => Cause::Task(id),
         }
+    }
+
+    /// A task was polled `ticks` (at least `FLOOR`) after it was woken.
+    ///
+    /// Where a bucket lies hangs on the clock read just before, and a poll that waits for that
+    /// read costs twice; so the numbers are kept until nothing else is in flight.
+    #[inline]
+    pub(crate) fn delayed(&self, ticks: u64) {
+        let at = self.kept.load(Ordering::Relaxed) as usize % KEPT;
+        self.kept_delays[at].store(ticks, Ordering::Relaxed);
+        self.kept.store(at as u32 + 1, Ordering::Relaxed);
+        if at == KEPT - 1 {
+            self.count_delays();
+        }
+    }
+
+    /// Counts the delays that were kept. Whoever polls calls this after a run of polls.
+    #[inline]
+    pub(crate) fn count_delays(&self) {
+        let kept = self.kept.load(Ordering::Relaxed) as usize;
+        self.delays.count_all(&self.kept_delays[..kept.min(KEPT)]);
+        self.kept.store(0, Ordering::Relaxed);
     }
 
     /// From now on the loop's wakes outside polls are `cause`'s doing; `None`: its own. The loop's

@@ -40,7 +40,12 @@ impl Local {
 
     #[inline]
     pub(crate) fn dequeue(&self) -> Option<&TaskRow> {
-        self.queue.pop(|address| self.row(address))
+        let row = self.queue.pop(|address| self.row(address));
+        // While this row is polled, the lines of the next one come nearer.
+        if let Some(next) = self.queue.first() {
+            super::raw::prefetch(self.row(next));
+        }
+        row
     }
 
     /// Wakes a row on the loop's thread.

@@ -39,6 +39,12 @@ impl Queue {
         self.len.set(self.len.get() + 1);
     }
 
+    /// The row that `pop` would give.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<ptr::NonNull<TaskRow>> {
+        self.head.get()
+    }
+
     /// Takes the oldest row.
     #[inline]
     pub(crate) fn pop<'a>(

@@ -101,7 +101,7 @@ unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the waker contract.
     let row = unsafe { row(data) };
     if here(row, |local| local.wake(row)).is_none() {
-        with_shared(row, |shared| wake_away(shared, row));
+        wake_away(row);
     }
 }
 
@@ -117,26 +117,36 @@ unsafe fn give_up(data: *const ()) {
     // SAFETY: the waker contract: the reference is there until it is counted down.
     let row = unsafe { row(data) };
     if here(row, |local| local.given_up(row)).is_none() {
-        with_shared(row, |shared| give_up_away(shared, row));
+        give_up_elsewhere(row);
     }
 }
 
-/// Another thread wakes a row.
-fn wake_away(shared: &Shared, row: &TaskRow) {
-    row.away_woken_at.store(clock::ticks(), Ordering::Relaxed);
-    row.woken_by.store(
-        Cause::Thread(crate::os::thread_id()).raw(),
-        Ordering::Relaxed,
-    );
-    let (left, first) = away::wake(&shared.stack, row);
-    if first {
-        shared
-            .record
-            .stats
-            .away_wakes
-            .fetch_add(1, Ordering::Relaxed);
-    }
-    shared.after(row, left);
+/// Another thread wakes a row. Kept apart, so that the way of a local wake needs no frame.
+#[cold]
+#[inline(never)]
+fn wake_away(row: &TaskRow) {
+    with_shared(row, |shared| {
+        row.away_woken_at.store(clock::ticks(), Ordering::Relaxed);
+        row.woken_by.store(
+            Cause::Thread(crate::os::thread_id()).raw(),
+            Ordering::Relaxed,
+        );
+        let (left, first) = away::wake(&shared.stack, row);
+        if first {
+            shared
+                .record
+                .stats
+                .away_wakes
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        shared.after(row, left);
+    });
+}
+
+#[cold]
+#[inline(never)]
+fn give_up_elsewhere(row: &TaskRow) {
+    with_shared(row, |shared| give_up_away(shared, row));
 }
 
 /// Another thread gives up a reference or a handle.

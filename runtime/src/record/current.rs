@@ -111,6 +111,14 @@ impl Current {
         self.row.load(Ordering::Relaxed)
     }
 
+    /// The id of the task whose row that is; 0 for none. The loop's own thread.
+    #[inline(always)]
+    pub(crate) fn row_id(&self) -> u64 {
+        // SAFETY: the row was stored by `enter`, from a reference into the slab of the record that
+        // this belongs to, whose rows live as long as the record.
+        unsafe { self.row().as_ref() }.map_or(0, TaskRow::task_id)
+    }
+
     /// The tick at which the current poll (or phase) began.
     #[inline(always)]
     pub(crate) fn since(&self) -> u64 {

@@ -3,7 +3,7 @@
 //! Short values (below `FLOOR`) are not counted here: whoever owns the histogram knows their
 //! number as its total less what is counted. Knows neither time units nor what was measured.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Values below this share one bucket that is not stored: about 0.4 µs at 2.6 GHz.
 pub(crate) const FLOOR: u64 = 1 << FLOOR_BITS;
@@ -50,9 +50,32 @@ impl Histogram {
     /// Counts one value of at least `FLOOR`. The writer's thread only.
     #[inline]
     pub(crate) fn count(&self, ticks: u64) {
-        let cell = &self.counts[bucket_of(ticks)];
+        self.add(bucket_of(ticks), 1);
+    }
+
+    /// Counts many values of at least `FLOOR`. Neighbours are often alike: what falls into one
+    /// bucket in a row is added in one go. The writer's thread only.
+    pub(crate) fn count_all(&self, values: &[AtomicU64]) {
+        let (mut last, mut low, mut width, mut alike) = (0, u64::MAX, 0, 0);
+        for value in values {
+            let value = value.load(Ordering::Relaxed);
+            // Cheaper than finding the bucket; also false below `low`, by wrapping.
+            if value.wrapping_sub(low) >= width {
+                self.add(last, alike);
+                (last, alike) = (bucket_of(value), 0);
+                low = lower(last);
+                width = lower(last + 1) - low;
+            }
+            alike += 1;
+        }
+        self.add(last, alike);
+    }
+
+    #[inline]
+    fn add(&self, bucket: usize, more: u32) {
+        let cell = &self.counts[bucket];
         cell.store(
-            cell.load(Ordering::Relaxed).saturating_add(1),
+            cell.load(Ordering::Relaxed).saturating_add(more),
             Ordering::Relaxed,
         );
     }
@@ -81,6 +104,18 @@ mod tests {
             assert_eq!(bucket_of(next - 1), bucket);
             assert!(next - low <= low / 64);
         }
+    }
+
+    #[test]
+    fn many_values_count_as_one_by_one() {
+        let (one_by_one, at_once) = (Histogram::default(), Histogram::default());
+        let values = [5000, 5001, 9000, 5000, 1 << 20, 1 << 20, FLOOR].map(AtomicU64::new);
+        for value in &values {
+            one_by_one.count(value.load(Ordering::Relaxed));
+        }
+        at_once.count_all(&values);
+        at_once.count_all(&[]);
+        assert!(one_by_one.filled().eq(at_once.filled()));
     }
 
     #[test]

@@ -151,8 +151,10 @@ pub(crate) struct TaskRow {
     pub(crate) phase: AtomicU8,
     /// In the ready queue.
     pub(crate) queued: AtomicU8,
-    pub(crate) kind: AtomicU8,
-    pub(crate) outcome: AtomicU8,
+    /// Bits of `flag`. Here because each poll looks for a cancel; rarely written elsewhere.
+    pub(crate) flags: AtomicU8,
+    /// Things this task waits for since its last poll began, when more than one.
+    pub(crate) waits: AtomicU8,
 
     // Line 2: written by other threads' wakers, and what is rarely written at all.
     /// The executor's: next on the stack of foreign wakes.
@@ -165,11 +167,10 @@ pub(crate) struct TaskRow {
     pub(crate) away_marks: atomic::AtomicU32,
     /// Handles: they can cancel and join, but not wake.
     pub(crate) handles: AtomicU32,
-    pub(crate) flags: AtomicU8,
+    pub(crate) kind: AtomicU8,
+    pub(crate) outcome: AtomicU8,
     /// Times a cancel was asked for, less withdrawn.
     pub(crate) cancels: AtomicU8,
-    /// Things this task waits for since its last poll began, when more than one.
-    pub(crate) waits: AtomicU8,
     _spare: AtomicU8,
     /// Polls per coarse bucket, beginning with the first above the floor.
     pub(crate) coarse: [AtomicU32; COARSE],
@@ -283,7 +284,7 @@ impl TaskRow {
         let delay = now.saturating_sub(woken);
         add(&self.scheduled, delay);
         if delay >= FLOOR {
-            record.delays.count(delay);
+            record.delayed(delay);
         }
         record.current.enter(self, now);
     }

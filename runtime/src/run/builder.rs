@@ -69,7 +69,8 @@ impl Builder {
         self
     }
 
-    /// After so many polls the reactor is asked, though more tasks are ready; the default is 61.
+    /// After so many polls the reactor is asked, though more tasks are ready; the default is 1024;
+    /// the time limit of `turn` comes first unless polls are shorter than 50 ns.
     ///
     /// Panics: zero.
     pub fn polls_per_wait(mut self, polls: usize) -> Self {
