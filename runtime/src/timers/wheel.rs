@@ -25,6 +25,8 @@ struct List {
     tail: u32,
 }
 
+/// A cache line: a crowd of timers is visited in no order that the caches could guess.
+#[repr(align(64))]
 struct Entry<T> {
     deadline: u64,
     next: u32,
