@@ -59,7 +59,7 @@ impl std::error::Error for ExecutorShutDown {}
 /// A thread cannot be stopped from outside: they go on, and their results reach nobody.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct StuckJobs {
+pub(crate) struct StuckJobs {
     /// Name (or, for a job without one, its place) of each, in the order of their start.
     pub jobs: Vec<String>,
 }

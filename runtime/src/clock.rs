@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Where ticks come from on this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TickSource {
+pub(crate) enum TickSource {
     /// The x86 time stamp counter; used where it is invariant and the kernel itself trusts it.
     Tsc,
     /// The ARM virtual counter.

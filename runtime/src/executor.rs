@@ -244,6 +244,7 @@ impl Executor {
             cancelling: Cell::new(false),
             handler: RefCell::new(None),
             around: std::cell::OnceCell::new(),
+            failures: RefCell::default(),
         };
         Self {
             local: Rc::new(local),
@@ -261,7 +262,7 @@ impl Executor {
 
     /// While the guard lives, this thread's wakes of this loop's tasks are local.
     pub(crate) fn enter(&self) -> EnteredGuard {
-        waker::Entered::new(&self.local)
+        waker::Entered::enter(&self.local)
     }
 
     #[inline]
@@ -388,6 +389,9 @@ impl Executor {
         row.poll_end(record, now, end, polled == Polled::Pending);
         match polled {
             Polled::Pending => {}
+            Polled::Returned if row.flags.load(Ordering::Relaxed) & flag::FAILED != 0 => {
+                local.finish(row, Outcome::Failed, end);
+            }
             Polled::Returned => local.finish(row, Outcome::Returned, end),
             Polled::Panicked => local.finish(row, Outcome::Panicked, end),
         }

@@ -18,7 +18,7 @@ use crate::spawn::TaskRef;
 
 mod local;
 mod remote;
-pub use local::{Handle, LocalLoop, TimerHandle};
+pub use local::{ErrorHandler, Handle, LocalLoop, TimerHandle};
 pub use remote::{RemoteError, RemoteTask};
 
 /// The loop is closed; what was handed in was dropped unrun.

@@ -68,7 +68,8 @@ pub use blocking::ExecutorShutDown;
 pub use context::NoRunningLoop;
 pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
 pub use handle::{
-    Closed, Handle, LocalLoop, LoopHandle, RemoteError, RemoteTask, SendHandle, TimerHandle,
+    Closed, ErrorHandler, Handle, LocalLoop, LoopHandle, RemoteError, RemoteTask, SendHandle,
+    TimerHandle,
 };
 pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;

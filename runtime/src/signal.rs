@@ -145,6 +145,10 @@ impl Deliveries {
     /// Waits for a delivery.
     ///
     /// Errors: another loop runs here.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "async-std, tokio-stream and asyncio call it so"
+    )]
     pub fn next(&mut self) -> impl Future<Output = io::Result<()>> + Send + Unpin + '_ {
         Next { of: self }
     }

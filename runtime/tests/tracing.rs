@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use loop_runtime::testing::TestLoop;
 use loop_runtime::{create_task, yield_now};
-use tracing::Instrument;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -32,9 +31,7 @@ fn each_poll_of_a_task_is_inside_the_span_of_its_spawn() {
                     yield_now().await;
                     tracing::info!("second poll");
                 };
-                let task = async { create_task(child) }
-                    .instrument(tracing::info_span!("request"))
-                    .await;
+                let task = tracing::info_span!("request").in_scope(|| create_task(child));
                 tracing::info!("outside");
                 task.await.unwrap();
             })

@@ -63,8 +63,14 @@ impl Local {
     #[cold]
     fn ended_badly(&self, row: &TaskRow, work: Work, outcome: Outcome, at: u64) {
         let record = &*self.record;
-        let panic = work.panicked();
+        let error = match outcome {
+            Outcome::Failed => self.failures.borrow().get(&row.task_id()).cloned(),
+            _ => work.panicked(),
+        };
         match outcome {
+            Outcome::Failed => {
+                row.set_flag(flag::UNREAD, true);
+            }
             Outcome::Panicked => {
                 record::count(&record.stats.panicked);
                 row.set_flag(flag::UNREAD, true);
@@ -76,15 +82,20 @@ impl Local {
         {
             record
                 .ended
-                .write(row, outcome, at, panic.as_deref().unwrap_or(""));
+                .write(row, outcome, at, error.as_deref().unwrap_or(""));
         }
     }
 
     /// Nobody holds the task any more: its result is dropped, its panic reported.
     fn unheard(&self, row: &TaskRow, work: Work) {
         if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
-            let panic = work.panicked();
+            let panic = work
+                .panicked()
+                .or_else(|| self.failures.borrow_mut().remove(&row.task_id()));
             let what = match row.kind.load(Ordering::Relaxed) {
+                _ if row.flags.load(Ordering::Relaxed) & flag::FAILED != 0 => {
+                    "a task failed and nobody awaited it"
+                }
                 1 => "a callback panicked",
                 _ => "a task panicked and nobody awaited it",
             };
@@ -338,7 +349,7 @@ impl Executor {
 
     /// Visits the tasks that `has_loose_tasks` speaks of.
     pub(crate) fn for_each_loose(&self, mut each: impl FnMut(&TaskRow)) {
-        self.loose().for_each(|row| each(row));
+        self.loose().for_each(&mut each);
     }
 
     /// Drops all that is left, newest first, and refuses what comes later. Gives the facts of the
@@ -428,6 +439,14 @@ impl Executor {
         }
     }
 
+    /// The task that is being polled says that it is about to return an error.
+    pub(crate) fn state_failure(&self, text: String) {
+        if let Some(row) = super::raw::current_row(&self.local.record) {
+            row.set_flag(flag::FAILED, true);
+            self.local.failures.borrow_mut().insert(row.task_id(), text);
+        }
+    }
+
     /// The row of a handle, if the task is done.
     pub(crate) fn done_row(&self, raw: RawTask) -> Option<&TaskRow> {
         let row = self.local.row(raw.row());
@@ -440,7 +459,10 @@ impl Executor {
     /// Never; `T` is what the handle's type says, which `spawn` made.
     pub(crate) fn take_result<T>(&self, raw: RawTask) -> Option<Result<T, JoinError>> {
         let row = self.done_row(raw)?;
-        row.set_flag(flag::UNREAD, false);
+        if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
+            row.set_flag(flag::UNREAD, false);
+            self.local.failures.borrow_mut().remove(&raw.id());
+        }
         super::raw::take_result(row)
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Local {
     pub(crate) handler: std::cell::RefCell<Option<super::Handler>>,
     /// Entered around every poll, if anything is.
     pub(crate) around: std::cell::OnceCell<Box<dyn super::Around>>,
+    /// The texts of errors that tasks returned and nobody has read, by task.
+    pub(crate) failures: std::cell::RefCell<std::collections::HashMap<u64, String>>,
     /// Set while the future of a cancelled task is dropped: what it awaited is cancelled too.
     pub(crate) cancelling: Cell<bool>,
 }

@@ -34,9 +34,12 @@ pub(crate) struct Head {
     callbacks: Cell<Vec<Done>>,
 }
 
+/// Whether something was dropped without a panic; else the panic's payload.
+pub(crate) type Dropped = Result<(), Box<dyn Any + Send>>;
+
 struct Table {
     poll: unsafe fn(NonNull<Head>, &mut Context<'_>) -> Polled,
-    drop_future: unsafe fn(NonNull<Head>, Option<JoinError>) -> Result<(), Box<dyn Any + Send>>,
+    drop_future: unsafe fn(NonNull<Head>, Option<JoinError>) -> Dropped,
     panicked: unsafe fn(NonNull<Head>) -> Option<String>,
     /// Moves the result to an `Option<Result<T, JoinError>>`.
     take: unsafe fn(NonNull<Head>, *mut ()),
@@ -102,6 +105,7 @@ unsafe fn poll<F: Future>(head: NonNull<Head>, cx: &mut Context<'_>) -> Polled {
     };
     // SAFETY: the future stays where it is until it is dropped in place.
     let polled = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: see above.
         unsafe { Pin::new_unchecked(future) }.poll(cx)
     }));
     let (result, outcome) = match polled {
@@ -393,6 +397,7 @@ fn link_of(record: &LoopRecord, at: usize) -> &AtomicUsize {
         // 0 ends the list.
         Taken::Row(address) => {
             &row_at(
+                // SAFETY: not 0, see above.
                 unsafe { NonNull::new_unchecked(address as *mut TaskRow) },
                 record,
             )

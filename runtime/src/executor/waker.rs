@@ -41,7 +41,7 @@ thread_local! {
 pub(crate) struct Entered(*const Local);
 
 impl Entered {
-    pub(crate) fn new(local: &std::rc::Rc<Local>) -> EnteredGuard {
+    pub(crate) fn enter(local: &std::rc::Rc<Local>) -> EnteredGuard {
         let before = HERE.replace(std::rc::Rc::as_ptr(local));
         EnteredGuard {
             before: Self(before),

@@ -2,17 +2,18 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::LoopHandle;
-use crate::context::Organs;
+use crate::context::{self, Organs};
 use crate::executor::{ErrorContext, How, RawCall};
 use crate::id::LoopId;
 use crate::record::task::Kind;
 use crate::record::timer;
-use crate::spawn::TaskRef;
+use crate::spawn::{self, Task, TaskRef};
 use crate::time::LoopInstant;
 use crate::timers::{Action, Arm, TimerKey};
 
@@ -34,6 +35,9 @@ impl fmt::Debug for LocalLoop {
             .finish_non_exhaustive()
     }
 }
+
+/// Told of errors that nobody else hears of.
+pub type ErrorHandler = Rc<dyn Fn(&ErrorContext)>;
 
 /// A callback that was handed to the loop.
 #[derive(Clone)]
@@ -233,6 +237,19 @@ impl LocalLoop {
         }
     }
 
+    /// Spawns `future` on this loop. As `loop_runtime::create_task`.
+    ///
+    /// Source: asyncio's `loop.create_task`.
+    #[track_caller]
+    pub fn create_task<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let place = Location::caller();
+        context::entered(&self.organs, || spawn::create_task_at(future, place))
+    }
+
     /// Has the current iteration be the last of this run.
     ///
     /// Source: asyncio's `stop`.
@@ -274,7 +291,7 @@ impl LocalLoop {
     /// })
     /// .unwrap();
     /// ```
-    pub fn set_exception_handler(&self, handler: Option<Rc<dyn Fn(&ErrorContext)>>) {
+    pub fn set_exception_handler(&self, handler: Option<ErrorHandler>) {
         self.organs.executor.set_handler(handler);
     }
 

@@ -162,7 +162,7 @@ impl<T> RemoteTask<T> {
         let task = match &mut *self.shared.lock() {
             Slot::Waiting { cancel, task, .. } => {
                 *cancel = true;
-                task.clone()
+                *task
             }
             _ => None,
         };

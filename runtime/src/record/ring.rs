@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64 as StdAtomicU64;
 
 use crate::atomic::{AtomicU64, Ordering};
 
-use super::event::{Event, KINDS, Kind};
+use super::event::{Event, KINDS};
 
 #[cfg(all(test, loop_model))]
 mod model;
@@ -102,6 +102,7 @@ impl Ring {
 
 #[cfg(all(test, not(loop_model)))]
 mod tests {
+    use super::super::event::Kind;
     use super::*;
 
     #[test]

@@ -69,8 +69,8 @@ pub(crate) mod flag {
     pub(crate) const OUTLIVED: u8 = 32;
     /// Still pending when its run, scope or test ended, after the grace.
     pub(crate) const LEFT: u8 = 64;
-    /// Was given to an owner that wants it cancelled with itself.
-    pub(crate) const SCOPED: u8 = 128;
+    /// Its value is an error, as the task itself said.
+    pub(crate) const FAILED: u8 = 128;
 }
 
 /// What is being waited for: the kind in the upper byte, the row's id below.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::Location;
 
 use super::{Task, spawn_as};
+use crate::context;
 use crate::executor::How;
 use crate::record::names::{self, NameId};
 use crate::record::task::{Kind, flag};
@@ -71,6 +72,42 @@ impl TaskBuilder {
         F::Output: 'static,
     {
         self.spawn_at(future, Location::caller())
+    }
+
+    /// As `spawn`, for a task whose error is to be seen: where it returns `Err`, it is listed as
+    /// failed, with the error's text, and the exception handler hears of it if nobody awaits it.
+    ///
+    /// A plain `create_task` cannot tell an error from any other value.
+    ///
+    /// Records: the outcome `failed`; a finding `unread-error` while the error is unread.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let task = loop_runtime::Task::<()>::builder().spawn_fallible(async {
+    ///         "x".parse::<u32>()
+    ///     });
+    ///     assert!(task.await.unwrap().is_err());
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn spawn_fallible<F, T, E>(self, future: F) -> Task<F::Output>
+    where
+        F: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: std::fmt::Display + 'static,
+    {
+        let place = Location::caller();
+        let stating = async move {
+            let result = future.await;
+            if let Err(error) = &result {
+                let text = error.to_string();
+                // The loop is there: it is what polls this.
+                let _ = context::with(|organs| organs.executor.state_failure(text));
+            }
+            result
+        };
+        self.spawn_at(stating, place)
     }
 
     #[track_caller]
