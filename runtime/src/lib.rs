@@ -42,6 +42,8 @@ mod record;
 // The organs: none knows another.
 mod blocking;
 mod executor;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod reactor;
 mod timers;
 // The loop from a task, and from a thread.

@@ -158,6 +158,9 @@ pub(crate) struct LoopFacts {
     pub(crate) internal: bool,
     /// Lowest address of the thread's stack and its size, where known.
     pub(crate) stack: [AtomicU64; 2],
+    /// A reading of the thread at the start of its run: tick, then time on a CPU, time without
+    /// one, and slices as `os::Sched` has them, 0 if not told, then its CPU clock.
+    pub(crate) baseline: [AtomicU64; 5],
 }
 
 /// The loop's own side: free slots and ids. Not shared.
@@ -215,6 +218,7 @@ impl LoopRecord {
                 made_place,
                 internal,
                 stack: [AtomicU64::new(0), AtomicU64::new(0)],
+                baseline: [const { AtomicU64::new(0) }; 5],
             },
         })
     }

@@ -179,36 +179,38 @@ impl Current {
 /// Wakes the watchdog when a loop comes back from a long park.
 pub(crate) struct Bell {
     asleep: AtomicBool,
-    /// Locked only when the bell rings, and when a watchdog comes or goes.
-    watchdog: Mutex<Option<Thread>>,
+    /// Locked only when the bell rings, and when a watchdog comes or goes. A process has one;
+    /// tests have several.
+    watchdogs: Mutex<Vec<Thread>>,
 }
 
 pub(crate) static BELL: Bell = Bell {
     asleep: AtomicBool::new(false),
-    watchdog: Mutex::new(None),
+    watchdogs: Mutex::new(Vec::new()),
 };
 
 impl Bell {
     /// The calling thread is the one to wake.
     pub(crate) fn answer_here(&self) {
-        *self.watchdog() = Some(std::thread::current());
+        self.watchdogs().push(std::thread::current());
     }
 
-    /// Nobody answers any more.
+    /// The calling thread does not answer any more.
     pub(crate) fn hang_up(&self) {
-        *self.watchdog() = None;
+        let here = std::thread::current().id();
+        self.watchdogs().retain(|watchdog| watchdog.id() != here);
     }
 
-    fn watchdog(&self) -> MutexGuard<'_, Option<Thread>> {
-        self.watchdog.lock().unwrap_or_else(PoisonError::into_inner)
+    fn watchdogs(&self) -> MutexGuard<'_, Vec<Thread>> {
+        self.watchdogs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cold]
     fn ring(&self) {
-        if self.asleep.swap(false, Ordering::Relaxed)
-            && let Some(watchdog) = &*self.watchdog()
-        {
-            watchdog.unpark();
+        if self.asleep.swap(false, Ordering::Relaxed) {
+            self.watchdogs().iter().for_each(Thread::unpark);
         }
     }
 
@@ -228,9 +230,7 @@ impl Bell {
     /// A loop was made or removed, or a budget changed: have a look.
     pub(crate) fn nudge(&self) {
         self.asleep.store(false, Ordering::Relaxed);
-        if let Some(watchdog) = &*self.watchdog() {
-            watchdog.unpark();
-        }
+        self.watchdogs().iter().for_each(Thread::unpark);
     }
 }
 

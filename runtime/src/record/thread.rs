@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::LoopRecord;
-use crate::os;
+use crate::{clock, os};
 
 /// While it lives, the loop is said to run on the thread that made it.
 pub(crate) struct RunsHere {
@@ -30,7 +30,17 @@ impl LoopRecord {
         for (cell, value) in self.facts.stack.iter().zip(here.stack) {
             cell.store(value as u64, Ordering::Relaxed);
         }
-        // Release: who reads the thread reads its bounds.
+        // The loop's first poll must have a reading before it, and nobody else may be in time.
+        let sched = os::SchedFile::open(here.id)
+            .ok()
+            .and_then(|file| file.read())
+            .unwrap_or_default();
+        let cpu = os::thread::cpu_time(here.id).unwrap_or(0);
+        let words = [clock::ticks(), sched.ran, sched.delay, sched.slices, cpu];
+        for (cell, word) in self.facts.baseline.iter().zip(words) {
+            cell.store(word, Ordering::Relaxed);
+        }
+        // Release: who reads the thread reads its bounds and its baseline.
         self.facts.thread.store(here.id, Ordering::Release);
         RunsHere {
             record: self.clone(),

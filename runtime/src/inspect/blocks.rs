@@ -1,0 +1,284 @@
+//! The table of blocks: what ran over its budget, live and lately, for the inspector to read.
+//!
+//! The watchdog and the thread that finds names write it, whoever looks reads it. The lock is
+//! held for pointer copies only. Knows neither how a block is noticed nor how it is shown.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::cause::Judgement;
+use super::stack::Stack;
+use super::stack::names::{Line, Place};
+use crate::id::LoopId;
+use crate::record::current::Doing;
+use crate::record::over::Blamed;
+
+/// Ended blocks that are kept.
+pub(crate) const KEPT: usize = 256;
+
+/// How a block came to be known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seen {
+    /// Looked at while it lasted.
+    Live,
+    /// Over before anybody looked: by the poll's own clock, which is the one on the wall.
+    Clock,
+}
+
+/// What is known of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Over budget on the wall; so far the thread may have been waiting for a CPU.
+    Open,
+    /// It held the loop for longer than the budget, whatever the host did.
+    Proven,
+    /// Over budget on the wall, on a host that does not tell more.
+    Soft,
+    /// Over budget on the wall, and not shown to be more than a wait for a CPU.
+    Host,
+}
+
+/// How long it held the loop, between two bounds. Nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Bracket {
+    pub(crate) lower: u64,
+    pub(crate) upper: u64,
+}
+
+/// One poll or phase over its budget.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) id: u64,
+    pub(crate) loop_id: LoopId,
+    pub(crate) doing: Doing,
+    /// On whose account; `None` for the loop's own work.
+    pub(crate) task: Option<Blamed>,
+    pub(crate) spawn_place: Option<&'static Location<'static>>,
+    /// Ticks.
+    pub(crate) began: u64,
+    pub(crate) ended: Option<u64>,
+    pub(crate) wall_ns: u64,
+    /// `None`: the host does not tell.
+    pub(crate) bracket: Option<Bracket>,
+    pub(crate) budget_ns: u64,
+    pub(crate) seen: Seen,
+    pub(crate) verdict: Verdict,
+    /// The watchdog overslept so much that the bound was lowered below the budget.
+    pub(crate) vetoed: bool,
+    pub(crate) cause: Judgement,
+    pub(crate) stack: Option<Arc<Stack>>,
+    /// Why there is no stack. Empty: there is one.
+    pub(crate) stack_missing: String,
+    /// The stack in words, once names were found.
+    pub(crate) lines: Option<Arc<[Line]>>,
+    pub(crate) place: Place,
+    /// CPU time and time without a CPU, over what was looked at. Nanoseconds.
+    pub(crate) cpu_ns: Option<u64>,
+    pub(crate) delay_ns: Option<u64>,
+    /// Tasks that were ready behind it at the last look.
+    pub(crate) ready: u32,
+}
+
+impl Block {
+    /// Runs now, and all that is known so far is that its thread gets no CPU.
+    pub(crate) fn waits_for_cpu(&self) -> bool {
+        self.ended.is_none() && self.verdict == Verdict::Open
+    }
+
+    /// Who is to blame, when it is not a task: `the loop's own work: firing timers`.
+    pub(crate) fn work(&self) -> &'static str {
+        match self.doing {
+            Doing::Polling => "polling",
+            Doing::Dropping => "dropping a future",
+            Doing::Handling => "in the exception handler",
+            Doing::Timers => "the loop's own work: firing timers",
+            Doing::Sources => "the loop's own work: serving readiness",
+            Doing::Inbox => "the loop's own work: taking what other threads sent",
+            Doing::Turning | Doing::Parked | Doing::Stopped | Doing::Closed => {
+                "the loop's own work: between two polls"
+            }
+        }
+    }
+}
+
+/// What one loop's blocks come to, since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Proven ones that have ended.
+    pub(crate) proven: u64,
+    pub(crate) soft: u64,
+    /// Over budget on the wall, but not by the app's doing.
+    pub(crate) host: u64,
+    /// Ended over budget, and nobody could say how: the log had wrapped.
+    pub(crate) lost: u64,
+    /// The longest proven lower bound, nanoseconds.
+    pub(crate) worst: u64,
+}
+
+/// Called with each block that is proven, changes its stack or names, and ends.
+pub(crate) type Notify = Arc<dyn Fn(&Block) + Send + Sync>;
+
+#[derive(Default)]
+struct Inner {
+    now: Vec<Arc<Block>>,
+    recent: VecDeque<Arc<Block>>,
+    tallies: HashMap<LoopId, Tally>,
+}
+
+/// The table.
+#[derive(Default)]
+pub(crate) struct Blocks {
+    inner: Mutex<Inner>,
+    version: AtomicU64,
+    notify: Option<Notify>,
+}
+
+impl Blocks {
+    pub(crate) fn new(notify: Option<Notify>) -> Self {
+        Self {
+            notify,
+            ..Self::default()
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Raised under the lock or just before it: a reader that sees the old number and then
+        // reads gets at least what that number stands for.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Grows with each change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// What blocks `loop_id` now, if anything is over its budget.
+    pub(crate) fn now(&self, loop_id: LoopId) -> Option<Arc<Block>> {
+        let inner = self.inner();
+        inner
+            .now
+            .iter()
+            .find(|block| block.loop_id == loop_id)
+            .cloned()
+    }
+
+    /// The blocks that last ended, oldest first, without those that were the host's doing.
+    pub(crate) fn recent(&self) -> Vec<Arc<Block>> {
+        self.inner().recent.iter().cloned().collect()
+    }
+
+    /// Sums of one loop.
+    pub(crate) fn tally(&self, loop_id: LoopId) -> Tally {
+        self.inner()
+            .tallies
+            .get(&loop_id)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Shows a block that goes on, in place of what the loop's last look said.
+    pub(crate) fn show(&self, block: &Block, tell: bool) {
+        let shown = Arc::new(block.clone());
+        let mut inner = self.inner();
+        match inner.now.iter_mut().find(|now| now.id == block.id) {
+            // Names may have come since the watchdog made its copy.
+            Some(now) => *now = with_names_of(shown, now),
+            None => inner.now.push(shown),
+        }
+        drop(inner);
+        self.changed(tell.then_some(block));
+    }
+
+    /// Files a block that has ended, and counts it.
+    pub(crate) fn file(&self, block: Block) {
+        let mut shown = Arc::new(block);
+        let mut inner = self.inner();
+        if let Some(at) = inner.now.iter().position(|now| now.id == shown.id) {
+            let now = inner.now.remove(at);
+            shown = with_names_of(shown, &now);
+        }
+        let tally = inner.tallies.entry(shown.loop_id).or_default();
+        let keep = match shown.verdict {
+            Verdict::Proven => {
+                tally.proven += 1;
+                tally.worst = tally.worst.max(shown.bracket.map_or(0, |held| held.lower));
+                true
+            }
+            Verdict::Soft => {
+                tally.soft += 1;
+                true
+            }
+            Verdict::Open | Verdict::Host => {
+                tally.host += 1;
+                false
+            }
+        };
+        if keep {
+            if inner.recent.len() == KEPT {
+                inner.recent.pop_front();
+            }
+            inner.recent.push_back(shown.clone());
+        }
+        drop(inner);
+        self.changed(keep.then_some(&*shown));
+    }
+
+    /// Counts blocks of which nothing but the number is known.
+    pub(crate) fn lose(&self, loop_id: LoopId, count: u64) {
+        self.inner().tallies.entry(loop_id).or_default().lost += count;
+        self.changed(None);
+    }
+
+    /// Adds what was found out about a block's stack, if the block is still in the table.
+    pub(crate) fn name(&self, id: u64, samples: u32, lines: Arc<[Line]>, place: Option<Place>) {
+        let mut inner = self.inner();
+        let Inner { now, recent, .. } = &mut *inner;
+        let Some(block) = now.iter_mut().chain(recent).find(|block| block.id == id) else {
+            return;
+        };
+        // A later stack may have been taken meanwhile; its own names are on the way.
+        if block
+            .stack
+            .as_ref()
+            .is_none_or(|stack| stack.samples != samples)
+        {
+            return;
+        }
+        let mut named = Block::clone(block);
+        named.lines = Some(lines);
+        if let Some(place) = place {
+            named.place = place;
+        }
+        let named = Arc::new(named);
+        *block = named.clone();
+        drop(inner);
+        self.changed(Some(&named));
+    }
+
+    fn changed(&self, tell: Option<&Block>) {
+        self.version.fetch_add(1, Ordering::Release);
+        if let (Some(block), Some(notify)) = (tell, &self.notify) {
+            notify(block);
+        }
+    }
+}
+
+/// `next`, with the names that `before` has, if both show the same stack.
+fn with_names_of(next: Arc<Block>, before: &Block) -> Arc<Block> {
+    let same = next.lines.is_none()
+        && before.lines.is_some()
+        && next.stack.as_ref().map(|stack| stack.samples)
+            == before.stack.as_ref().map(|stack| stack.samples);
+    if !same {
+        return next;
+    }
+    let mut next = Block::clone(&next);
+    next.lines.clone_from(&before.lines);
+    next.place.clone_from(&before.place);
+    Arc::new(next)
+}
+
+#[cfg(test)]
+mod tests;

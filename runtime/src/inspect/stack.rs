@@ -1,0 +1,168 @@
+//! The stack of a blocked loop: frames as module and offset at once, names when somebody found them.
+//!
+//! What is here is plain data, and the one line that says whether stacks can be taken. Knows
+//! neither budgets nor verdicts.
+
+use std::sync::Arc;
+
+use super::cause::proc::Probe;
+use crate::record::LoopRecord;
+
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+pub(crate) mod capture;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+pub(crate) mod modules;
+pub(crate) mod names;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+pub(crate) mod unwind;
+
+/// One frame as it was found: no names, no look into the loader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// The object file. Empty: not known.
+    pub(crate) module: Arc<str>,
+    /// Its build id in hex digits. Empty: it has none.
+    pub(crate) build_id: Arc<str>,
+    /// The address as the file's symbol table counts; of a call, that of the call's last byte.
+    pub(crate) offset: u64,
+    /// The same in this process.
+    pub(crate) address: u64,
+    /// Where its function begins, as `offset`. `None`: no unwind information.
+    pub(crate) function: Option<u64>,
+}
+
+impl Frame {
+    /// Whether both lie in one function, as far as that is known without names.
+    fn same_function(&self, other: &Self) -> bool {
+        self.module == other.module
+            && (self.offset == other.offset
+                || self.function.is_some() && self.function == other.function)
+    }
+}
+
+/// How a stack was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum How {
+    /// A signal handler copied it.
+    Signal,
+    /// Read from outside, from a thread that waited in the kernel.
+    Outside,
+}
+
+/// One stack, innermost frame first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stack {
+    pub(crate) frames: Vec<Frame>,
+    /// It reaches down to the frame that polls.
+    pub(crate) complete: bool,
+    /// Tick at which it was taken.
+    pub(crate) at: u64,
+    pub(crate) how: How,
+    /// How many stacks agreed on these frames.
+    pub(crate) samples: u32,
+}
+
+impl Stack {
+    /// What this stack and a later one have in common: the frames from the root inwards, up to
+    /// where they part. Of the function in which they part the later place is shown.
+    pub(crate) fn common(&self, later: &Self) -> Self {
+        let mut frames: Vec<Frame> = Vec::new();
+        for (ours, theirs) in self.frames.iter().rev().zip(later.frames.iter().rev()) {
+            if !ours.same_function(theirs) {
+                break;
+            }
+            frames.push(theirs.clone());
+            if ours.offset != theirs.offset {
+                break;
+            }
+        }
+        frames.reverse();
+        Self {
+            frames,
+            complete: self.complete && later.complete,
+            at: later.at,
+            how: later.how,
+            samples: self.samples + 1,
+        }
+    }
+}
+
+/// Takes stacks. One thread, the watchdog's, uses it.
+pub(crate) trait Sampler: Send {
+    /// The stack of the thread that runs `record`. Errors: why there is none, in words.
+    fn take(&mut self, record: &LoopRecord, probe: &Probe) -> Result<Stack, String>;
+}
+
+/// Makes this process ready for taking stacks. Errors: why it cannot, in words.
+pub(crate) fn sampler() -> Result<Box<dyn Sampler>, String> {
+    #[cfg(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    return unwind::Unwinding::new().map(|sampler| Box::new(sampler) as _);
+    #[cfg(not(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    )))]
+    Err("stacks are not built in, or not for this platform".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(frames: &[(u64, u64)], at: u64) -> Stack {
+        Stack {
+            frames: frames
+                .iter()
+                .map(|&(function, offset)| Frame {
+                    module: "app".into(),
+                    build_id: "".into(),
+                    offset,
+                    address: offset,
+                    function: Some(function),
+                })
+                .collect(),
+            complete: true,
+            at,
+            how: How::Signal,
+            samples: 1,
+        }
+    }
+
+    fn offsets(stack: &Stack) -> Vec<u64> {
+        stack.frames.iter().map(|frame| frame.offset).collect()
+    }
+
+    #[test]
+    fn a_function_that_spins_stays_with_its_later_place() {
+        let common = stack(&[(50, 51), (30, 31), (10, 11)], 1)
+            .common(&stack(&[(50, 57), (30, 31), (10, 11)], 2));
+        assert_eq!(offsets(&common), [57, 31, 11]);
+        assert_eq!((common.samples, common.at), (2, 2));
+    }
+
+    #[test]
+    fn what_lies_inside_the_parting_frame_is_left_out() {
+        // The same function, at another line: what either called is no longer common.
+        let common = stack(&[(50, 51), (30, 31), (10, 11)], 1)
+            .common(&stack(&[(60, 61), (30, 35), (10, 11)], 2));
+        assert_eq!(offsets(&common), [35, 11]);
+        let common = stack(&[(50, 51), (10, 11)], 1).common(&stack(&[(60, 61), (10, 11)], 2));
+        assert_eq!(offsets(&common), [11]);
+    }
+}

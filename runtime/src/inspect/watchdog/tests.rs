@@ -1,0 +1,328 @@
+//! Loops made by hand on threads of their own, looked at from outside. Real time by nature: each
+//! test waits for what it wants to see and asserts no upper bound of a time.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use super::super::blocks::{Block, Seen, Verdict};
+use super::super::cause;
+use super::super::stack::names::PlaceKind;
+use super::*;
+use crate::id::{self, LoopId};
+use crate::record::current::Doing;
+use crate::record::names;
+use crate::record::site::SiteIndex;
+use crate::record::slab::Slots;
+use crate::record::task::{Birth, Kind};
+
+/// One watchdog for all tests, as a process has one.
+fn watchdog() -> &'static Watchdog {
+    static ONE: OnceLock<Watchdog> = OnceLock::new();
+    ONE.get_or_init(|| Watchdog::start(Settings::default()).unwrap())
+}
+
+/// A record that is on the list of loops while it lives.
+struct Listed(Arc<LoopRecord>);
+
+impl Listed {
+    #[track_caller]
+    fn new(budget: Duration) -> Self {
+        let record = LoopRecord::new("toy", false, std::panic::Location::caller());
+        record.set_budget(clock::ns_to_ticks(budget));
+        record::enlist(&record);
+        Self(record)
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        record::strike(&self.0);
+    }
+}
+
+/// Polls one task once, on the calling thread, and runs `poll` in it. Returns the task's id.
+#[track_caller]
+fn poll_once(record: &Arc<LoopRecord>, poll: impl FnOnce()) -> u64 {
+    let frame = 0_u8;
+    record.current.set_base(std::ptr::from_ref(&frame) as usize);
+    let (slots, sites) = (Slots::default(), SiteIndex::default());
+    let place = std::panic::Location::caller();
+    let site = record.sites.of(&sites, place, "Toy", 1);
+    let (_, row) = record.tasks.take(&slots).unwrap();
+    let id = id::single();
+    let now = clock::ticks();
+    row.spawned(&Birth {
+        id,
+        kind: Kind::Task,
+        parent: 0,
+        at: now,
+        site,
+        name: names::intern("toy"),
+        number: 1,
+        loop_id: record.id.get(),
+        flags: 0,
+    });
+    record.current.unpark(now);
+    record.phase(Doing::Polling, now);
+    row.poll_begin(record, now);
+    poll();
+    let end = clock::ticks();
+    row.poll_end(record, now, end, true);
+    record.current.phase(Doing::Turning, end);
+    record.current.park(clock::ticks());
+    id
+}
+
+/// Waits until `see` sees something. Half a minute is for a test that would hang, not a limit.
+fn wait_for<T>(mut see: impl FnMut() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(seen) = see() {
+            return seen;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "never seen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn proven(id: LoopId) -> Option<Arc<Block>> {
+    let block = watchdog().blocks().now(id)?;
+    matches!(block.verdict, Verdict::Proven | Verdict::Soft).then_some(block)
+}
+
+fn filed(id: LoopId) -> Option<Arc<Block>> {
+    let recent = watchdog().blocks().recent();
+    recent.into_iter().find(|block| block.loop_id == id)
+}
+
+#[inline(never)]
+fn spin_until_told(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Runs `block` in a poll on another thread, waits until `see` is content with the live block,
+/// ends it with `end`, and returns the task, what was seen, and what was filed.
+fn watched(
+    block: impl FnOnce() + Send + 'static,
+    mut see: impl FnMut(&Block) -> bool,
+    end: impl FnOnce(),
+) -> (u64, Arc<Block>, Arc<Block>) {
+    watchdog();
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let listed = Listed::new(Duration::from_millis(20));
+        let runs = listed.0.runs_here();
+        tell.send(listed.0.id).unwrap();
+        let task = poll_once(&listed.0, block);
+        assert!(watchdog().catch_up());
+        drop(runs);
+        task
+    });
+    let id = told.recv().unwrap();
+    let live = wait_for(|| proven(id).filter(|block| see(block)));
+    end();
+    let task = thread.join().unwrap();
+    let filed = filed(id).expect("filed by the time catch_up returned");
+    assert!(watchdog().blocks().now(id).is_none());
+    (task, live, filed)
+}
+
+#[test]
+fn a_spinning_poll_is_shown_while_it_lasts_with_task_stack_and_cause() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let inner = stop.clone();
+    let stacks = watchdog().stacks_off().is_none();
+    let (task, live, filed) = watched(
+        move || spin_until_told(&inner),
+        |block| block.cause.kind == cause::Kind::Cpu && (!stacks || block.lines.is_some()),
+        || stop.store(true, Ordering::Relaxed),
+    );
+    assert_eq!(live.task.map(|blamed| blamed.id), Some(task));
+    assert_eq!((live.doing, live.seen), (Doing::Polling, Seen::Live));
+    assert_eq!(
+        live.place.kind,
+        PlaceKind::Spawn,
+        "tests lie in the runtime's folder"
+    );
+    assert!(live.place.text.contains("watchdog/tests.rs"));
+    if stacks {
+        let stack = live.stack.as_ref().unwrap();
+        assert!(stack.complete, "{stack:?}");
+        let lines = live.lines.as_ref().unwrap();
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.function.contains("spin_until_told")),
+            "{lines:#?}"
+        );
+    }
+    assert_eq!(filed.id, live.id);
+    assert!(filed.ended.is_some());
+    let held = filed.bracket.unwrap();
+    assert!(filed.budget_ns < held.lower && held.lower <= held.upper);
+    assert!(held.upper <= filed.wall_ns);
+}
+
+#[test]
+fn a_sleeping_poll_is_put_down_to_the_sleep() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let inner = stop.clone();
+    let (_, live, _) = watched(
+        move || {
+            while !inner.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        },
+        |block| block.cause.words == "sleep" && block.stack.is_some() == stacks(),
+        || stop.store(true, Ordering::Relaxed),
+    );
+    assert_eq!(live.cause.kind, cause::Kind::Syscall);
+    assert!(live.cause.advice.contains("sleep"));
+}
+
+fn stacks() -> bool {
+    watchdog().stacks_off().is_none()
+}
+
+#[test]
+fn a_poll_that_waits_for_a_thread_lock_is_put_down_to_a_lock() {
+    let lock = Arc::new(Mutex::new(()));
+    let inner = lock.clone();
+    let held = lock.lock().unwrap();
+    let (_, live, _) = watched(
+        move || drop(inner.lock().unwrap()),
+        |block| block.cause.kind == cause::Kind::Lock,
+        move || drop(held),
+    );
+    assert_eq!(live.cause.words, "a lock (futex)");
+}
+
+#[test]
+fn a_block_that_ended_right_before_is_settled_by_catch_up() {
+    watchdog();
+    let mut proven = 0;
+    // On a busy machine the thread's waits around a poll this short may hide it: then it is
+    // counted as unproven, and another one is tried.
+    while proven < 3 {
+        let listed = Listed::new(Duration::from_millis(2));
+        let runs = listed.0.runs_here();
+        let tid = crate::os::thread::here().id;
+        let cpu = || crate::os::thread::cpu_time(tid).unwrap_or_default();
+        let task = poll_once(&listed.0, || {
+            let until = cpu() + 3_000_000;
+            while cpu() < until {
+                std::hint::spin_loop();
+            }
+        });
+        assert!(watchdog().catch_up());
+        let tally = watchdog().blocks().tally(listed.0.id);
+        assert_eq!(tally.proven + tally.soft + tally.host, 1, "{tally:?}");
+        if tally.host == 0 {
+            let filed = filed(listed.0.id).unwrap();
+            assert_eq!(filed.task.map(|blamed| blamed.id), Some(task));
+            assert!(filed.wall_ns >= 3_000_000);
+            proven += 1;
+        }
+        drop(runs);
+    }
+}
+
+#[test]
+fn a_phase_of_the_loop_is_its_own_work() {
+    watchdog();
+    let listed = Listed::new(Duration::from_millis(2));
+    let _runs = listed.0.runs_here();
+    listed.0.current.unpark(clock::ticks());
+    listed.0.phase(Doing::Timers, clock::ticks());
+    std::thread::sleep(Duration::from_millis(5));
+    listed.0.phase(Doing::Turning, clock::ticks());
+    assert!(watchdog().catch_up());
+    let filed = filed(listed.0.id).expect("slept for twice the budget");
+    assert_eq!((filed.doing, filed.task), (Doing::Timers, None));
+    assert_eq!(filed.work(), "the loop's own work: firing timers");
+    assert_eq!(filed.verdict, Verdict::Proven);
+}
+
+#[test]
+fn a_poll_within_its_budget_is_no_block() {
+    watchdog();
+    let listed = Listed::new(Duration::from_secs(3600));
+    let _runs = listed.0.runs_here();
+    poll_once(&listed.0, || std::thread::sleep(Duration::from_millis(5)));
+    assert!(watchdog().catch_up());
+    assert!(filed(listed.0.id).is_none());
+    assert_eq!(watchdog().blocks().tally(listed.0.id), Default::default());
+}
+
+#[test]
+fn a_budget_that_is_lowered_holds_for_the_poll_that_runs() {
+    watchdog();
+    let (tell, told) = mpsc::channel();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let listed = Listed::new(Duration::from_secs(3600));
+        let _runs = listed.0.runs_here();
+        tell.send(listed.0.clone()).unwrap();
+        poll_once(&listed.0, || {
+            let _ = stopped.recv();
+        });
+    });
+    let record = told.recv().unwrap();
+    record.set_budget(clock::ns_to_ticks(Duration::from_millis(5)));
+    let block = wait_for(|| proven(record.id));
+    assert!(block.budget_ns < 6_000_000);
+    drop(stop);
+    thread.join().unwrap();
+}
+
+#[test]
+fn without_a_thread_to_read_a_block_is_soft_and_says_why() {
+    watchdog();
+    let (tell, told) = mpsc::channel();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let listed = Listed::new(Duration::from_millis(5));
+        tell.send(listed.0.id).unwrap();
+        poll_once(&listed.0, || {
+            let _ = stopped.recv();
+        });
+        assert!(watchdog().catch_up());
+    });
+    let id = told.recv().unwrap();
+    let live = wait_for(|| proven(id));
+    assert_eq!((live.verdict, live.bracket), (Verdict::Soft, None));
+    assert_eq!(live.stack_missing, "the loop's thread is not known");
+    assert!(live.cause.words.starts_with("cause unknown ("));
+    drop(stop);
+    thread.join().unwrap();
+    assert_eq!(filed(id).unwrap().verdict, Verdict::Soft);
+}
+
+#[test]
+fn a_loop_that_is_struck_off_leaves_its_blocks_filed() {
+    watchdog();
+    let listed = Listed::new(Duration::from_millis(2));
+    let id = listed.0.id;
+    let _runs = listed.0.runs_here();
+    poll_once(&listed.0, || std::thread::sleep(Duration::from_millis(5)));
+    drop(listed);
+    assert!(watchdog().catch_up());
+    assert!(filed(id).is_some());
+}
+
+#[test]
+fn a_watchdog_that_is_gone_answers_nobody_and_ends() {
+    let own = Watchdog::start(Settings {
+        no_stacks: true,
+        notify: None,
+    })
+    .unwrap();
+    assert_eq!(own.stacks_off(), Some("switched off"));
+    assert!(own.catch_up());
+    let shared = own.shared.clone();
+    drop(own);
+    assert!(shared.state().gone);
+}
