@@ -120,6 +120,7 @@ const UNSAFE: &[&str] = &[
     "record/bound.rs",
     "executor/raw.rs",
     "executor/waker.rs",
+    "inspect/stack/capture.rs",
 ];
 
 fn source() -> PathBuf {

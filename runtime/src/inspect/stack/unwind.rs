@@ -28,7 +28,7 @@ const LARGEST: u64 = 1 << 20;
 /// and no address.
 const NO_POINTER: u64 = 8;
 
-pub(super) struct Unwinding {
+pub(crate) struct Unwinding {
     capture: Capture,
     unwinder: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
@@ -37,7 +37,7 @@ pub(super) struct Unwinding {
 }
 
 impl Unwinding {
-    pub(super) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let mut unwinding = Self {
             capture: Capture::new()?,
             unwinder: UnwinderNative::new(),
@@ -50,7 +50,7 @@ impl Unwinding {
     }
 
     /// Ticks that the last handler took.
-    pub(super) fn handler_took(&self) -> u64 {
+    pub(crate) fn handler_took(&self) -> u64 {
         self.capture.took()
     }
 
