@@ -9,6 +9,7 @@ use loop_console::store::decode::{self, Decoder};
 use loop_console::store::*;
 use loop_console::update::{Ask, Effect, act};
 use loop_proto::fixture::{Shop, Viewer, blocked_shop, crowded_shop, shop};
+use loop_proto::message::split_view;
 use loop_proto::pb;
 
 /// A console attached to a shop.
@@ -58,10 +59,16 @@ impl Visit {
                     continue;
                 }
                 let answer = match decode::query(&q, 1) {
-                    Some(message) => self
-                        .decoder
-                        .view(self.viewer.answer(&message), q.table)
-                        .expect("one part"),
+                    Some(message) => {
+                        // Parts far smaller than in life, so that every answer of some size comes in several.
+                        let parts = split_view(self.viewer.answer(&message), 2_000);
+                        let mut whole: Vec<View> = parts
+                            .into_iter()
+                            .filter_map(|part| self.decoder.view(part, q.table))
+                            .collect();
+                        assert_eq!(whole.len(), 1, "one answer, however many parts");
+                        whole.remove(0)
+                    }
                     None => {
                         let id = q.subject.expect("a task is asked for by its id");
                         let body = match self.viewer.task(&pb::TaskRequest { id, blocks: 0 }) {
