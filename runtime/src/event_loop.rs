@@ -534,8 +534,9 @@ impl EventLoop {
                 undo();
             }
             blocking.close();
-            bound::close_inbox(record.id);
             let left = executor.close();
+            // Last: until the executor refuses, what other threads drop comes home.
+            bound::close_inbox(record.id);
             left.iter()
                 .map(|(facts, _)| TaskInfo::new(record, facts))
                 .collect()

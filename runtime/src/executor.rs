@@ -44,6 +44,7 @@ pub(crate) use scope::Scopes;
 pub(crate) use waker::EnteredGuard;
 
 use away::{Pushed, Stack};
+use finish::DROP_PANICKED;
 pub(crate) use finish::name_of;
 pub(crate) use raw::RawTask;
 use raw::{Item, Polled};
@@ -165,20 +166,10 @@ pub(crate) struct Executor {
 }
 
 /// A callback that was handed in. Holds nothing: a callback is over once it ran.
+#[derive(Clone)]
 pub(crate) struct RawCall {
     raw: RawTask,
-    cancelled: Cell<bool>,
     executor: std::rc::Weak<Local>,
-}
-
-impl Clone for RawCall {
-    fn clone(&self) -> Self {
-        Self {
-            raw: self.raw,
-            cancelled: self.cancelled.clone(),
-            executor: self.executor.clone(),
-        }
-    }
 }
 
 impl RawCall {
@@ -186,20 +177,18 @@ impl RawCall {
         self.raw.id()
     }
 
-    /// Keeps the callback from running, unless it has begun.
-    pub(crate) fn cancel(&self) {
+    /// Keeps the callback from running, unless it has begun; tells whether it did.
+    pub(crate) fn cancel(&self) -> bool {
         let Some(local) = self.executor.upgrade() else {
-            return;
+            return false;
         };
         let row = local.row(self.raw.row());
-        if row.task_id() == self.raw.id() && row.phase.load(Ordering::Relaxed) == phase::IDLE {
-            self.cancelled.set(true);
+        let waits =
+            row.task_id() == self.raw.id() && row.phase.load(Ordering::Relaxed) == phase::IDLE;
+        if waits {
             local.finish_cancelled(row, JoinError::Cancelled(Cancellation::default()));
         }
-    }
-
-    pub(crate) fn cancelled(&self) -> bool {
-        self.cancelled.get()
+        waits
     }
 }
 
@@ -236,12 +225,13 @@ impl Executor {
         });
         waker::enlist(&shared);
         let local = Local {
-            loop_id: record.id.get(),
+            loop_id: Cell::new(record.id.get()),
             queue: queue::Queue::default(),
             record,
             owner,
             live: Cell::new(0),
             cancelling: Cell::new(false),
+            strayed: Cell::new(false),
             handler: RefCell::new(None),
             around: std::cell::OnceCell::new(),
             failures: RefCell::default(),
@@ -349,8 +339,13 @@ impl Executor {
                 local.settle(row);
                 continue;
             }
-            ran += 1;
-            now = self.step(local, record, row, now);
+            let cancelling = row.flags.load(Ordering::Relaxed) & flag::CANCELLING != 0;
+            now = if cancelling && self.deliver(row, now) {
+                clock::ticks()
+            } else {
+                ran += 1;
+                self.step(local, record, row, now)
+            };
             if now > until {
                 break;
             }
@@ -367,11 +362,6 @@ impl Executor {
     #[inline]
     fn step(&self, local: &Local, record: &LoopRecord, row: &TaskRow, now: u64) -> u64 {
         row.poll_begin(record, now);
-        if row.flags.load(Ordering::Relaxed) & flag::CANCELLING != 0 && self.deliver(row) {
-            let end = clock::ticks();
-            row.poll_end(record, now, end, false);
-            return end;
-        }
         let waker = waker::lent(row);
         let mut cx = Context::from_waker(&waker);
         if let Some(around) = local.around.get() {
@@ -388,14 +378,41 @@ impl Executor {
         });
         row.poll_end(record, now, end, polled == Polled::Pending);
         match polled {
-            Polled::Pending => {}
-            Polled::Returned if row.flags.load(Ordering::Relaxed) & flag::FAILED != 0 => {
-                local.finish(row, Outcome::Failed, end);
+            Polled::Pending => return end,
+            Polled::Returned => {
+                let flags = row.flags.load(Ordering::Relaxed);
+                if flags & flag::CANCELLING != 0 {
+                    self.forget_request(row);
+                }
+                let failed = flags & flag::FAILED != 0;
+                let outcome = if failed {
+                    Outcome::Failed
+                } else {
+                    Outcome::Returned
+                };
+                local.finish(row, outcome, end);
             }
-            Polled::Returned => local.finish(row, Outcome::Returned, end),
-            Polled::Panicked => local.finish(row, Outcome::Panicked, end),
+            Polled::Troubled | Polled::Panicked => self.ended_in_trouble(row, polled, end),
         }
-        end
+        // What the end of a task ran of the app is not the next task's time.
+        match local.strayed.take() {
+            true => clock::ticks(),
+            false => end,
+        }
+    }
+
+    #[cold]
+    fn ended_in_trouble(&self, row: &TaskRow, polled: Polled, end: u64) {
+        self.forget_request(row);
+        if let Some(text) = raw::trouble() {
+            self.local.report(row, DROP_PANICKED, Some(text));
+        }
+        let outcome = match polled {
+            Polled::Panicked => Outcome::Panicked,
+            _ if row.flags.load(Ordering::Relaxed) & flag::FAILED != 0 => Outcome::Failed,
+            _ => Outcome::Returned,
+        };
+        self.local.finish(row, outcome, end);
     }
 
     /// Spawns `future`, ready for its first poll, with one handle.
@@ -418,7 +435,6 @@ impl Executor {
         self.local.enqueue(self.local.row(raw.row()));
         RawCall {
             raw,
-            cancelled: Cell::new(false),
             executor: Rc::downgrade(&self.local),
         }
     }
@@ -434,7 +450,6 @@ impl Executor {
         (
             RawCall {
                 raw,
-                cancelled: Cell::new(false),
                 executor: Rc::downgrade(&self.local),
             },
             waker,
@@ -445,6 +460,9 @@ impl Executor {
     fn place_row<F: Future + 'static>(&self, future: F, how: How, handles: u32) -> RawTask {
         let local = &*self.local;
         let record = &*local.record;
+        if local.loop_id.get() == local::CLOSED {
+            self.refuse();
+        }
         let id = local.owner.ids.next();
         let site = record.sites.of(
             &local.owner.sites,
@@ -470,7 +488,7 @@ impl Executor {
             site,
             name: how.name,
             number: how.number,
-            loop_id: local.loop_id,
+            loop_id: local.loop_id.get(),
             flags: how.flags,
         });
         row.woken_by.store(Cause::Spawn.raw(), Ordering::Relaxed);
@@ -492,6 +510,15 @@ impl Executor {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.is_closed()
+    }
+
+    /// The loop is closed for good, and said so to this thread: nothing can be spawned any more.
+    #[cold]
+    fn refuse(&self) -> ! {
+        panic!(
+            "loop {} is closed and takes no more tasks and callbacks; make a new loop, or spawn before the close",
+            self.local.record.id
+        )
     }
 
     /// The name of a handle's task.

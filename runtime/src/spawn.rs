@@ -164,8 +164,14 @@ impl<T> Task<T> {
     }
 
     fn cancel_with(&self, message: Option<&str>) -> bool {
-        self.here(|executor| executor.cancel(self.raw, message))
-            .unwrap_or_else(|| self.task_ref().cancel())
+        if let Some(asked) = self.here(|executor| executor.cancel(self.raw, message)) {
+            return asked;
+        }
+        let (id, message) = (self.raw.id(), message.map(str::to_owned));
+        let errand = move || {
+            let _ = context::with(|organs| organs.executor.cancel_by_id(id, message.as_deref()));
+        };
+        !self.done() && bound::send(self.loop_id, Box::new(errand)).is_ok()
     }
 
     /// How many cancels were asked for, less those withdrawn. 0 away from its loop.
@@ -294,11 +300,30 @@ impl<T> Drop for Task<T> {
         {
             return;
         }
-        let errand = move || {
-            let _ = context::with(|organs| organs.executor.handle_dropped(raw, false));
+        let gone = Gone {
+            raw,
+            loop_id: self.loop_id,
         };
-        if bound::send(self.loop_id, Box::new(errand)).is_err() {
-            handle_dropped_after_close(raw);
+        // Refused, and so dropped, if the loop is closed.
+        let _ = bound::send(self.loop_id, Box::new(move || drop(gone)));
+    }
+}
+
+/// A handle that was dropped away from its loop, on its way home. Does its work when it is
+/// dropped: a loop that closes drops what it was sent.
+struct Gone {
+    raw: RawTask,
+    loop_id: LoopId,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let home = context::current()
+            .ok()
+            .filter(|organs| organs.record.id == self.loop_id && !organs.executor.is_closed());
+        match home {
+            Some(organs) => organs.executor.handle_dropped(self.raw, false),
+            None => handle_dropped_after_close(self.raw),
         }
     }
 }

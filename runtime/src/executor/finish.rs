@@ -13,6 +13,8 @@ use crate::record::current::Doing;
 use crate::record::event::{Event, Kind as EventKind};
 use crate::record::task::{Kind, Outcome, TaskFacts, TaskRow, flag, phase};
 
+pub(super) const DROP_PANICKED: &str = "a task's future panicked while it was dropped";
+
 impl Local {
     /// States that a task is over and tells whoever waits for it. The row is `DONE` already.
     #[inline]
@@ -47,7 +49,9 @@ impl Local {
         row.refs_here
             .store(row.refs_here.load(relaxed) + 1, relaxed);
         if let Some(joiner) = work.take_joiner() {
-            joiner.wake();
+            self.guarded(row, "the waker of a task's awaiter panicked", || {
+                joiner.wake()
+            });
         }
         for done in work.take_callbacks() {
             self.guarded(row, "a done callback panicked", done);
@@ -124,6 +128,7 @@ impl Local {
         record.phase_of(doing, row, clock::ticks());
         let result = f();
         record.phase(doing, clock::ticks());
+        self.strayed.set(true);
         match inside {
             // What it interrupted goes on as from its own start.
             Some(row) => record.current.phase_of(before, row, since),
@@ -154,11 +159,7 @@ impl Local {
         row.phase.store(phase::DONE, Ordering::Release);
         row.set_flag(flag::CANCELLING, false);
         if let Err(payload) = result {
-            self.report(
-                row,
-                "a task's future panicked while it was dropped",
-                Some(text_of(&*payload).to_owned()),
-            );
+            self.report(row, DROP_PANICKED, Some(text_of(&*payload).to_owned()));
         }
         self.finish(row, outcome, clock::ticks());
     }
@@ -226,9 +227,10 @@ impl Executor {
     /// Delivers a cancel at the task's step: to its scopes, or by dropping its future. True if the
     /// task is over.
     #[cold]
-    pub(super) fn deliver(&self, row: &TaskRow) -> bool {
-        row.set_flag(flag::CANCELLING, false);
-        let message = self.messages.borrow_mut().remove(&row.task_id());
+    pub(super) fn deliver(&self, row: &TaskRow, now: u64) -> bool {
+        // The task itself is what wakes its scopes.
+        self.local.record.current.enter(row, now);
+        let message = self.withdraw(row);
         if !self.scopes.is_empty()
             && let Some(wakers) = self.scopes.request(row.task_id(), message.as_deref())
         {
@@ -248,6 +250,46 @@ impl Executor {
         true
     }
 
+    /// Takes the request off the row, with its message.
+    fn withdraw(&self, row: &TaskRow) -> Option<String> {
+        row.set_flag(flag::CANCELLING, false);
+        self.messages.borrow_mut().remove(&row.task_id())
+    }
+
+    /// A task ended with a request that was never delivered: its own value wins.
+    #[cold]
+    pub(super) fn forget_request(&self, row: &TaskRow) {
+        drop(self.withdraw(row));
+    }
+
+    /// A scope is over. A request that it was to catch and did not goes on to the next.
+    pub(crate) fn scope_left(&self, id: u64) {
+        let Some((task, message)) = self.scopes.leave(id) else {
+            return;
+        };
+        let current = super::raw::current_row(&self.local.record);
+        let row = current.filter(|row| row.task_id() == task);
+        if let Some(row) = row.or_else(|| self.find(task))
+            // A task that is being dropped has been given its request already.
+            && !self.local.cancelling.get()
+        {
+            self.request(row, message.as_deref());
+        }
+    }
+
+    /// Runs `drop`, which drops what a delivered cancel ends: tasks awaited there end with it.
+    pub(crate) fn delivering(&self, drop: impl FnOnce()) {
+        struct Back<'a>(&'a std::cell::Cell<bool>, bool);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let cancelling = &self.local.cancelling;
+        let _back = Back(cancelling, cancelling.replace(true));
+        drop();
+    }
+
     /// Asks a task to cancel. False if it is done.
     pub(crate) fn cancel(&self, raw: RawTask, message: Option<&str>) -> bool {
         let row = self.local.row(raw.row());
@@ -261,6 +303,15 @@ impl Executor {
         let cancels = row.cancels.load(Ordering::Relaxed);
         row.cancels
             .store(cancels.saturating_add(1), Ordering::Relaxed);
+        self.request(row, message);
+        true
+    }
+
+    /// Marks a row, which is not done, for a cancel at its next step.
+    fn request(&self, row: &TaskRow, message: Option<&str>) {
+        if row.phase.load(Ordering::Relaxed) == phase::DONE {
+            return;
+        }
         row.set_flag(flag::CANCELLING, true);
         if let Some(message) = message {
             self.messages
@@ -268,7 +319,6 @@ impl Executor {
                 .insert(row.task_id(), message.to_owned());
         }
         self.local.wake(row);
-        true
     }
 
     /// Withdraws one request. The number of those left.
@@ -277,7 +327,7 @@ impl Executor {
         let left = row.cancels.load(Ordering::Relaxed).saturating_sub(1);
         row.cancels.store(left, Ordering::Relaxed);
         if left == 0 {
-            row.set_flag(flag::CANCELLING, false);
+            drop(self.withdraw(row));
             self.scopes.withdraw(raw.id());
         }
         left.into()
@@ -294,8 +344,9 @@ impl Executor {
     }
 
     /// Asks the task `id` to cancel. False if there is none, or it is done.
-    pub(crate) fn cancel_by_id(&self, id: u64) -> bool {
-        self.find(id).is_some_and(|row| self.cancel_row(row, None))
+    pub(crate) fn cancel_by_id(&self, id: u64, message: Option<&str>) -> bool {
+        self.find(id)
+            .is_some_and(|row| self.cancel_row(row, message))
     }
 
     /// Wakes the task `id` for nothing. False if there is none, or it is done.
@@ -308,7 +359,7 @@ impl Executor {
 
     /// Asks the main task to cancel.
     pub(crate) fn cancel_main(&self) -> bool {
-        self.cancel_by_id(self.main.get())
+        self.cancel_by_id(self.main.get(), None)
     }
 
     /// Asks every task to cancel, newest first.
@@ -366,7 +417,7 @@ impl Executor {
                 .map(|(_, row)| row)
                 .filter(|row| row.phase.load(Ordering::Relaxed) != phase::DONE)
                 .collect();
-            if rows.is_empty() {
+            if rows.is_empty() && !self.report_unread() {
                 break;
             }
             rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.task_id()));
@@ -393,14 +444,40 @@ impl Executor {
         super::raw::oldest_first(&local.record, head, |item| match item {
             super::raw::Item::Row(row) => self.take_row(row),
             // Dropped unrun; whoever waits for it learns of it by the drop.
-            super::raw::Item::Errand(errand) => drop(errand),
+            super::raw::Item::Errand(errand) => {
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(errand)));
+            }
         });
         while let Some(row) = local.dequeue() {
             local.settle(row);
         }
-        self.fold();
         drop(self.local.handler.take());
+        self.fold();
+        // Wakers that are dropped on this thread from now on go the way of other threads'.
+        self.local.loop_id.set(super::local::CLOSED);
         left
+    }
+
+    /// Reports the panics whose handles are still held, which nobody can read after the close.
+    /// Tells whether there were any.
+    fn report_unread(&self) -> bool {
+        let local = &*self.local;
+        let mut any = false;
+        for (_, row) in local.record.tasks.live() {
+            if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0
+                && let Some(work) = Work::of(row)
+            {
+                any = true;
+                row.set_flag(flag::UNREAD, false);
+                let text = work.panicked();
+                local.report(
+                    row,
+                    "a task panicked and was not awaited before its loop closed",
+                    text,
+                );
+            }
+        }
+        any
     }
 
     /// Hands what is left of references and handles over to whoever drops the last.

@@ -10,9 +10,13 @@ use super::raw::Work;
 use crate::record::task::{TaskRow, phase};
 use crate::record::{LoopRecord, Owner};
 
+/// The number of no loop.
+pub(crate) const CLOSED: u32 = u32::MAX;
+
 /// The loop thread's own side of an executor.
 pub(crate) struct Local {
-    pub(crate) loop_id: u32,
+    /// `CLOSED` once the loop is: its rows are then nobody's, on this thread too.
+    pub(crate) loop_id: Cell<u32>,
     pub(crate) queue: Queue,
     pub(crate) record: Arc<LoopRecord>,
     pub(crate) owner: std::rc::Rc<Owner>,
@@ -26,6 +30,9 @@ pub(crate) struct Local {
     pub(crate) failures: std::cell::RefCell<std::collections::HashMap<u64, String>>,
     /// Set while the future of a cancelled task is dropped: what it awaited is cancelled too.
     pub(crate) cancelling: Cell<bool>,
+    /// Set when code of the app ran outside a poll: the last poll's end is the next one's start no
+    /// more.
+    pub(crate) strayed: Cell<bool>,
 }
 
 impl Local {

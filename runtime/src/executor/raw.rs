@@ -51,7 +51,20 @@ struct Table {
 pub(crate) enum Polled {
     Pending,
     Returned,
+    /// Returned, and then panicked while its future was dropped; `trouble` has the text.
+    Troubled,
     Panicked,
+}
+
+thread_local! {
+    /// Text of the last panic of a future's drop on this thread, until it is told.
+    static TROUBLE: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// The text of the panic that `Polled::Troubled` speaks of, or of one that followed a panic.
+#[cold]
+pub(crate) fn trouble() -> Option<String> {
+    TROUBLE.take()
 }
 
 enum Stage<F, T> {
@@ -118,10 +131,19 @@ unsafe fn poll<F: Future>(head: NonNull<Head>, cx: &mut Context<'_>) -> Polled {
     };
     // SAFETY: as for the call.
     let dropped = unsafe { replace::<F>(stage, result) };
-    match (outcome, dropped) {
-        // The value is there; that its future panicked while being dropped is told apart.
-        (Polled::Returned, Err(_)) => Polled::Returned,
-        _ => outcome,
+    match dropped {
+        Ok(()) => outcome,
+        Err(payload) => troubled(outcome, &*payload),
+    }
+}
+
+/// The value (or the first panic) stays the result; that the drop panicked is told apart.
+#[cold]
+fn troubled(outcome: Polled, payload: &(dyn Any + Send)) -> Polled {
+    TROUBLE.set(Some(super::error::text_of(payload).to_owned()));
+    match outcome {
+        Polled::Returned => Polled::Troubled,
+        other => other,
     }
 }
 

@@ -56,17 +56,17 @@ impl Scopes {
         id
     }
 
-    /// The scope is over. Tells whether a request was still waiting to be caught in it.
-    pub(crate) fn leave(&self, id: u64) -> bool {
+    /// The scope is over. Gives the task and the message of a request that waited to be caught.
+    pub(crate) fn leave(&self, id: u64) -> Option<(u64, Option<String>)> {
         let mut all = self.all.borrow_mut();
-        let Some(scope) = all.remove(&id) else {
-            return false;
-        };
+        let mut scope = all.remove(&id)?;
         if let Some(outer) = all.get_mut(&scope.outer) {
             outer.inner -= 1;
         }
         drop(all);
-        scope.hit
+        // Outside the borrow: a waker's last reference may come back here.
+        drop(scope.waker.take());
+        scope.hit.then_some((scope.task, scope.message))
     }
 
     /// If a cancel was requested of this scope: takes the request.

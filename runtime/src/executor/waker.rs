@@ -69,7 +69,7 @@ pub(crate) fn here<R>(row: &TaskRow, f: impl FnOnce(&Local) -> R) -> Option<R> {
     let local = HERE.get();
     // SAFETY: null, or set by an `EnteredGuard` that is alive on this thread and keeps the `Local`.
     let local = unsafe { local.as_ref() }?;
-    (local.loop_id == row.loop_id.load(Ordering::Relaxed)).then(|| f(local))
+    (local.loop_id.get() == row.loop_id.load(Ordering::Relaxed)).then(|| f(local))
 }
 
 /// The row behind a waker.

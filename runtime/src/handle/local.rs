@@ -40,9 +40,9 @@ impl fmt::Debug for LocalLoop {
 pub type ErrorHandler = Rc<dyn Fn(&ErrorContext)>;
 
 /// A callback that was handed to the loop.
-#[derive(Clone)]
 pub struct Handle {
     call: RawCall,
+    cancelled: Cell<bool>,
 }
 
 impl fmt::Debug for Handle {
@@ -56,12 +56,14 @@ impl fmt::Debug for Handle {
 impl Handle {
     /// Keeps the callback from running, unless it has begun.
     pub fn cancel(&self) {
-        self.call.cancel();
+        if self.call.cancel() {
+            self.cancelled.set(true);
+        }
     }
 
     /// Whether it was cancelled before it began.
     pub fn cancelled(&self) -> bool {
-        self.call.cancelled()
+        self.cancelled.get()
     }
 }
 
@@ -92,17 +94,17 @@ impl TimerHandle {
 
     /// Keeps the callback from running, unless it has begun, and removes the timer.
     pub fn cancel(&self) {
-        self.call.cancel();
-        if !self.cancelled.replace(true)
-            && let Some(organs) = self.organs.upgrade()
-        {
-            organs.timers.cancel(self.key);
+        if self.call.cancel() {
+            self.cancelled.set(true);
+            if let Some(organs) = self.organs.upgrade() {
+                organs.timers.cancel(self.key);
+            }
         }
     }
 
     /// Whether it was cancelled before it began.
     pub fn cancelled(&self) -> bool {
-        self.call.cancelled()
+        self.cancelled.get()
     }
 }
 
@@ -154,6 +156,7 @@ impl LocalLoop {
         let how = How::new(Location::caller(), Kind::Callback);
         Handle {
             call: self.organs.executor.call(callback, how),
+            cancelled: Cell::new(false),
         }
     }
 

@@ -36,7 +36,7 @@ struct Entered(u64);
 impl Drop for Entered {
     fn drop(&mut self) {
         // No loop: it is closed, and its scopes are gone with it.
-        let _ = context::with(|organs| organs.executor.scopes().leave(self.0));
+        let _ = context::with(|organs| organs.executor.scope_left(self.0));
     }
 }
 
@@ -105,7 +105,7 @@ impl<F: Future> Future for CatchCancel<F> {
             Err(wrong) => panic!("a scope was polled away from its loop: {wrong}"),
         };
         if let Some(message) = scopes.take_hit(id) {
-            this.future.set(None);
+            organs.executor.delivering(|| this.future.set(None));
             *this.entered = None;
             return Poll::Ready(Err(Cancelled { message }));
         }

@@ -85,10 +85,10 @@ impl TaskRef {
             .ok()
             .filter(|organs| organs.record.id == self.loop_id)
         {
-            Some(organs) => organs.executor.cancel_by_id(id),
+            Some(organs) => organs.executor.cancel_by_id(id, None),
             None => {
                 let errand = move || {
-                    let _ = context::with(|organs| organs.executor.cancel_by_id(id));
+                    let _ = context::with(|organs| organs.executor.cancel_by_id(id, None));
                 };
                 bound::send(self.loop_id, Box::new(errand)).is_ok()
             }
