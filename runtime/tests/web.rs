@@ -18,6 +18,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use loop_runtime::net::TcpListener;
+use loop_runtime::testing::TestLoop;
 use loop_runtime::web::{App, ConnectInfo, ServeError};
 use loop_runtime::{Builder, all_tasks, create_future, current_task, get_running_loop};
 
@@ -508,4 +509,35 @@ fn a_body_is_streamed_both_ways() {
     );
     assert_eq!(got.len(), expected.len());
     assert!(got == expected, "the bytes came back in another order");
+}
+
+#[test]
+fn a_client_that_sends_half_a_head_is_cut_off() {
+    // On a clock that jumps: hyper's half a minute passes as soon as nothing else can happen.
+    let rest = TestLoop::new()
+        .run(async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            let (done, stop) = create_future::<()>();
+            let handle = get_running_loop().unwrap().handle();
+            let client = thread::spawn(move || {
+                let mut client = Client::new(address);
+                client.0.get_mut().write_all(b"GET / HTT").unwrap();
+                let rest = client.rest();
+                handle
+                    .call_soon_threadsafe(move || done.set_result(()).unwrap())
+                    .unwrap();
+                rest
+            });
+            let stop = async move {
+                let _ = stop.await;
+            };
+            App::new(Router::new())
+                .serve_until(listener, stop)
+                .await
+                .unwrap();
+            client.join().unwrap()
+        })
+        .unwrap();
+    assert_eq!(rest, "", "it got no answer to what it did not ask");
 }
