@@ -447,7 +447,8 @@ impl EventLoop {
                 .is_some_and(|next| next <= self.organs.now())
             {
                 record.phase(Doing::Timers, clock::ticks());
-                timers.fire(self.organs.now());
+                let fired = timers.fire(self.organs.now());
+                reactor.timers_met(fired);
                 record.phase(Doing::Turning, clock::ticks());
             }
             executor.take_away();

@@ -144,6 +144,11 @@ impl Reactor {
         Ok(sources)
     }
 
+    /// Tells how many timers were due when the loop last looked: a crowd is met less often.
+    pub(crate) fn timers_met(&self, timers: usize) {
+        self.alarm.met(timers);
+    }
+
     /// Wakes whoever waits for what the last `wait` collected.
     ///
     /// An event for a source that is gone meanwhile reaches nobody. A waker that panics ends there.

@@ -12,9 +12,14 @@ use mio::{Registry, Token};
 
 use crate::clock;
 
-/// Deadlines closer than this to the last one that passed are met together: it bounds how often a
-/// dense crowd of timers wakes the loop, and is half of the lateness that is promised for them.
+/// Deadlines closer than this to the last one that passed are met together: it bounds how often
+/// timers wake the loop.
 const APART: u64 = 50_000;
+/// The same for a crowd, in which a wake each 50 µs would cost more than the timers do; half of it
+/// is how late they are at the median.
+const APART_IN_A_CROWD: u64 = 150_000;
+/// Timers that were due together make a crowd.
+const CROWD: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Alarm {
@@ -24,6 +29,7 @@ pub(super) struct Alarm {
     set_to: Cell<u64>,
     /// The last deadline it reported.
     passed: Cell<u64>,
+    apart: Cell<u64>,
 }
 
 impl Alarm {
@@ -53,6 +59,7 @@ impl Alarm {
             fd,
             set_to: Cell::new(u64::MAX),
             passed: Cell::new(0),
+            apart: Cell::new(APART),
         }
     }
 
@@ -61,16 +68,30 @@ impl Alarm {
         Self {
             set_to: Cell::new(u64::MAX),
             passed: Cell::new(0),
+            apart: Cell::new(APART),
         }
     }
 
     /// Sees to it that a wait ends at `deadline`; returns the timeout it needs besides.
     pub(super) fn set(&self, deadline: u64) -> Option<Duration> {
-        let target = deadline.max(self.passed.get().saturating_add(APART));
+        let target = self.target(deadline);
         if self.arm(target).is_ok() {
             return None;
         }
         Some(Duration::from_nanos(deadline.saturating_sub(clock::mono())))
+    }
+
+    fn target(&self, deadline: u64) -> u64 {
+        deadline.max(self.passed.get().saturating_add(self.apart.get()))
+    }
+
+    /// So many timers were due when the loop last looked.
+    pub(super) fn met(&self, timers: usize) {
+        match timers {
+            0 => {}
+            1..CROWD => self.apart.set(APART),
+            _ => self.apart.set(APART_IN_A_CROWD),
+        }
     }
 
     /// An earlier setting stands: it ends one wait too soon, once, which is cheaper than setting
@@ -112,5 +133,26 @@ impl Alarm {
     /// The wait reported the alarm's token.
     pub(super) fn rang(&self) {
         self.passed.set(self.set_to.replace(u64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_is_met_less_often_than_a_few_and_a_lone_deadline_exactly() {
+        let poll = mio::Poll::new().unwrap();
+        let alarm = Alarm::new(poll.registry(), Token(0));
+        alarm.set_to.set(1_000_000);
+        alarm.rang();
+        assert_eq!(alarm.target(1_010_000), 1_050_000);
+        assert_eq!(alarm.target(2_000_000), 2_000_000);
+        alarm.met(CROWD);
+        alarm.met(0);
+        assert_eq!(alarm.target(1_010_000), 1_150_000);
+        assert_eq!(alarm.target(2_000_000), 2_000_000);
+        alarm.met(1);
+        assert_eq!(alarm.target(1_010_000), 1_050_000);
     }
 }

@@ -8,6 +8,10 @@
 //! `floor`, in the list of that digit. So whatever lies on a lower level is due earlier, as is a
 //! lower digit of the same level; entries of equal deadlines always share a list; and there is no
 //! wrapping around.
+//!
+//! A list whose range is short (16 ms) and has begun does not move down: it is sorted into the
+//! `run`, from which its entries are taken. What is queued later for the same range lies in lists
+//! as ever, and whatever of both is earlier comes first; on equal deadlines the run, which is older.
 
 const BITS: u32 = 6;
 const WAYS: usize = 1 << BITS;
@@ -15,6 +19,12 @@ const LEVELS: usize = (u64::BITS.div_ceil(BITS)) as usize;
 const NONE: u32 = u32::MAX;
 /// `Entry::list` of an entry that is in no list.
 const OUT: u16 = u16::MAX;
+/// `Entry::list` of an entry in the run, where its `prev` is its place in it.
+const RUN: u16 = u16::MAX - 1;
+/// Lists of this level and below become the run.
+const RUN_LEVEL: usize = 4;
+/// Room that a run may keep when it is used up.
+const RUN_KEPT: usize = 4096;
 /// A list up to this long is searched for its earliest deadline; of a longer one the start of its
 /// range is told instead, which is early by less than the range and costs one turn of the loop.
 const SEARCH: usize = 32;
@@ -43,6 +53,9 @@ pub(super) struct Wheel<T> {
     levels: u16,
     lists: [u64; LEVELS],
     ends: Box<[[List; WAYS]; LEVELS]>,
+    /// In order; a cancelled entry's place holds `NONE`. Used up to `run_at`.
+    run: Vec<(u64, u32)>,
+    run_at: usize,
     entries: Vec<Entry<T>>,
     free: u32,
     queued: usize,
@@ -61,6 +74,8 @@ impl<T> Wheel<T> {
             levels: 0,
             lists: [0; LEVELS],
             ends: Box::new([[empty; WAYS]; LEVELS]),
+            run: Vec::new(),
+            run_at: 0,
             entries: Vec::new(),
             free: NONE,
             queued: 0,
@@ -121,8 +136,7 @@ impl<T> Wheel<T> {
         if self.known == Some(entry.deadline) || self.queued == 1 {
             self.known = None;
         }
-        self.unlink(index);
-        self.queued -= 1;
+        self.take_out(index);
         true
     }
 
@@ -155,29 +169,33 @@ impl<T> Wheel<T> {
     /// When to look again: the earliest deadline, or a moment shortly before it where that would
     /// take a long search.
     pub(super) fn next(&mut self) -> Option<u64> {
-        if self.known.is_none()
-            && let Some((level, digit)) = self.first()
-        {
-            let mut index = self.ends[level][digit].head;
-            let mut earliest = self.entries[index as usize].deadline;
-            // On level 0 a list is in order already.
-            if level > 0 {
-                for step in 0.. {
-                    let entry = &self.entries[index as usize];
-                    earliest = earliest.min(entry.deadline);
-                    index = entry.next;
-                    if index == NONE {
-                        break;
-                    }
-                    if step == SEARCH {
-                        earliest = self.start_of(level, digit);
-                        break;
-                    }
-                }
-            }
-            self.known = Some(earliest);
+        if self.known.is_none() {
+            let run = self.run_head().map(|(deadline, _)| deadline);
+            let lists = self.first().map(|first| self.earliest_of(first));
+            self.known = match (run, lists) {
+                (Some(run), Some(lists)) => Some(run.min(lists)),
+                (one, other) => one.or(other),
+            };
         }
         self.known
+    }
+
+    fn earliest_of(&self, (level, digit): (usize, usize)) -> u64 {
+        let mut index = self.ends[level][digit].head;
+        let mut earliest = self.entries[index as usize].deadline;
+        // On level 0 a list is in order already.
+        if level == 0 {
+            return earliest;
+        }
+        for _ in 0..SEARCH {
+            let entry = &self.entries[index as usize];
+            earliest = earliest.min(entry.deadline);
+            index = entry.next;
+            if index == NONE {
+                return earliest;
+            }
+        }
+        self.start_of(level, digit)
     }
 
     /// Takes the earliest entry out of its list, if its deadline is not after `now`.
@@ -186,28 +204,86 @@ impl<T> Wheel<T> {
             return None;
         }
         self.known = None;
-        while let Some((level, digit)) = self.first() {
-            let List { head, tail } = self.ends[level][digit];
-            let deadline = self.entries[head as usize].deadline;
-            if level == 0 || head == tail {
-                if deadline > now {
-                    // A list of one says its deadline exactly, on any level.
-                    self.known = Some(deadline);
-                    break;
+        loop {
+            let run = self.run_head();
+            let list = self.first().map(|(level, digit)| {
+                let List { head, tail } = self.ends[level][digit];
+                // A list of one says its deadline exactly, on any level.
+                let exact = level == 0 || head == tail;
+                let from = if exact {
+                    self.entries[head as usize].deadline
+                } else {
+                    self.start_of(level, digit)
+                };
+                (from, exact, head, level, digit)
+            });
+            match (run, list) {
+                (Some((deadline, index)), list)
+                    if list.is_none_or(|(from, exact, ..)| {
+                        deadline < from || exact && deadline == from
+                    }) =>
+                {
+                    if deadline > now {
+                        self.known = Some(deadline);
+                        break;
+                    }
+                    self.take_out(index);
+                    return Some(index);
                 }
-                self.unlink(head);
-                self.queued -= 1;
-                return Some(head);
+                (_, Some((from, exact, head, level, digit))) => {
+                    if from > now {
+                        self.known = exact.then_some(from);
+                        break;
+                    }
+                    if exact {
+                        self.take_out(head);
+                        return Some(head);
+                    }
+                    self.floor = from;
+                    if level <= RUN_LEVEL && run.is_none() {
+                        self.sort(level, digit);
+                    } else {
+                        self.spread(level, digit);
+                    }
+                }
+                _ => break,
             }
-            let start = self.start_of(level, digit);
-            if start > now {
-                break;
-            }
-            self.floor = start;
-            self.spread(level, digit);
         }
         self.raise_floor(now);
         None
+    }
+
+    /// The first entry of the run that is not cancelled.
+    fn run_head(&mut self) -> Option<(u64, u32)> {
+        while let Some(&(deadline, index)) = self.run.get(self.run_at) {
+            if index != NONE {
+                return Some((deadline, index));
+            }
+            self.run_at += 1;
+        }
+        if self.run_at > 0 {
+            self.run.clear();
+            self.run.shrink_to(RUN_KEPT);
+            self.run_at = 0;
+        }
+        None
+    }
+
+    /// Makes a list the run, of which nothing is left.
+    fn sort(&mut self, level: usize, digit: usize) {
+        let mut index = self.detach(level, digit);
+        while index != NONE {
+            let entry = &self.entries[index as usize];
+            self.run.push((entry.deadline, index));
+            index = entry.next;
+        }
+        // Stable: equal deadlines keep the order of their insertion.
+        self.run.sort_by_key(|&(deadline, _)| deadline);
+        for (place, &(_, index)) in self.run.iter().enumerate() {
+            let entry = &mut self.entries[index as usize];
+            entry.list = RUN;
+            entry.prev = place as u32;
+        }
     }
 
     /// With nothing due at `now`, measures new deadlines from there.
@@ -231,17 +307,23 @@ impl<T> Wheel<T> {
 
     /// Places all entries of a list anew, in order.
     fn spread(&mut self, level: usize, digit: usize) {
-        let mut index = self.ends[level][digit].head;
-        self.ends[level][digit] = List {
-            head: NONE,
-            tail: NONE,
-        };
-        self.empty(level, digit);
+        let mut index = self.detach(level, digit);
         while index != NONE {
             let next = self.entries[index as usize].next;
             self.place(index);
             index = next;
         }
+    }
+
+    /// Empties a list; returns its first entry, which still leads to the others.
+    fn detach(&mut self, level: usize, digit: usize) -> u32 {
+        let empty = List {
+            head: NONE,
+            tail: NONE,
+        };
+        let list = std::mem::replace(&mut self.ends[level][digit], empty);
+        self.empty(level, digit);
+        list.head
     }
 
     fn first(&self) -> Option<(usize, usize)> {
@@ -288,6 +370,18 @@ impl<T> Wheel<T> {
         entry.list = (level * WAYS + digit) as u16;
         self.lists[level] |= 1 << digit;
         self.levels |= 1 << level;
+    }
+
+    /// Takes a queued entry out of its list or the run.
+    fn take_out(&mut self, index: u32) {
+        self.queued -= 1;
+        let entry = &mut self.entries[index as usize];
+        if entry.list == RUN {
+            entry.list = OUT;
+            self.run[entry.prev as usize].1 = NONE;
+        } else {
+            self.unlink(index);
+        }
     }
 
     fn unlink(&mut self, index: u32) {
