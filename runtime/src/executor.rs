@@ -24,7 +24,6 @@ use crate::record::current::Doing;
 use crate::record::event::{Event, Kind as EventKind};
 use crate::record::names::NameId;
 use crate::record::task::{Birth, Kind, Outcome, TaskRow, flag, phase};
-use crate::record::wake::Cause;
 use crate::record::{self, LoopRecord, Owner};
 
 mod away;
@@ -491,7 +490,6 @@ impl Executor {
             loop_id: local.loop_id.get(),
             flags: how.flags,
         });
-        row.woken_by.store(Cause::Spawn.raw(), Ordering::Relaxed);
         if let Some(site) = record.sites.get(site) {
             record::count(&site.spawned);
         }

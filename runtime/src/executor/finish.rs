@@ -42,8 +42,11 @@ impl Local {
         let work = Work::of(row).expect("a task that just ended has its box");
         if outcome != Outcome::Returned {
             self.ended_badly(row, work, outcome, at);
-        } else if !callback {
-            record.ended.write(row, outcome, at, "");
+        } else {
+            work.returned();
+            if !callback {
+                record.ended.write(row, outcome, at, "");
+            }
         }
         // A callback may drop the task's own handle, the last thing that keeps its row and box.
         row.refs_here
@@ -53,8 +56,10 @@ impl Local {
                 joiner.wake()
             });
         }
-        for done in work.take_callbacks() {
-            self.guarded(row, "a done callback panicked", done);
+        if let Some(all) = work.take_callbacks() {
+            for done in *all {
+                self.guarded(row, "a done callback panicked", done);
+            }
         }
         row.refs_here
             .store(row.refs_here.load(relaxed) - 1, relaxed);
@@ -91,7 +96,16 @@ impl Local {
     }
 
     /// Nobody holds the task any more: its result is dropped, its panic reported.
+    #[inline]
     fn unheard(&self, row: &TaskRow, work: Work) {
+        // Most results were taken, or are numbers: nothing to say and nothing that could take long.
+        if !work.inert() || row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
+            self.unheard_result(row, work);
+        }
+    }
+
+    #[inline(never)]
+    fn unheard_result(&self, row: &TaskRow, work: Work) {
         if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
             let panic = work
                 .panicked()
@@ -127,12 +141,13 @@ impl Local {
         let inside = super::raw::current_row(record);
         record.phase_of(doing, row, clock::ticks());
         let result = f();
-        record.phase(doing, clock::ticks());
+        let end = clock::ticks();
+        record.phase(doing, end);
         self.strayed.set(true);
         match inside {
             // What it interrupted goes on as from its own start.
             Some(row) => record.current.phase_of(before, row, since),
-            None => record.current.phase(before, clock::ticks()),
+            None => record.current.phase(before, end),
         }
         result
     }

@@ -30,8 +30,10 @@ pub(crate) struct Head {
     slot: u32,
     /// Who awaits the result.
     joiner: Cell<Option<Waker>>,
-    /// What else is to be told.
-    callbacks: Cell<Vec<Done>>,
+    /// What else is to be told. Rare, so a word.
+    callbacks: Cell<Option<Box<Vec<Done>>>>,
+    /// There is nothing in the box whose drop could run the app's code.
+    inert: Cell<bool>,
 }
 
 /// Whether something was dropped without a panic; else the panic's payload.
@@ -44,6 +46,8 @@ struct Table {
     /// Moves the result to an `Option<Result<T, JoinError>>`.
     take: unsafe fn(NonNull<Head>, *mut ()),
     free: unsafe fn(NonNull<Head>),
+    /// Dropping an output does nothing.
+    plain_output: bool,
 }
 
 /// What a poll came to.
@@ -86,7 +90,8 @@ pub(crate) fn fill<F: Future>(row: &TaskRow, slot: u32, future: F) {
             table: &Typed::<F>::TABLE,
             slot,
             joiner: Cell::new(None),
-            callbacks: Cell::new(Vec::new()),
+            callbacks: Cell::new(None),
+            inert: Cell::new(false),
         },
         stage: UnsafeCell::new(Stage::Future(future)),
     });
@@ -103,6 +108,7 @@ impl<F: Future> Typed<F> {
         panicked: panicked::<F>,
         take: take::<F>,
         free: free::<F>,
+        plain_output: !std::mem::needs_drop::<F::Output>(),
     };
 }
 
@@ -273,6 +279,7 @@ impl Work {
         let mut result: Option<Result<T, JoinError>> = None;
         // SAFETY: the caller's promise on `T`, and a result is only there once the task is done.
         unsafe { (self.head().table.take)(self.0, (&raw mut result).cast()) };
+        self.head().inert.set(true);
         result
     }
 
@@ -296,19 +303,34 @@ impl Work {
     }
 
     pub(crate) fn add_callback(self, done: Done) {
-        let mut all = self.head().callbacks.take();
+        let mut all = self.head().callbacks.take().unwrap_or_default();
         all.push(done);
-        self.head().callbacks.set(all);
+        self.head().callbacks.set(Some(all));
     }
 
-    pub(crate) fn take_callbacks(self) -> Vec<Done> {
+    #[inline]
+    pub(crate) fn take_callbacks(self) -> Option<Box<Vec<Done>>> {
         self.head().callbacks.take()
+    }
+
+    /// The task returned: is its output something whose drop does nothing?
+    #[inline]
+    pub(crate) fn returned(self) {
+        self.head().inert.set(self.head().table.plain_output);
+    }
+
+    /// Whether what is left in the box can be dropped without a thought.
+    #[inline]
+    pub(crate) fn inert(self) -> bool {
+        self.head().inert.get()
     }
 
     /// Frees the box of `row`.
     pub(crate) fn free(row: &TaskRow) {
         if let Some(work) = Self::of(row) {
-            let _ = work.drop_result();
+            if !work.inert() {
+                let _ = work.drop_result();
+            }
             row.work.store(std::ptr::null_mut(), Ordering::Relaxed);
             // SAFETY: the row does not lead here any more, and no `Work` outlives the call that
             // made it.

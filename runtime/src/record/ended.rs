@@ -11,6 +11,10 @@ const ERROR_WORDS: usize = 16;
 /// Bytes of an error text that are kept.
 pub(crate) const ERROR_BYTES: usize = ERROR_WORDS * 8;
 
+/// Error texts a loop remembers: the last ones, since most tasks end without.
+const ERRORS: usize = 256;
+
+/// 96 bytes, so that one finish writes two lines.
 #[derive(Default)]
 struct EndedRow {
     /// Odd while being written.
@@ -26,9 +30,19 @@ struct EndedRow {
     site: AtomicU32,
     name: AtomicU32,
     number: AtomicU32,
-    /// Outcome, kind, flags, error length: a byte each.
+    /// Outcome, kind, flags: a byte each.
     marks: AtomicU32,
-    error: [AtomicU64; ERROR_WORDS],
+    /// Number of its error text, from 1; 0 for none.
+    error: AtomicU64,
+}
+
+/// An error text; rewritten once `ERRORS` more have come.
+#[derive(Default)]
+struct ErrorRow {
+    /// The text's number; 0 while being written.
+    number: AtomicU64,
+    len: AtomicU32,
+    words: [AtomicU64; ERROR_WORDS],
 }
 
 /// A finished task. Times in ticks.
@@ -55,6 +69,8 @@ pub(crate) struct Ended {
 pub(crate) struct EndedRing {
     rows: Box<[EndedRow]>,
     written: AtomicU64,
+    errors: Box<[ErrorRow]>,
+    failed: AtomicU64,
 }
 
 impl EndedRing {
@@ -62,6 +78,10 @@ impl EndedRing {
         Self {
             rows: (0..capacity).map(|_| EndedRow::default()).collect(),
             written: AtomicU64::new(0),
+            errors: (0..capacity.min(ERRORS))
+                .map(|_| ErrorRow::default())
+                .collect(),
+            failed: AtomicU64::new(0),
         }
     }
 
@@ -71,7 +91,7 @@ impl EndedRing {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.rows)
+        size_of_val(&*self.rows) + size_of_val(&*self.errors)
     }
 
     /// Copies what the row of a finished task says. The loop's thread.
@@ -92,21 +112,58 @@ impl EndedRing {
         row.site.store(task.site.load(relaxed), relaxed);
         row.name.store(task.name.load(relaxed), relaxed);
         row.number.store(task.number.load(relaxed), relaxed);
-        let error = &error.as_bytes()[..error.floor_char_boundary(ERROR_BYTES)];
         let marks = [
             outcome as u8,
             task.kind.load(relaxed),
             task.flags.load(relaxed),
-            error.len() as u8,
+            0,
         ];
         row.marks.store(u32::from_le_bytes(marks), relaxed);
-        for (cell, part) in row.error.iter().zip(error.chunks(8)) {
+        let number = if error.is_empty() {
+            0
+        } else {
+            self.keep_error(error)
+        };
+        row.error.store(number, relaxed);
+        row.version.store(2 * written + 2, Ordering::Release);
+        self.written.store(written + 1, Ordering::Release);
+    }
+
+    /// Keeps a text; gives its number.
+    #[cold]
+    fn keep_error(&self, error: &str) -> u64 {
+        let relaxed = Ordering::Relaxed;
+        let number = self.failed.load(relaxed) + 1;
+        let row = &self.errors[(number % self.errors.len() as u64) as usize];
+        row.number.store(0, relaxed);
+        fence(Ordering::Release);
+        let error = &error.as_bytes()[..error.floor_char_boundary(ERROR_BYTES)];
+        row.len.store(error.len() as u32, relaxed);
+        for (cell, part) in row.words.iter().zip(error.chunks(8)) {
             let mut word = [0; 8];
             word[..part.len()].copy_from_slice(part);
             cell.store(u64::from_le_bytes(word), relaxed);
         }
-        row.version.store(2 * written + 2, Ordering::Release);
-        self.written.store(written + 1, Ordering::Release);
+        row.number.store(number, Ordering::Release);
+        self.failed.store(number, relaxed);
+        number
+    }
+
+    /// The text of that number; empty for 0, and for one that was overwritten.
+    fn error(&self, number: u64) -> String {
+        let row = &self.errors[(number % self.errors.len() as u64) as usize];
+        if number == 0 || row.number.load(Ordering::Acquire) != number {
+            return String::new();
+        }
+        let len = row.len.load(Ordering::Relaxed) as usize;
+        let words = row.words.iter();
+        let bytes = words.flat_map(|cell| cell.load(Ordering::Relaxed).to_le_bytes());
+        let error: Vec<u8> = bytes.take(len).collect();
+        fence(Ordering::Acquire);
+        if row.number.load(Ordering::Relaxed) != number {
+            return String::new();
+        }
+        String::from_utf8_lossy(&error).into_owned()
     }
 
     /// The `back`-th newest; `None` beyond the history, or if it is being overwritten.
@@ -117,7 +174,7 @@ impl EndedRing {
         }
         let row = &self.rows[(at % self.rows.len() as u64) as usize];
         let version = row.version.load(Ordering::Acquire);
-        let ended = row.read();
+        let ended = row.read(self);
         fence(Ordering::Acquire);
         (version == 2 * at + 2 && row.version.load(Ordering::Relaxed) == version)
             .then_some(ended)
@@ -126,15 +183,9 @@ impl EndedRing {
 }
 
 impl EndedRow {
-    fn read(&self) -> Option<Ended> {
+    fn read(&self, ring: &EndedRing) -> Option<Ended> {
         let relaxed = Ordering::Relaxed;
-        let [outcome, kind, flags, len] = self.marks.load(relaxed).to_le_bytes();
-        let error: Vec<u8> = self
-            .error
-            .iter()
-            .flat_map(|cell| cell.load(relaxed).to_le_bytes())
-            .take(len.into())
-            .collect();
+        let [outcome, kind, flags, _] = self.marks.load(relaxed).to_le_bytes();
         Some(Ended {
             id: self.id.load(relaxed),
             parent: self.parent.load(relaxed),
@@ -150,7 +201,7 @@ impl EndedRow {
             outcome: Outcome::from_raw(outcome)?,
             kind,
             flags,
-            error: String::from_utf8_lossy(&error).into_owned(),
+            error: ring.error(self.error.load(relaxed)),
         })
     }
 }
@@ -174,6 +225,26 @@ mod tests {
         assert_eq!(polls, [5, 4, 3, 2]);
         assert_eq!(ring.get(0).unwrap().error, "no such ticket: ünder");
         assert_eq!(ring.written(), 6);
+    }
+
+    #[test]
+    fn a_task_keeps_its_own_error_until_many_more_have_failed() {
+        let ring = EndedRing::new(2 * ERRORS);
+        let task = TaskRow::default();
+        for at in 0..=ERRORS as u64 {
+            ring.write(&task, Outcome::Panicked, at, &format!("error {at}"));
+            ring.write(&task, Outcome::Returned, at, "");
+        }
+        assert_eq!(ring.get(0).unwrap().error, "");
+        assert_eq!(ring.get(1).unwrap().error, format!("error {ERRORS}"));
+        let first_kept = 2 * ERRORS as u64 - 1;
+        assert_eq!(ring.get(first_kept).unwrap().error, "error 1");
+        ring.write(&task, Outcome::Panicked, 0, "one more");
+        assert_eq!(
+            ring.get(first_kept - 1).unwrap().error,
+            "error 2",
+            "only the oldest text is overwritten"
+        );
     }
 
     #[test]

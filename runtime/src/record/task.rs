@@ -239,6 +239,12 @@ impl TaskRow {
     #[inline]
     pub(crate) fn spawned(&self, birth: &Birth) {
         slab::vacate(&self.id);
+        // Only who had a long poll, which is rare, has counted it.
+        if self.max_poll.load(Ordering::Relaxed) >= FLOOR {
+            for bucket in &self.coarse {
+                bucket.store(0, Ordering::Relaxed);
+            }
+        }
         self.polls.store(0, Ordering::Relaxed);
         self.busy.store(0, Ordering::Relaxed);
         self.scheduled.store(0, Ordering::Relaxed);
@@ -251,9 +257,6 @@ impl TaskRow {
         self.flags.store(birth.flags, Ordering::Relaxed);
         self.cancels.store(0, Ordering::Relaxed);
         self.waits.store(0, Ordering::Relaxed);
-        for bucket in &self.coarse {
-            bucket.store(0, Ordering::Relaxed);
-        }
         self.site.store(birth.site, Ordering::Relaxed);
         self.parent.store(birth.parent, Ordering::Relaxed);
         self.spawned_at.store(birth.at, Ordering::Relaxed);
@@ -263,7 +266,7 @@ impl TaskRow {
         self.wakes.store(0, Ordering::Relaxed);
         self.waiting_at.clear();
         self.waiting_on.store(0, Ordering::Relaxed);
-        self.woken_by.store(0, Ordering::Relaxed);
+        self.woken_by.store(Cause::Spawn.raw(), Ordering::Relaxed);
         self.id.store(birth.id, Ordering::Release);
     }
 
