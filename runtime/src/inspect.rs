@@ -3,5 +3,19 @@
 
 pub(crate) mod blocks;
 pub(crate) mod cause;
+pub(crate) mod census;
+pub(crate) mod desk;
+pub(crate) mod detail;
+pub(crate) mod events;
+pub(crate) mod history;
+pub(crate) mod judge;
+pub(crate) mod live;
+pub(crate) mod names;
 pub(crate) mod stack;
+pub(crate) mod strips;
+pub(crate) mod tables;
+pub(crate) mod texts;
+pub(crate) mod view;
+pub(crate) mod waits;
 pub(crate) mod watchdog;
+pub(crate) mod wire;

@@ -90,6 +90,11 @@ impl EndedRing {
         self.written.load(Ordering::Acquire)
     }
 
+    /// Rows it can hold.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.rows) + size_of_val(&*self.errors)
     }

@@ -145,6 +145,8 @@ pub(crate) struct TaskRow {
     pub(crate) busy: AtomicU64,
     pub(crate) scheduled: AtomicU64,
     pub(crate) max_poll: AtomicU64,
+    /// The tick of the last change between ready and waiting: of the last wake on the loop's
+    /// thread, or of the end of the last poll if nothing woke it since.
     pub(crate) woken_at: AtomicU64,
     /// References held on the loop's thread. The executor's; plain loads and stores.
     pub(crate) refs_here: AtomicI32,
@@ -305,6 +307,8 @@ impl TaskRow {
         if took >= FLOOR {
             self.long_poll(record, start, took);
         }
+        // What woke it meanwhile could not have it polled before now, so the wait begins here.
+        self.woken_at.store(now, Ordering::Relaxed);
         self.phase.store(
             if alive { phase::IDLE } else { phase::DONE },
             Ordering::Release,

@@ -1,0 +1,171 @@
+//! What the inspector keeps between two looks: texts, counts, findings, history, and what it all
+//! costs. Knows no viewer.
+
+use std::collections::HashMap;
+
+use loop_proto::pb;
+
+use super::census::Census;
+use super::history::History;
+use super::judge::Judge;
+use super::strips::Strips;
+use super::tables::Look;
+use super::texts::Texts;
+use super::waits::Found;
+use super::wire::{Extras, Wire};
+use crate::clock;
+use crate::os;
+use crate::record::event::KINDS;
+use crate::record::names;
+
+/// Strips are kept for so long after the last look at them.
+const LINGER_NS: u64 = 10_000_000_000;
+
+/// One for the process, behind a lock that its one thread holds while it works.
+#[derive(Default)]
+pub(crate) struct Desk {
+    pub(crate) texts: Texts,
+    pub(crate) census: Census,
+    pub(crate) history: History,
+    pub(crate) judge: Judge,
+    pub(crate) strips: Option<Strips>,
+    strips_until: u64,
+    /// CPU time and rows of the last walk over the tasks.
+    pub(crate) walk: (u64, u64),
+    pub(crate) meters: Meters,
+}
+
+/// What is counted elsewhere and shown with the cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Meters {
+    /// The kernel's ids of the two threads.
+    pub(crate) inspector_thread: u64,
+    pub(crate) watchdog_thread: u64,
+    pub(crate) viewers: u32,
+    pub(crate) viewers_limit: u32,
+    pub(crate) bytes_sent: u64,
+    pub(crate) events: u64,
+}
+
+impl Desk {
+    /// Somebody looks at busy shares: they are kept from now on.
+    pub(crate) fn want_strips(&mut self, look: &Look) {
+        self.strips_until = look.now.mono + LINGER_NS;
+        match &mut self.strips {
+            Some(strips) => strips.turn(look),
+            None => self.strips = Some(Strips::begin(look)),
+        }
+    }
+
+    /// Once a second: closes slots of time, and lets go of what nobody looks at.
+    pub(crate) fn second(&mut self) {
+        let look = Look::new(true);
+        self.history.second(&look, &mut self.census, |_| 0);
+        if look.now.mono > self.strips_until {
+            self.strips = None;
+        }
+        if let Some(strips) = &mut self.strips {
+            strips.turn(&look);
+        }
+    }
+
+    /// What messages are made with.
+    pub(crate) fn wire<'a>(
+        &'a mut self,
+        look: &'a Look,
+        found: &'a Found,
+        children: Option<&'a HashMap<u64, u32>>,
+        extras: Extras,
+    ) -> Wire<'a> {
+        Wire {
+            look,
+            texts: &mut self.texts,
+            found,
+            findings: self.judge.by_task(),
+            children,
+            strips: self.strips.as_ref(),
+            extras,
+        }
+    }
+
+    /// Totals over the loops of `look`.
+    pub(crate) fn overview(&mut self, look: &Look) -> pb::Overview {
+        self.census.take(look);
+        let counts = self.judge.counts();
+        let census = std::mem::take(&mut self.census);
+        let found = Found::default();
+        let overview = self
+            .wire(look, &found, None, Extras::default())
+            .overview(&census, counts);
+        self.census = census;
+        overview
+    }
+
+    /// What inspecting costs and what it lost.
+    pub(crate) fn cost(&self, look: &Look) -> pb::Cost {
+        let records = || look.loops.iter().map(|at| &at.record);
+        let rings = || records().filter_map(|record| record.ring());
+        let mut lost = [0; KINDS];
+        for ring in rings() {
+            for (sum, one) in lost.iter_mut().zip(ring.lost()) {
+                *sum += one;
+            }
+        }
+        let live: usize = records()
+            .map(|record| {
+                record.tasks.bytes()
+                    + record.timers.bytes()
+                    + record.sources.bytes()
+                    + record.jobs.bytes()
+                    + record.children.bytes()
+                    + record.resources.bytes()
+                    + record.waits.bytes()
+            })
+            .sum();
+        let own = self.texts.bytes()
+            + self.history.bytes()
+            + self.judge.bytes()
+            + self.strips.as_ref().map_or(0, Strips::bytes);
+        let ended = records().map(|record| {
+            record
+                .ended
+                .written()
+                .saturating_sub(record.ended.capacity())
+        });
+        let cpu = |thread: u64| os::thread::cpu_time(thread).unwrap_or(0);
+        let meters = self.meters;
+        pb::Cost {
+            inspector_cpu_ns: cpu(meters.inspector_thread),
+            watchdog_cpu_ns: cpu(meters.watchdog_thread),
+            recorder_bytes: (records().map(|record| record.bytes()).sum::<usize>() + own) as u64,
+            live_bytes: live as u64,
+            ring_capacity: rings().map(|ring| ring.capacity() as u64).sum(),
+            ring_fill: rings().map(|ring| ring.fill()).sum(),
+            events: meters.events,
+            lost: super::wire::sums::lost(&lost),
+            viewers: meters.viewers,
+            viewers_limit: meters.viewers_limit,
+            bytes_sent: meters.bytes_sent,
+            interned: self.texts.len() as u32,
+            interned_limit: names::CAP as u32,
+            interned_overflow: names::overflow(),
+            last_walk_ns: self.walk.0,
+            last_walk_rows: self.walk.1,
+            stacks_taken: 0,
+            stacks_missed: 0,
+            finished_overwritten: ended.sum(),
+            watchdog_oversleeps: 0,
+        }
+    }
+
+    /// The budget of the strictest loop of the app, nanoseconds. 0: there is no loop.
+    pub(crate) fn budget(&self, look: &Look) -> u64 {
+        let budgets = look.loops.iter().map(|at| look.now.ns(at.record.budget()));
+        budgets.filter(|budget| *budget > 0).min().unwrap_or(0)
+    }
+
+    /// The time, and when the last judgement was, nanoseconds.
+    pub(crate) fn judged(&self) -> (u64, u64) {
+        (clock::mono(), self.judge.at)
+    }
+}

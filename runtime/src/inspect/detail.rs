@@ -1,0 +1,233 @@
+//! All about one task. Knows no stream.
+
+use std::sync::atomic::Ordering;
+
+use loop_proto::pb;
+
+use super::desk::Desk;
+use super::tables::{Look, Spot, children_of, state_of};
+use super::texts::Sent;
+use super::view::tasks;
+use super::waits::{Found, Wanted};
+use super::wire::Extras;
+use super::wire::loops::{Totals, histogram};
+use crate::record::source::SourceFacts;
+use crate::record::task::{On, State, TaskFacts, WaitingOn};
+use crate::record::timer::TimerFacts;
+
+/// Children that are listed.
+const CHILDREN: usize = 1000;
+/// Ancestors that are looked for.
+const PARENTS: usize = 64;
+
+/// The detail of a live or an ended task; `None`: there is none, or its row was overwritten.
+pub(crate) fn detail(id: u64, desk: &mut Desk) -> Option<pb::TaskDetail> {
+    let look = Look::new(true);
+    desk.texts.note();
+    let mut detail = match look.task(id) {
+        Some((spot, facts)) if facts.state != State::Done => live(&look, desk, spot, &facts),
+        _ => ended(&look, desk, id)?,
+    };
+    let parent = detail.task.as_ref().map_or(0, |task| task.parent_id);
+    detail.parents = ancestors(&look, desk, parent);
+    let held: Vec<_> = desk
+        .judge
+        .holds()
+        .filter(|held| held.subject == pb::Kind::Task && held.subject_id == id)
+        .cloned()
+        .collect();
+    let found = Found::default();
+    let mut wire = desk.wire(&look, &found, None, Extras::ALL);
+    detail.findings = held.iter().map(|held| wire.finding(held)).collect();
+    detail.at_ns = look.now.mono;
+    detail.interned = desk.texts.noted(&mut Sent::default());
+    Some(detail)
+}
+
+fn ended(look: &Look, desk: &mut Desk, id: u64) -> Option<pb::TaskDetail> {
+    let found = Found::default();
+    for at in &look.loops {
+        let mut back = 0;
+        while let Some(ended) = at.record.ended.get(back) {
+            back += 1;
+            if ended.id == id {
+                let mut wire = desk.wire(look, &found, None, Extras::ALL);
+                return Some(pb::TaskDetail {
+                    task: Some(wire.ended(at, &ended)),
+                    ..pb::TaskDetail::default()
+                });
+            }
+        }
+    }
+    None
+}
+
+/// The tasks above one, as far as they live or their end is remembered.
+fn ancestors(look: &Look, desk: &mut Desk, mut parent: u64) -> Vec<pb::TaskRow> {
+    let mut parents = Vec::new();
+    while parent != 0 && parents.len() < PARENTS {
+        let row = match look.task(parent) {
+            Some((spot, facts)) if facts.state != State::Done => {
+                tasks(look, Extras::default(), desk, [(parent, spot)].into_iter()).pop()
+            }
+            _ => ended(look, desk, parent).and_then(|detail| detail.task),
+        };
+        let Some(row) = row else { break };
+        parent = row.parent_id;
+        parents.push(row);
+    }
+    parents
+}
+
+/// What other tables say of a task.
+#[derive(Default)]
+struct Ties {
+    timers: Vec<TimerFacts>,
+    sources: Vec<SourceFacts>,
+    jobs: Vec<crate::record::job::JobFacts>,
+    /// What it waits for, the await where known, and since when, nanoseconds.
+    waits: Vec<(
+        WaitingOn,
+        Option<&'static std::panic::Location<'static>>,
+        Option<u64>,
+    )>,
+}
+
+fn ties(look: &Look, at: &super::tables::LoopLook, id: u64, waits: bool) -> Ties {
+    let record = &at.record;
+    let mut ties = Ties::default();
+    let timers = record.timers.live().filter_map(|(_, row)| row.read());
+    for facts in timers.filter(|facts| facts.owner == id && facts.armed) {
+        ties.waits.push((
+            WaitingOn::new(On::Timer, facts.id),
+            None,
+            Some(facts.armed_at),
+        ));
+        ties.timers.push(facts);
+    }
+    for facts in record.sources.live().filter_map(|(_, row)| row.read()) {
+        if facts.reader == id || facts.writer == id {
+            let on = WaitingOn::new(On::Source, facts.id);
+            ties.waits.push((on, None, None));
+        }
+        if [facts.reader, facts.writer, facts.owner].contains(&id) {
+            ties.sources.push(facts);
+        }
+    }
+    for facts in record.jobs.live().filter_map(|(_, row)| row.read()) {
+        if facts.owner == id {
+            ties.jobs.push(facts);
+        }
+    }
+    for facts in record.resources.live().filter_map(|(_, row)| row.read()) {
+        if facts.waiter == id {
+            let on = WaitingOn::new(On::Resource, facts.id);
+            ties.waits.push((on, None, None));
+        }
+    }
+    for facts in record.waits.live().filter_map(|(_, row)| row.read()) {
+        if facts.task == id {
+            let since = look.now.mono_of(facts.since);
+            ties.waits.push((facts.on, facts.place, Some(since)));
+        }
+    }
+    if !waits {
+        ties.waits.clear();
+    }
+    ties
+}
+
+fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::TaskDetail {
+    let at = look.at(spot).expect("the spot was found in this look");
+    let id = facts.id;
+    let task = tasks(look, Extras::ALL, desk, [(id, spot)].into_iter()).pop();
+    let waits = facts.state == State::Wait;
+    let mut ties = ties(look, at, id, waits);
+    // What the task itself stated last comes first, with its await.
+    if waits && facts.waits > 0 {
+        let on = facts.waiting_on;
+        let since = ties.waits.iter().find(|(other, ..)| *other == on);
+        let since = since.and_then(|(_, _, since)| *since);
+        ties.waits.retain(|(other, ..)| *other != on);
+        ties.waits.insert(0, (on, facts.waiting_at, since));
+    }
+    let mut wanted = Wanted::default();
+    for (on, ..) in &ties.waits {
+        wanted.add(*on);
+    }
+    wanted.tasks.insert(id);
+    let found = Found::of(look, &wanted);
+    let (children, joined_by) = relatives(look, id);
+    let total = children_of(look, [id].into_iter())
+        .remove(&id)
+        .unwrap_or(0);
+    let children = tasks(look, Extras::default(), desk, children.into_iter());
+    let mut wire = desk.wire(look, &found, None, Extras::ALL);
+    let site = at.record.sites.get(facts.site);
+    let place_poll = site.and_then(|site| {
+        let times = site.poll_times()?;
+        let relaxed = Ordering::Relaxed;
+        let max = times
+            .filled()
+            .last()
+            .map_or(0, |(bucket, _)| crate::record::histogram::lower(bucket + 1));
+        let totals = Totals {
+            count: site.polls.load(relaxed) + facts.polls,
+            sum: site.busy.load(relaxed) + facts.busy,
+            max,
+            since_ns: look.now.mono_of(at.record.facts.made_at),
+        };
+        Some(histogram(times, &totals, &look.now))
+    });
+    pb::TaskDetail {
+        task,
+        waits: ties
+            .waits
+            .iter()
+            .map(|(on, place, since)| wire.wait_on(*on, facts, *place, *since))
+            .collect(),
+        children,
+        children_total: total.into(),
+        place_poll,
+        timers: ties
+            .timers
+            .iter()
+            .map(|facts| wire.timer(at, facts))
+            .collect(),
+        io: ties
+            .sources
+            .iter()
+            .map(|facts| wire.source(at, facts))
+            .collect(),
+        jobs: ties.jobs.iter().map(|facts| wire.job(at, facts)).collect(),
+        joined_by,
+        ..pb::TaskDetail::default()
+    }
+}
+
+/// The live tasks that `id` spawned, as many as are listed, and those that wait for its end.
+fn relatives(look: &Look, id: u64) -> (Vec<(u64, Spot)>, Vec<u64>) {
+    let (mut children, mut joined_by) = (Vec::new(), Vec::new());
+    let (relaxed, waits_for) = (Ordering::Relaxed, WaitingOn::new(On::Task, id).0);
+    for (number, at) in look.loops.iter().enumerate() {
+        for (slot, row) in at.record.tasks.live() {
+            if row.parent.load(relaxed) == id
+                && children.len() < CHILDREN
+                && state_of(row) != State::Done
+            {
+                let spot = Spot {
+                    at: number as u32,
+                    slot,
+                };
+                children.push((row.task_id(), spot));
+            }
+            if row.waiting_on.load(relaxed) == waits_for
+                && row.waits.load(relaxed) > 0
+                && state_of(row) == State::Wait
+            {
+                joined_by.push(row.task_id());
+            }
+        }
+    }
+    (children, joined_by)
+}

@@ -1,0 +1,430 @@
+//! What happens, as it happens: the loops' rings, emptied while somebody wants them, and handed to
+//! each who does. Losses are counted a kind, wherever they happen. Knows no stream.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Weak;
+
+use loop_proto::filter::Filter;
+use loop_proto::message::Of;
+use loop_proto::pb;
+use loop_proto::pb::EventKind;
+
+use super::desk::Desk;
+use super::judge::Held;
+use super::live::wake_cause;
+use super::tables::{Look, TaskName};
+use super::texts::Sent;
+use super::waits::Found;
+use super::wire::ended::outcome;
+use super::wire::sums::event_kind;
+use super::wire::{Extras, Wire};
+use crate::id::LoopId;
+use crate::record::LoopRecord;
+use crate::record::event::{Event, Kind};
+use crate::record::task::Outcome;
+
+/// Events that wait for one viewer; what comes on top is lost to it, and counted.
+const QUEUE: usize = 16_384;
+/// Events in one batch.
+pub(crate) const BATCH: usize = 1_000;
+/// Names that one stream is told; beyond, it forgets and tells again.
+const NAMED: usize = 1 << 16;
+/// Tables with more slots than this are not searched for the names of tasks in events.
+const SEARCHED: u32 = 1 << 17;
+/// Events of the inspector itself that are kept for those who ask for a backlog.
+const OWN: usize = 256;
+
+/// One viewer of events.
+struct Feed {
+    id: u64,
+    kinds: u64,
+    filter: Filter,
+    internal: bool,
+    waiting: VecDeque<pb::Event>,
+    lost: HashMap<i32, u64>,
+    /// What was lost before, by loop and kind, when this viewer came.
+    base: HashMap<(LoopId, usize), u64>,
+    filtered: u64,
+    delivered: u64,
+    sent: Sent,
+    named: HashSet<u64>,
+    began: bool,
+}
+
+/// All who want events.
+#[derive(Default)]
+pub(crate) struct Feeds {
+    feeds: Vec<Feed>,
+    next: u64,
+    /// Loops whose rings are on, to turn them off again.
+    wanting: Vec<Weak<LoopRecord>>,
+    own: VecDeque<pb::Event>,
+    until: u64,
+    pub(crate) drained: u64,
+}
+
+fn bit(kind: EventKind) -> u64 {
+    1 << kind as u32
+}
+
+/// What is sent to who names no kinds.
+fn usual() -> u64 {
+    !(bit(EventKind::TaskPolled) | bit(EventKind::TaskWoken))
+}
+
+impl Feeds {
+    /// Somebody wants events. Errors: what is wrong with the filter.
+    pub(crate) fn open(
+        &mut self,
+        request: &pb::EventsRequest,
+    ) -> Result<u64, pb::EventFilterError> {
+        let filter = Filter::parse(loop_proto::table::Table::Events, &request.filter).map_err(
+            |error| pb::EventFilterError {
+                offset: error.offset as u32,
+                length: error.length as u32,
+                message: error.to_string(),
+            },
+        )?;
+        let named = request
+            .kinds
+            .iter()
+            .filter(|kind| (1..64).contains(*kind))
+            .fold(0, |bits, kind| bits | 1 << *kind);
+        self.next += 1;
+        let mut feed = Feed {
+            id: self.next,
+            kinds: if named == 0 { usual() } else { named },
+            filter,
+            internal: request.internal,
+            waiting: VecDeque::new(),
+            lost: HashMap::new(),
+            base: HashMap::new(),
+            filtered: 0,
+            delivered: 0,
+            sent: Sent::default(),
+            named: HashSet::new(),
+            began: false,
+        };
+        if request.backlog {
+            let kinds = feed.kinds;
+            let wanted = |event: &&pb::Event| kinds >> event.kind & 1 != 0;
+            feed.waiting.extend(self.own.iter().filter(wanted).cloned());
+        }
+        self.feeds.push(feed);
+        self.switch();
+        let id = self.next;
+        self.note_base(id);
+        Ok(id)
+    }
+
+    pub(crate) fn close(&mut self, id: u64) {
+        self.feeds.retain(|feed| feed.id != id);
+        self.switch();
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.feeds.is_empty()
+    }
+
+    /// Has every loop record what somebody wants, and nothing else.
+    fn switch(&mut self) {
+        let wanted = self.feeds.iter().fold(0, |bits, feed| bits | feed.kinds);
+        let kinds = Kind::all()
+            .into_iter()
+            .filter(|kind| wanted & bit(event_kind(*kind)) != 0)
+            .fold(0, |bits, kind| bits | kind.bit());
+        let internal = self.feeds.iter().any(|feed| feed.internal);
+        for record in self.wanting.drain(..).filter_map(|record| record.upgrade()) {
+            record.want(0);
+        }
+        if kinds == 0 {
+            return;
+        }
+        for record in crate::record::loops() {
+            if internal || !record.facts.internal {
+                record.want(kinds);
+                self.wanting.push(std::sync::Arc::downgrade(&record));
+            }
+        }
+    }
+
+    fn note_base(&mut self, id: u64) {
+        let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id == id) else {
+            return;
+        };
+        for record in self.wanting.iter().filter_map(Weak::upgrade) {
+            if let Some(ring) = record.ring() {
+                for (kind, lost) in ring.lost().into_iter().enumerate() {
+                    feed.base.insert((record.id, kind), lost);
+                }
+            }
+        }
+    }
+
+    /// Takes what the loops have recorded. Tells whether there is anything to send.
+    pub(crate) fn drain(&mut self, desk: &mut Desk) -> bool {
+        if self.feeds.is_empty() {
+            return false;
+        }
+        let look = Look::new(true);
+        let known = |record: &LoopRecord| {
+            self.wanting
+                .iter()
+                .any(|known| std::ptr::eq(known.as_ptr(), record))
+        };
+        // A loop was made since: it is to record too.
+        if look.loops.iter().any(|at| !at.record.facts.internal && !known(&at.record)) {
+            self.switch();
+        }
+        let mut taken: Vec<(LoopId, bool, pb::Event)> = Vec::new();
+        let found = Found::default();
+        for at in &look.loops {
+            let Some(ring) = at.record.ring() else { continue };
+            let mut wire = desk.wire(&look, &found, None, Extras::default());
+            let internal = at.record.facts.internal;
+            ring.drain(|event| {
+                let event = event_of(&mut wire, at, &event);
+                taken.push((at.record.id, internal, event));
+            });
+        }
+        self.until = look.now.mono;
+        self.drained += taken.len() as u64;
+        taken.sort_by_key(|(_, _, event)| event.at_ns);
+        for (_, internal, event) in taken {
+            self.hand_out(&event, internal, desk);
+        }
+        self.count_losses(&look);
+        self.feeds
+            .iter()
+            .any(|feed| !feed.waiting.is_empty() || !feed.began)
+    }
+
+    fn hand_out(&mut self, event: &pb::Event, internal: bool, desk: &Desk) {
+        for feed in &mut self.feeds {
+            if feed.kinds >> event.kind & 1 == 0 || internal && !feed.internal {
+                continue;
+            }
+            let row = Of {
+                message: event,
+                texts: desk.texts.read(),
+                at_ns: event.at_ns,
+            };
+            if !feed.filter.matches(&row) {
+                feed.filtered += 1;
+            } else if feed.waiting.len() < QUEUE {
+                feed.waiting.push_back(event.clone());
+            } else {
+                *feed.lost.entry(event.kind).or_default() += 1;
+            }
+        }
+    }
+
+    /// What the rings themselves lost since each viewer came.
+    fn count_losses(&mut self, look: &Look) {
+        for at in &look.loops {
+            let Some(ring) = at.record.ring() else { continue };
+            for (number, (kind, lost)) in Kind::all().into_iter().zip(ring.lost()).enumerate() {
+                for feed in &mut self.feeds {
+                    if at.record.facts.internal && !feed.internal {
+                        continue;
+                    }
+                    let base = feed.base.entry((at.record.id, number)).or_insert(0);
+                    let new = lost - *base;
+                    *base = lost;
+                    let kind = event_kind(kind);
+                    if new > 0 && feed.kinds & bit(kind) != 0 {
+                        *feed.lost.entry(kind as i32).or_default() += new;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds an event of the inspector's own.
+    pub(crate) fn tell(&mut self, event: pb::Event, desk: &Desk) {
+        if self.own.len() == OWN {
+            self.own.pop_front();
+        }
+        self.own.push_back(event.clone());
+        self.hand_out(&event, false, desk);
+    }
+
+    /// Tells which findings were made and which no longer hold.
+    pub(crate) fn tell_findings(&mut self, news: &[Held], desk: &mut Desk) {
+        let look = Look::new(true);
+        let found = Found::default();
+        for held in news {
+            let finding = desk
+                .wire(&look, &found, None, Extras::default())
+                .finding(held);
+            let kind = if held.cleared {
+                EventKind::FindingCleared
+            } else {
+                EventKind::FindingMade
+            };
+            let task = held.subject == pb::Kind::Task;
+            let event = pb::Event {
+                kind: kind as i32,
+                at_ns: look.now.mono,
+                loop_id: finding.loop_id,
+                task_id: if task { held.subject_id } else { 0 },
+                subject_id: if task { 0 } else { held.subject_id },
+                finding: Some(finding),
+                ..pb::Event::default()
+            };
+            self.tell(event, desk);
+        }
+    }
+
+    /// The next batch for one viewer; `None`: there is nothing new to say.
+    pub(crate) fn batch(&mut self, id: u64, desk: &mut Desk) -> Option<pb::EventBatch> {
+        let until = self.until;
+        let feed = self.feeds.iter_mut().find(|feed| feed.id == id)?;
+        if feed.waiting.is_empty() && feed.began {
+            return None;
+        }
+        feed.began = true;
+        let count = feed.waiting.len().min(BATCH);
+        let mut events: Vec<pb::Event> = feed.waiting.drain(..count).collect();
+        desk.texts.note();
+        name(feed, &mut events, desk);
+        for event in &events {
+            desk.texts.touch(event.place_text);
+            if let Some(finding) = &event.finding {
+                desk.texts.touch(finding.place_text);
+                let stem = finding.subject_name.as_ref().map_or(0, |name| name.stem_text);
+                desk.texts.touch(stem);
+            }
+        }
+        feed.delivered += count as u64;
+        Some(pb::EventBatch {
+            interned: desk.texts.noted(&mut feed.sent),
+            until_ns: events.last().map_or(until, |event| {
+                if feed.waiting.is_empty() {
+                    until
+                } else {
+                    event.at_ns
+                }
+            }),
+            events,
+            lost: feed
+                .lost
+                .iter()
+                .map(|(kind, count)| pb::Lost {
+                    kind: *kind,
+                    count: *count,
+                })
+                .collect(),
+            delivered: feed.delivered,
+            filtered: feed.filtered,
+            error: None,
+        })
+    }
+}
+
+/// Names the tasks that the stream has not heard of.
+fn name(feed: &mut Feed, events: &mut [pb::Event], desk: &mut Desk) {
+    if feed.named.len() > NAMED {
+        feed.named.clear();
+    }
+    let mut new: HashSet<u64> = events
+        .iter()
+        .filter(|event| event.task_id != 0 && event.name.is_none())
+        .map(|event| event.task_id)
+        .filter(|task| !feed.named.contains(task))
+        .collect();
+    if new.is_empty() {
+        return;
+    }
+    let look = Look::new(true);
+    let names = names_of(&look, &mut new);
+    let found = Found::default();
+    let mut wire = desk.wire(&look, &found, None, Extras::default());
+    for event in events {
+        if let Some(name) = names.get(&event.task_id)
+            && feed.named.insert(event.task_id)
+        {
+            event.name = wire.name(*name);
+        }
+    }
+}
+
+/// The names of tasks that live or whose end is remembered.
+fn names_of(look: &Look, wanted: &mut HashSet<u64>) -> HashMap<u64, TaskName> {
+    let mut names = HashMap::new();
+    for at in &look.loops {
+        if at.record.tasks.slots() <= SEARCHED {
+            for (_, row) in at.record.tasks.live() {
+                if wanted.contains(&row.task_id())
+                    && let Some(facts) = row.read()
+                {
+                    names.insert(facts.id, look.name_of(at, &facts));
+                    wanted.remove(&facts.id);
+                }
+            }
+        }
+        let mut back = 0;
+        while !wanted.is_empty()
+            && let Some(ended) = at.record.ended.get(back)
+        {
+            back += 1;
+            if wanted.remove(&ended.id) {
+                let name =
+                    look.task_name(at, ended.name, ended.number, ended.kind, ended.site);
+                names.insert(ended.id, name);
+            }
+        }
+    }
+    names
+}
+
+/// One event of a loop as a message.
+fn event_of(wire: &mut Wire<'_>, at: &super::tables::LoopLook, event: &Event) -> pb::Event {
+    let now = wire.look.now;
+    let mut out = pb::Event {
+        kind: event_kind(event.kind) as i32,
+        at_ns: now.mono_of(event.at),
+        loop_id: Some(at.record.id.get().into()),
+        ..pb::Event::default()
+    };
+    match event.kind {
+        Kind::TaskSpawned => {
+            out.task_id = event.id;
+            out.by_id = event.of;
+            let site = at.site(event.value as u32);
+            out.place_text = wire.texts.place(site.place);
+        }
+        Kind::TaskFinished => {
+            out.task_id = event.id;
+            let ended = Outcome::from_raw(event.of as u8);
+            out.outcome = ended.map_or(0, |ended| outcome(ended) as i32);
+        }
+        Kind::TaskPolled => {
+            out.task_id = event.id;
+            out.duration_ns = Some(now.ns(event.value));
+            if let Some(cause) = event.cause() {
+                let (cause, id) = wake_cause(cause, event.id);
+                (out.cause, out.by_id) = (cause as i32, id);
+            }
+        }
+        Kind::TaskBlocked => {
+            out.task_id = event.id;
+            out.duration_ns = Some(now.ns(event.value));
+        }
+        Kind::TimerArmed => {
+            (out.subject_id, out.task_id) = (event.id, event.of);
+            out.duration_ns = Some(event.value.saturating_sub(out.at_ns));
+        }
+        Kind::TimerFired => {
+            (out.subject_id, out.task_id) = (event.id, event.of);
+            out.duration_ns = Some(event.value);
+        }
+        Kind::TimerCancelled | Kind::SourceReleased => {
+            (out.subject_id, out.task_id) = (event.id, event.of);
+        }
+        Kind::SourceRegistered | Kind::SourceReady => {
+            (out.subject_id, out.task_id) = (event.id, event.of);
+        }
+    }
+    out
+}

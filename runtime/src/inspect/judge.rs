@@ -1,0 +1,535 @@
+//! What is wrong, by the rules that both ends share, asked of the live tables in one walk. What is
+//! certain is said only after two walks agreed. Knows no message and no viewer.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use loop_proto::finding::{self as rules, Limits, Verdict};
+use loop_proto::pb::{FindingName, Grade, Kind as Subject};
+
+use super::tables::{Look, LoopLook, TaskName, since};
+use super::waits::{Found, Wanted, address};
+use crate::id::LoopId;
+use crate::record::slab::CHUNK;
+use crate::record::source::Kind as SourceKind;
+use crate::record::task::{Kind, On, Outcome, State, TaskFacts, TaskRow, flag};
+use crate::record::timer::Kind as TimerKind;
+
+mod facts;
+use facts::{Seen, said};
+
+/// Findings that hold no more and are kept.
+const CLEARED: usize = 256;
+/// Facts of single tasks that are kept between two walks; more are not told apart.
+const KEPT: usize = 1 << 20;
+
+/// One fault: all subjects of one rule at one place.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) id: u64,
+    pub(crate) name: FindingName,
+    pub(crate) grade: Grade,
+    pub(crate) subject: Subject,
+    /// The first of them.
+    pub(crate) subject_id: u64,
+    pub(crate) subject_name: Option<TaskName>,
+    pub(crate) loop_id: LoopId,
+    pub(crate) place: Option<&'static Location<'static>>,
+    /// What stands for the subject in its fingerprint.
+    pub(crate) function: &'static str,
+    pub(crate) evidence: Vec<String>,
+    pub(crate) since_ns: u64,
+    pub(crate) last_seen_ns: u64,
+    pub(crate) count: u64,
+    pub(crate) measured_ns: Option<u64>,
+    pub(crate) limit_ns: Option<u64>,
+    /// It is about the app, not about the runtime.
+    pub(crate) user: bool,
+    pub(crate) cleared: bool,
+}
+
+type Key = (FindingName, usize, bool);
+
+/// What holds, and what held.
+#[derive(Default)]
+pub(crate) struct Judge {
+    holds: HashMap<Key, Held>,
+    cleared: VecDeque<Held>,
+    made: u64,
+    by_task: Arc<HashMap<u64, u64>>,
+    seen: Seen,
+    pub(crate) limits: Limits,
+    /// When the last walk ended, and what it cost of CPU time.
+    pub(crate) at: u64,
+    pub(crate) took: u64,
+    pub(crate) walks: u64,
+    /// What changed with the last walk.
+    pub(crate) news: Vec<Held>,
+}
+
+/// A walk that goes on.
+pub(crate) struct Walk {
+    look: Look,
+    at: usize,
+    slot: u32,
+    found: HashMap<Key, Held>,
+    by_task: HashMap<u64, u64>,
+    seen: Seen,
+}
+
+impl Judge {
+    /// What holds now, in no order.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = &Held> {
+        self.holds.values()
+    }
+
+    /// What held and no longer does, the latest first.
+    pub(crate) fn cleared(&self) -> impl Iterator<Item = &Held> {
+        self.cleared.iter().rev()
+    }
+
+    /// The names of what holds of each task, as bits.
+    pub(crate) fn by_task(&self) -> Arc<HashMap<u64, u64>> {
+        self.by_task.clone()
+    }
+
+    /// How many hold: certain, left behind, suspect, warning.
+    pub(crate) fn counts(&self) -> [u64; 4] {
+        let mut counts = [0; 4];
+        for held in self.holds.values() {
+            let at = match held.grade {
+                Grade::Certain => 0,
+                Grade::LeftBehind => 1,
+                Grade::Suspect => 2,
+                Grade::Warning | Grade::Unspecified => 3,
+            };
+            counts[at] += held.count;
+        }
+        counts
+    }
+
+    /// Begins a walk.
+    pub(crate) fn begin(&self, look: Look) -> Walk {
+        Walk {
+            look,
+            at: 0,
+            slot: 0,
+            found: HashMap::new(),
+            by_task: HashMap::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Walks on over `chunks` chunks of tasks. True: all are done, call `end`.
+    pub(crate) fn step(&mut self, walk: &mut Walk, chunks: u32) -> bool {
+        let mut budget = chunks * CHUNK as u32;
+        while let Some(at) = walk.look.loops.get(walk.at) {
+            let slots = at.record.tasks.slots();
+            let end = slots.min(walk.slot.saturating_add(budget));
+            budget -= end - walk.slot;
+            for slot in walk.slot..end {
+                let Some(row) = at.record.tasks.get(slot) else {
+                    continue;
+                };
+                let Some(facts) = row.read() else { continue };
+                let mut note = Note {
+                    look: &walk.look,
+                    at,
+                    found: &mut walk.found,
+                    by_task: &mut walk.by_task,
+                };
+                judge_task(
+                    &mut note,
+                    row,
+                    facts,
+                    &self.seen,
+                    &mut walk.seen,
+                    &self.limits,
+                );
+            }
+            if end < slots {
+                walk.slot = end;
+                return false;
+            }
+            (walk.at, walk.slot) = (walk.at + 1, 0);
+            if budget == 0 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends a walk: what it found holds, what it did not find is cleared.
+    pub(crate) fn end(&mut self, mut walk: Walk) {
+        for at in &walk.look.loops {
+            let mut note = Note {
+                look: &walk.look,
+                at,
+                found: &mut walk.found,
+                by_task: &mut walk.by_task,
+            };
+            judge_timers(&mut note, &self.limits);
+            judge_sources(&mut note, &self.limits);
+            judge_ended(&mut note);
+        }
+        let now = walk.look.now.mono;
+        walk.seen.settle(&walk.look, &self.seen, now);
+        self.seen = walk.seen;
+        self.by_task = Arc::new(walk.by_task);
+        self.replace(walk.found, now);
+        self.at = now;
+        self.walks += 1;
+    }
+
+    fn replace(&mut self, found: HashMap<Key, Held>, now: u64) {
+        let mut before = std::mem::replace(&mut self.holds, HashMap::with_capacity(found.len()));
+        self.news.clear();
+        for (key, mut held) in found {
+            match before.remove(&key) {
+                Some(old) => {
+                    held.id = old.id;
+                    held.since_ns = old.since_ns.min(held.since_ns);
+                }
+                None => {
+                    self.made += 1;
+                    held.id = self.made;
+                    self.news.push(held.clone());
+                }
+            }
+            self.holds.insert(key, held);
+        }
+        for (_, mut gone) in before {
+            gone.cleared = true;
+            gone.last_seen_ns = now;
+            self.news.push(gone.clone());
+            self.keep_cleared(gone);
+        }
+    }
+
+    fn keep_cleared(&mut self, held: Held) {
+        if self.cleared.len() == CLEARED {
+            self.cleared.pop_front();
+        }
+        self.cleared.push_back(held);
+    }
+
+    /// Adds a finding from elsewhere, such as a block: it holds until the walk after next.
+    pub(crate) fn file(&mut self, held: Held) {
+        self.made += 1;
+        let held = Held {
+            id: self.made,
+            cleared: true,
+            ..held
+        };
+        self.keep_cleared(held);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.by_task.len() * 32 + self.seen.bytes() + self.holds.len() * size_of::<Held>()
+    }
+}
+
+/// Where a walk notes what it finds.
+struct Note<'a> {
+    look: &'a Look,
+    at: &'a LoopLook,
+    found: &'a mut HashMap<Key, Held>,
+    by_task: &'a mut HashMap<u64, u64>,
+}
+
+/// Whom a verdict is about.
+struct About {
+    subject: Subject,
+    id: u64,
+    name: Option<TaskName>,
+    place: Option<&'static Location<'static>>,
+    function: &'static str,
+    user: bool,
+    /// Where it waits; told among the evidence.
+    awaits: Option<&'static Location<'static>>,
+}
+
+impl Note<'_> {
+    fn add(&mut self, verdict: Verdict, about: &About) {
+        if about.subject == Subject::Task {
+            *self.by_task.entry(about.id).or_default() |= verdict.name.bit();
+        }
+        let place = about
+            .place
+            .map_or(0, |place| std::ptr::from_ref(place) as usize);
+        let now = self.look.now.mono;
+        let key = (verdict.name, place, about.user);
+        if let Some(held) = self.found.get_mut(&key) {
+            held.count += 1;
+            if verdict.since_ns < held.since_ns {
+                held.since_ns = verdict.since_ns;
+                held.measured_ns = verdict.measured_ns;
+                (held.subject_id, held.subject_name) = (about.id, about.name);
+                held.evidence = said(verdict.evidence, about.awaits);
+                held.loop_id = self.at.record.id;
+            }
+            return;
+        }
+        let held = Held {
+            id: 0,
+            name: verdict.name,
+            grade: verdict.grade,
+            subject: about.subject,
+            subject_id: about.id,
+            subject_name: about.name,
+            loop_id: self.at.record.id,
+            place: about.place,
+            function: about.function,
+            evidence: said(verdict.evidence, about.awaits),
+            since_ns: verdict.since_ns.min(now),
+            last_seen_ns: now,
+            count: 1,
+            measured_ns: verdict.measured_ns,
+            limit_ns: verdict.limit_ns,
+            user: about.user,
+            cleared: false,
+        };
+        self.found.insert(key, held);
+    }
+}
+
+#[inline]
+fn judge_task(
+    note: &mut Note<'_>,
+    row: &TaskRow,
+    facts: TaskFacts,
+    before: &Seen,
+    seen: &mut Seen,
+    limits: &Limits,
+) {
+    if facts.parent != 0 {
+        seen.parents.entry(facts.parent).or_default();
+    }
+    if facts.kind != Kind::Callback && before.parents.contains_key(&facts.id) {
+        seen.alive.insert(facts.id);
+    }
+    if facts.state == State::Done || !note.look.shows(facts.flags) {
+        return;
+    }
+    let now = note.look.now;
+    let lone = facts.state == State::Wait && facts.polls > 0 && facts.wakers <= 0;
+    let settled = lone && {
+        // Said only when two walks saw the same poll: what was on its way then has come by now.
+        let again = row
+            .read_settled()
+            .is_some_and(|again| again.id == facts.id && again.polls == facts.polls);
+        if again && seen.lone.len() < KEPT {
+            seen.lone.insert(facts.id, facts.polls);
+        }
+        again && before.lone.get(&facts.id) == Some(&facts.polls)
+    };
+    let on = if facts.waits > 0 {
+        facts.waiting_on.kind()
+    } else {
+        On::Nothing
+    };
+    let site = note.at.site(facts.site);
+    let tick = match facts.state {
+        State::Run => since(&note.at.record, row, State::Run),
+        _ => facts.woken_at,
+    };
+    let of_rules = rules::TaskFacts {
+        at_ns: now.mono,
+        state: match facts.state {
+            State::Run => rules::State::Run,
+            State::Ready => rules::State::Ready,
+            State::Wait => rules::State::Wait,
+            State::Done => rules::State::Done,
+        },
+        since_ns: now.mono.saturating_sub(now.since(tick)),
+        settled,
+        polls: facts.polls,
+        wakers: facts.wakers.max(0) as u64,
+        handles: facts.handles.into(),
+        allowed_forever: facts.has(flag::FOREVER),
+        pending_on_purpose: on == On::Forever,
+        waits_for_timer: on == On::Timer,
+        waits_for_visitors: matches!(on, On::Signal | On::Child),
+        parent_ended_ns: before.parent_ended(facts.parent),
+        scope_ended_ns: facts.has(flag::LEFT).then(|| {
+            // Marked when the grace was over, and not dated: seen first at the latest now.
+            let first = seen.first(&before.left, facts.id, now.mono, |seen| &mut seen.left);
+            first.saturating_sub(limits.grace_ns)
+        }),
+        cancel_requested_ns: (facts.cancels > 0).then(|| {
+            seen.first(&before.cancelled, facts.id, now.mono, |seen| {
+                &mut seen.cancelled
+            })
+        }),
+        usual_idle_ns: None,
+        ready_tasks: Some(note.at.record.stats.ready.load(Ordering::Relaxed).into())
+            .filter(|ready| *ready > 0),
+        window: None,
+        future_bytes: Some(site.size as u64),
+    };
+    let verdicts = rules::of_task(&of_rules, limits);
+    if verdicts.is_empty() {
+        return;
+    }
+    let about = About {
+        subject: Subject::Task,
+        id: facts.id,
+        name: Some(note.look.name_of(note.at, &facts)),
+        place: site.place,
+        function: site.type_name,
+        user: !facts.has(flag::INTERNAL) && !note.at.record.facts.internal,
+        awaits: (facts.waits > 0 && facts.state == State::Wait)
+            .then_some(facts.waiting_at)
+            .flatten(),
+    };
+    for verdict in verdicts {
+        note.add(verdict, &about);
+    }
+}
+
+fn judge_timers(note: &mut Note<'_>, limits: &Limits) {
+    let (look, at) = (note.look, note.at);
+    for (_, row) in at.record.timers.live() {
+        let due = row.deadline.load(Ordering::Relaxed);
+        let late = row.late.load(Ordering::Relaxed);
+        if due.saturating_add(limits.late_ns) > look.now.mono && late < limits.late_ns {
+            continue;
+        }
+        let Some(facts) = row.read().filter(|facts| facts.armed) else {
+            continue;
+        };
+        let internal = facts.kind == TimerKind::Internal;
+        if internal && !look.internal {
+            continue;
+        }
+        let of_rules = rules::TimerFacts {
+            at_ns: look.now.mono,
+            armed_at_ns: facts.armed_at,
+            due_ns: facts.deadline,
+            has_waker: true,
+            last_late_ns: (facts.fired > 0).then_some(facts.late),
+        };
+        if let Some(verdict) = rules::late_timer(&of_rules, limits) {
+            let about = About {
+                subject: Subject::Timer,
+                id: facts.id,
+                name: None,
+                place: facts.place,
+                function: "",
+                user: !internal,
+                awaits: None,
+            };
+            note.add(verdict, &about);
+        }
+    }
+}
+
+fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
+    let (look, at) = (note.look, note.at);
+    let mut idle = Vec::new();
+    let mut wanted = Wanted::default();
+    for (_, row) in at.record.sources.live() {
+        let last = row
+            .last_ready
+            .load(Ordering::Relaxed)
+            .max(row.since.load(Ordering::Relaxed));
+        if look.now.mono.saturating_sub(last) < limits.idle_ns {
+            continue;
+        }
+        let Some(facts) = row
+            .read()
+            .filter(|facts| facts.kind != SourceKind::Internal)
+        else {
+            continue;
+        };
+        wanted.tasks.extend(
+            [facts.reader, facts.writer, facts.owner]
+                .iter()
+                .filter(|task| **task != 0),
+        );
+        idle.push(facts);
+    }
+    if idle.is_empty() {
+        return;
+    }
+    let found = Found::of(look, &wanted);
+    let stranded = FindingName::Stranded.bit();
+    for facts in idle {
+        let waits = [facts.reader, facts.writer];
+        let user = waits
+            .into_iter()
+            .chain([facts.owner])
+            .find(|task| *task != 0);
+        let of_rules = rules::SourceFacts {
+            at_ns: look.now.mono,
+            idle_since_ns: facts.last_ready.max(facts.since),
+            waited_for: facts.interest != 0,
+            task_gone: user.is_some_and(|task| !found.tasks.contains_key(&task)),
+            task_stranded: user.is_some_and(|task| {
+                note.by_task
+                    .get(&task)
+                    .is_some_and(|bits| bits & stranded != 0)
+            }),
+        };
+        if let Some(mut verdict) = rules::abandoned_fd(&of_rules, limits) {
+            let peer = address(facts.peer);
+            if !peer.is_empty() {
+                verdict.evidence.push(format!("its peer is {peer}"));
+            }
+            let about = About {
+                subject: Subject::Source,
+                id: facts.id,
+                name: None,
+                place: facts.place,
+                function: "",
+                user: true,
+                awaits: None,
+            };
+            note.add(verdict, &about);
+        }
+    }
+}
+
+/// Panics that nobody could read any more when they came. One whose handle is dropped later is
+/// reported by the exception handler, but not known here.
+fn judge_ended(note: &mut Note<'_>) {
+    let ring = &note.at.record.ended;
+    let mut back = 0;
+    while let Some(ended) = ring.get(back) {
+        back += 1;
+        let unread = ended.outcome == Outcome::Panicked
+            && ended.flags & flag::DETACHED != 0
+            && note.look.shows(ended.flags);
+        if !unread {
+            continue;
+        }
+        let of_rules = rules::EndedFacts {
+            ended_at_ns: note.look.now.mono_of(ended.ended_at),
+            outcome: super::wire::ended::outcome(ended.outcome),
+            result_taken: false,
+            handles: 0,
+        };
+        let Some(mut verdict) = rules::unread_error(&of_rules) else {
+            continue;
+        };
+        if !ended.error.is_empty() {
+            verdict.evidence.push(ended.error.clone());
+        }
+        let site = note.at.site(ended.site);
+        let name = note
+            .look
+            .task_name(note.at, ended.name, ended.number, ended.kind, ended.site);
+        let about = About {
+            subject: Subject::Task,
+            id: ended.id,
+            name: Some(name),
+            place: site.place,
+            function: site.type_name,
+            user: ended.flags & flag::INTERNAL == 0 && !note.at.record.facts.internal,
+            awaits: None,
+        };
+        note.add(verdict, &about);
+    }
+}

@@ -1,0 +1,175 @@
+//! How busy each task was lately: one value a slot of time over the last minute, kept only while
+//! somebody looks. Knows no viewer.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use super::tables::{Look, Moment};
+use crate::id::LoopId;
+
+/// What the slots add up to.
+const WINDOW_NS: u64 = 60_000_000_000;
+/// Up to so many tasks the slots are a second long; beyond, memory counts and they are four.
+const FINE: u32 = 65_536;
+
+/// One loop's tasks, by their slot in the table.
+#[derive(Default)]
+struct Cells {
+    ids: Vec<u64>,
+    /// Busy ticks of the task when the slot that fills began.
+    bases: Vec<u64>,
+    /// The slot of time in which the task was first seen.
+    first: Vec<u32>,
+    /// Nanoseconds; as many in a row as there are slots of time.
+    values: Vec<u32>,
+}
+
+/// The slots of all tasks.
+pub(crate) struct Strips {
+    slot_ns: u64,
+    slots: usize,
+    /// When keeping began, and the slot that fills now, counted from then.
+    start: u64,
+    current: u32,
+    loops: HashMap<LoopId, Cells>,
+}
+
+/// One task's slots.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Strip {
+    pub(crate) slot_ns: u64,
+    pub(crate) end_ns: u64,
+    pub(crate) values: Vec<u64>,
+}
+
+impl Strips {
+    /// Begins to keep: what tasks did before is not known.
+    pub(crate) fn begin(look: &Look) -> Self {
+        let slots: u32 = look.loops.iter().map(|at| at.record.tasks.slots()).sum();
+        let slot_ns = if slots <= FINE {
+            1_000_000_000
+        } else {
+            4_000_000_000
+        };
+        let mut strips = Self {
+            slot_ns,
+            slots: (WINDOW_NS / slot_ns) as usize,
+            start: look.now.mono,
+            current: 0,
+            loops: HashMap::new(),
+        };
+        strips.visit(look, |_, _, _| {});
+        strips
+    }
+
+    /// When the slot that fills now ends: call `turn` then.
+    pub(crate) fn due(&self) -> u64 {
+        self.start + (u64::from(self.current) + 1) * self.slot_ns
+    }
+
+    /// Closes the slots that are over. Walks all tasks.
+    pub(crate) fn turn(&mut self, look: &Look) {
+        if look.now.mono < self.due() {
+            return;
+        }
+        let (closed, slots) = (self.current as usize % self.slots, self.slots);
+        let next = ((look.now.mono - self.start) / self.slot_ns) as u32;
+        let skipped = (next - self.current).min(slots as u32);
+        self.current = next;
+        self.visit(look, |cells, slot, busy_ns| {
+            let row = slot * slots;
+            // What was missed for want of a turn is put into the slot that was open.
+            cells.values[row + closed] = u32::try_from(busy_ns).unwrap_or(u32::MAX);
+            for back in 0..skipped {
+                cells.values[row + (next - back) as usize % slots] = 0;
+            }
+        });
+    }
+
+    /// Meets every task with the busy time since its slot began, and begins the next.
+    fn visit(&mut self, look: &Look, mut close: impl FnMut(&mut Cells, usize, u64)) {
+        let (current, slots) = (self.current, self.slots);
+        self.loops
+            .retain(|id, _| look.loops.iter().any(|at| at.record.id == *id));
+        for at in &look.loops {
+            let cells = self.loops.entry(at.record.id).or_default();
+            let rows = at.record.tasks.slots() as usize;
+            cells.ids.resize(rows, 0);
+            cells.bases.resize(rows, 0);
+            cells.first.resize(rows, 0);
+            cells.values.resize(rows * slots, 0);
+            for (slot, row) in at.record.tasks.live() {
+                let slot = slot as usize;
+                let id = row.task_id();
+                let busy = row.busy.load(Ordering::Relaxed);
+                if cells.ids[slot] == id {
+                    let spent = look.now.ns(busy.saturating_sub(cells.bases[slot]));
+                    close(cells, slot, spent);
+                } else {
+                    cells.ids[slot] = id;
+                    cells.first[slot] = current;
+                    cells.values[slot * slots..(slot + 1) * slots].fill(0);
+                }
+                cells.bases[slot] = busy;
+            }
+        }
+    }
+
+    /// The slots of the task `id`, whose busy ticks are `busy` now. `None`: not met yet.
+    pub(crate) fn of(
+        &self,
+        of: LoopId,
+        slot: u32,
+        id: u64,
+        busy: u64,
+        now: &Moment,
+    ) -> Option<Strip> {
+        let (cells, slot) = (self.loops.get(&of)?, slot as usize);
+        if cells.ids.get(slot) != Some(&id) {
+            return None;
+        }
+        let known = (self.current - cells.first[slot]).min(self.slots as u32 - 1);
+        let row = slot * self.slots;
+        let past = (self.current - known..self.current)
+            .map(|at| cells.values[row + at as usize % self.slots].into());
+        let filling = now.ns(busy.saturating_sub(cells.bases[slot]));
+        Some(Strip {
+            slot_ns: self.slot_ns,
+            end_ns: self.due(),
+            values: past.chain([filling]).collect(),
+        })
+    }
+
+    /// The share of the window that the task was busy, from 0 to 1. `None`: not met yet.
+    #[inline]
+    pub(crate) fn share(
+        &self,
+        of: LoopId,
+        slot: u32,
+        id: u64,
+        busy: u64,
+        now: &Moment,
+    ) -> Option<f64> {
+        let (cells, slot) = (self.loops.get(&of)?, slot as usize);
+        if cells.ids.get(slot) != Some(&id) {
+            return None;
+        }
+        let known = (self.current - cells.first[slot]).min(self.slots as u32 - 1);
+        let row = slot * self.slots;
+        let past: u64 = (self.current - known..self.current)
+            .map(|at| u64::from(cells.values[row + at as usize % self.slots]))
+            .sum();
+        let sum = past + now.ns(busy.saturating_sub(cells.bases[slot]));
+        let filling = now
+            .mono
+            .saturating_sub(self.due() - self.slot_ns)
+            .min(self.slot_ns);
+        let covered = u64::from(known) * self.slot_ns + filling;
+        (covered > 0).then(|| (sum as f64 / covered as f64).min(1.0))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |cells: &Cells| cells.ids.len() * (8 + 8 + 4 + 4 * self.slots);
+        self.loops.values().map(of).sum()
+    }
+}

@@ -1,0 +1,608 @@
+//! A query and its answer: filtered, sorted and cut to a page while the tables are walked in
+//! pieces, with pauses that the caller chooses. Knows neither streams nor time.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use loop_proto::message::Of;
+use loop_proto::page::{Page, Request, Selector};
+use loop_proto::pb;
+use loop_proto::row::{Field, Row, Value};
+use loop_proto::table::Table;
+
+use super::desk::Desk;
+use super::live::{Aside, LiveTask};
+use super::tables::{Look, LoopLook, Spot, children_of, state_of};
+use super::texts::Sent;
+use super::waits::{Found, Wanted};
+use super::wire::{Extras, Wire};
+use crate::os;
+use crate::record::slab::{self, CHUNK, Slab};
+use crate::record::task::State;
+use crate::record::{job, source, timer};
+
+/// Chunks that are walked between two pauses.
+pub(crate) const CHUNKS: u32 = 32;
+
+/// A query that is being answered.
+pub(crate) struct Answer {
+    slot: u32,
+    serial: u64,
+    what: What,
+    look: Look,
+    extras: Extras,
+    cpu: u64,
+    /// Texts of rows that were made at the beginning.
+    used: Vec<u32>,
+}
+
+enum What {
+    Page(Box<Pager>),
+    /// The whole answer: no walk in pieces.
+    Whole(Box<pb::View>),
+}
+
+struct Pager {
+    table: Table,
+    selector: Selector,
+    at: usize,
+    next: u32,
+    aside: Aside,
+    /// Rows of the tables that are not walked in place.
+    small: Small,
+    page: Option<Page>,
+    /// A busy share is looked at.
+    busy: bool,
+}
+
+/// Rows that were made before the walk: there are few of them.
+enum Small {
+    None,
+    Loops(Vec<pb::LoopRow>),
+    History(Vec<pb::TaskRow>),
+    Findings(Vec<pb::Finding>),
+    Blocks(Vec<pb::BlockRow>),
+    Places(Vec<pb::PlaceRow>),
+}
+
+/// A message as a row, found again by `locator`.
+struct Located<R> {
+    row: R,
+    locator: u64,
+}
+
+impl<R: Row> Row for Located<R> {
+    fn id(&self) -> u64 {
+        self.row.id()
+    }
+
+    fn value(&self, field: Field) -> Value<'_> {
+        self.row.value(field)
+    }
+
+    fn locator(&self) -> u64 {
+        self.locator
+    }
+}
+
+impl Answer {
+    /// Reads a query and prepares its walk. Errors: what is wrong with the query.
+    pub(crate) fn begin(query: &pb::Query, desk: &mut Desk) -> Result<Self, pb::QueryError> {
+        let look = Look::new(query.internal);
+        let extras = Extras::of(&query.columns);
+        let cpu = thread_time();
+        desk.texts.note();
+        let whole = match query.target() {
+            pb::Target::Overview => Some(pb::View {
+                overview: Some(desk.overview(&look)),
+                ..pb::View::default()
+            }),
+            pb::Target::Cost => Some(pb::View {
+                cost: Some(desk.cost(&look)),
+                ..pb::View::default()
+            }),
+            pb::Target::Series => {
+                let found = Found::default();
+                let history = std::mem::take(&mut desk.history);
+                let series = desk.wire(&look, &found, None, extras).series(&history);
+                desk.history = history;
+                Some(pb::View {
+                    total: series.len() as u64,
+                    matched: series.len() as u64,
+                    series,
+                    ..pb::View::default()
+                })
+            }
+            _ => None,
+        };
+        let what = match whole {
+            Some(view) => What::Whole(Box::new(view)),
+            None => What::Page(Box::new(Pager::begin(query, &look, extras, desk)?)),
+        };
+        Ok(Self {
+            slot: query.slot,
+            serial: query.serial,
+            what,
+            look,
+            extras,
+            cpu: thread_time().saturating_sub(cpu),
+            used: desk.texts.set_aside(),
+        })
+    }
+
+    /// Walks on. True: the answer is there, call `finish`.
+    pub(crate) fn step(&mut self, desk: &mut Desk) -> bool {
+        let What::Page(pager) = &mut self.what else {
+            return true;
+        };
+        let cpu = thread_time();
+        let done = pager.step(&self.look, self.extras, desk);
+        self.cpu += thread_time().saturating_sub(cpu);
+        done
+    }
+
+    /// The answer, with the texts that `sent` does not have yet. Numbered by who sends it.
+    pub(crate) fn finish(self, desk: &mut Desk, sent: &mut Sent) -> pb::View {
+        desk.texts.resume(self.used);
+        let mut view = match self.what {
+            What::Whole(view) => *view,
+            What::Page(pager) => {
+                let rows = (pager.table == Table::Tasks)
+                    .then(|| pager.page.as_ref().map_or(0, |page| page.total));
+                let cpu = thread_time();
+                // What the walk named is not what the page names.
+                if matches!(pager.small, Small::None) {
+                    desk.texts.note();
+                }
+                let view = pager.finish(&self.look, self.extras, desk);
+                if let Some(rows) = rows {
+                    let took = self.cpu + thread_time().saturating_sub(cpu);
+                    desk.walk = (took, rows);
+                }
+                view
+            }
+        };
+        view.slot = self.slot;
+        view.serial = self.serial;
+        view.at_ns = self.look.now.mono;
+        view.complete = true;
+        view.interned = desk.texts.noted(sent);
+        view
+    }
+}
+
+fn thread_time() -> u64 {
+    os::thread::cpu_time(os::thread_id()).unwrap_or(0)
+}
+
+impl Pager {
+    fn begin(
+        query: &pb::Query,
+        look: &Look,
+        extras: Extras,
+        desk: &mut Desk,
+    ) -> Result<Self, pb::QueryError> {
+        let request = Request::from_message(query)?;
+        let table = request.filter.table();
+        let uses =
+            |field: Field| request.filter.uses(field) || request.sort.column().field == field;
+        let tasks = table == Table::Tasks;
+        let busy = tasks && (uses(Field::Busy) || extras.strip);
+        if busy {
+            desk.want_strips(look);
+        }
+        let wanted = if tasks && (uses(Field::On) || uses(Field::Wait)) {
+            Wanted::of_all(look)
+        } else if !tasks && (uses(Field::Owner) || uses(Field::Gone)) {
+            owners(table, look)
+        } else {
+            Wanted::default()
+        };
+        let aside = Aside {
+            found: Found::of(look, &wanted),
+            children: (tasks && uses(Field::Children)).then(|| all_children(look)),
+            findings: desk.judge.by_task(),
+        };
+        let small = Small::make(table, look, extras, desk);
+        Ok(Self {
+            table,
+            selector: Selector::new(request),
+            at: 0,
+            next: 0,
+            aside,
+            small,
+            page: None,
+            busy,
+        })
+    }
+
+    fn step(&mut self, look: &Look, extras: Extras, desk: &mut Desk) -> bool {
+        if !matches!(self.small, Small::None) {
+            self.small
+                .offer(&mut self.selector, desk.texts.read(), look.now.mono);
+            self.page = self.selector.end_walk();
+            return self.page.is_some();
+        }
+        let mut budget = CHUNKS * CHUNK as u32;
+        while let Some(at) = look.loops.get(self.at) {
+            let slots = self.slots(at);
+            let end = slots.min(self.next.saturating_add(budget));
+            budget -= end - self.next;
+            self.offer(look, at, self.next..end, extras, desk);
+            if end < slots {
+                self.next = end;
+                return false;
+            }
+            (self.at, self.next) = (self.at + 1, 0);
+            if budget == 0 && self.at < look.loops.len() {
+                return false;
+            }
+        }
+        (self.at, self.next) = (0, 0);
+        self.page = self.selector.end_walk();
+        self.page.is_some()
+    }
+
+    fn slots(&self, at: &LoopLook) -> u32 {
+        let record = &at.record;
+        match self.table {
+            Table::Tasks => record.tasks.slots(),
+            Table::Timers => record.timers.slots(),
+            Table::Io => record.sources.slots(),
+            Table::Jobs => record.jobs.slots(),
+            Table::Resources => record.resources.slots(),
+            Table::Children => record.children.slots(),
+            _ => 0,
+        }
+    }
+
+    fn offer(
+        &mut self,
+        look: &Look,
+        at: &LoopLook,
+        range: std::ops::Range<u32>,
+        extras: Extras,
+        desk: &mut Desk,
+    ) {
+        let number = self.at as u32;
+        if self.table == Table::Tasks {
+            let strips = desk.strips.as_ref().filter(|_| self.busy);
+            for slot in range {
+                let spot = Spot { at: number, slot };
+                if let Some(task) = LiveTask::read(look, at, spot, &self.aside, strips) {
+                    self.selector.offer(&task);
+                }
+            }
+            return;
+        }
+        let mut wire = desk.wire(look, &self.aside.found, None, extras);
+        let (selector, record) = (&mut self.selector, &at.record);
+        match self.table {
+            Table::Timers => each(
+                &record.timers,
+                range,
+                number,
+                &mut wire,
+                selector,
+                |w, row| timer_of(w, at, row),
+            ),
+            Table::Io => each(
+                &record.sources,
+                range,
+                number,
+                &mut wire,
+                selector,
+                |w, row| source_of(w, at, row),
+            ),
+            Table::Jobs => each(
+                &record.jobs,
+                range,
+                number,
+                &mut wire,
+                selector,
+                |w, row| job_of(w, at, row),
+            ),
+            Table::Resources => each(
+                &record.resources,
+                range,
+                number,
+                &mut wire,
+                selector,
+                |w, row| row.read().map(|facts| w.resource(at, &facts)),
+            ),
+            Table::Children => each(
+                &record.children,
+                range,
+                number,
+                &mut wire,
+                selector,
+                |w, row| row.read().map(|facts| w.child(at, &facts)),
+            ),
+            _ => {}
+        }
+    }
+
+    fn finish(self, look: &Look, extras: Extras, desk: &mut Desk) -> pb::View {
+        let page = self.page.unwrap_or_default();
+        let mut view = pb::View::default();
+        page.fill(&mut view);
+        let spots = || {
+            page.rows
+                .iter()
+                .map(|entry| (entry.id(), Spot::from_raw(entry.locator())))
+        };
+        match self.small {
+            Small::None if self.table == Table::Tasks => {
+                view.tasks = tasks(look, extras, desk, spots());
+            }
+            Small::None => others(self.table, look, extras, desk, spots(), &mut view),
+            small => small.take(
+                page.rows.iter().map(|entry| entry.locator() as usize),
+                &mut view,
+            ),
+        }
+        view
+    }
+}
+
+fn timer_of(wire: &mut Wire<'_>, at: &LoopLook, row: &timer::TimerRow) -> Option<pb::TimerRow> {
+    let facts = row.read().filter(|facts| facts.armed)?;
+    (wire.look.internal || facts.kind != timer::Kind::Internal).then(|| wire.timer(at, &facts))
+}
+
+fn source_of(wire: &mut Wire<'_>, at: &LoopLook, row: &source::SourceRow) -> Option<pb::IoRow> {
+    let facts = row.read()?;
+    (wire.look.internal || facts.kind != source::Kind::Internal).then(|| wire.source(at, &facts))
+}
+
+fn job_of(wire: &mut Wire<'_>, at: &LoopLook, row: &job::JobRow) -> Option<pb::JobRow> {
+    let facts = row.read().filter(|facts| facts.state != job::State::Done)?;
+    Some(wire.job(at, &facts))
+}
+
+/// Offers the rows of a slab as messages.
+fn each<T: slab::Row, M>(
+    slab: &Slab<T>,
+    range: std::ops::Range<u32>,
+    at: u32,
+    wire: &mut Wire<'_>,
+    selector: &mut Selector,
+    make: impl Fn(&mut Wire<'_>, &T) -> Option<M>,
+) where
+    for<'r> Of<'r, M>: Row,
+{
+    let at_ns = wire.look.now.mono;
+    for slot in range {
+        let Some(row) = slab
+            .get(slot)
+            .filter(|row| row.id().load(Ordering::Acquire) != 0)
+        else {
+            continue;
+        };
+        let Some(message) = make(wire, row) else {
+            continue;
+        };
+        let row = Of {
+            message: &message,
+            texts: wire.texts.read(),
+            at_ns,
+        };
+        let locator = Spot { at, slot }.raw();
+        selector.offer(&Located { row, locator });
+    }
+}
+
+/// The tasks that own the rows of a table, all of them.
+fn owners(table: Table, look: &Look) -> Wanted {
+    let relaxed = Ordering::Relaxed;
+    let mut wanted = Wanted::default();
+    for at in &look.loops {
+        let record = &at.record;
+        let owners: Box<dyn Iterator<Item = u64>> = match table {
+            Table::Timers => Box::new(record.timers.live().map(|(_, row)| row.owner.load(relaxed))),
+            Table::Io => Box::new(record.sources.live().flat_map(|(_, row)| {
+                [&row.reader, &row.writer, &row.owner].map(|task| task.load(relaxed))
+            })),
+            Table::Jobs => Box::new(record.jobs.live().map(|(_, row)| row.owner.load(relaxed))),
+            _ => Box::new(std::iter::empty()),
+        };
+        wanted.tasks.extend(owners.filter(|task| *task != 0));
+    }
+    wanted
+}
+
+fn all_children(look: &Look) -> HashMap<u64, u32> {
+    let mut counts = HashMap::new();
+    for at in &look.loops {
+        for (_, row) in at.record.tasks.live() {
+            let parent = row.parent.load(Ordering::Relaxed);
+            if parent != 0 && state_of(row) != State::Done {
+                *counts.entry(parent).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// The rows of tasks, as far as they are still there.
+pub(crate) fn tasks(
+    look: &Look,
+    extras: Extras,
+    desk: &mut Desk,
+    spots: impl Iterator<Item = (u64, Spot)>,
+) -> Vec<pb::TaskRow> {
+    let rows: Vec<_> = spots
+        .filter_map(|(id, spot)| {
+            let at = look.at(spot)?;
+            let row = at.record.tasks.get(spot.slot)?;
+            let facts = row.read().filter(|facts| facts.id == id)?;
+            Some((at, spot, row, facts))
+        })
+        .collect();
+    let mut wanted = Wanted::default();
+    for (_, _, _, facts) in &rows {
+        if facts.state == State::Wait && facts.waits > 0 {
+            wanted.add(facts.waiting_on);
+        }
+    }
+    let found = Found::of(look, &wanted);
+    let children = children_of(look, rows.iter().map(|(_, _, _, facts)| facts.id));
+    let mut wire = desk.wire(look, &found, Some(&children), extras);
+    rows.into_iter()
+        .map(|(at, spot, row, facts)| wire.task(at, spot, row, &facts))
+        .collect()
+}
+
+fn others(
+    table: Table,
+    look: &Look,
+    extras: Extras,
+    desk: &mut Desk,
+    spots: impl Iterator<Item = (u64, Spot)>,
+    view: &mut pb::View,
+) {
+    let relaxed = Ordering::Relaxed;
+    let spots: Vec<_> = spots
+        .filter_map(|(id, spot)| Some((id, spot, look.at(spot)?)))
+        .collect();
+    let mut wanted = Wanted::default();
+    for (_, spot, at) in &spots {
+        let record = &at.record;
+        let owners = match table {
+            Table::Timers => record
+                .timers
+                .get(spot.slot)
+                .map_or([0; 3], |row| [row.owner.load(relaxed), 0, 0]),
+            Table::Io => record.sources.get(spot.slot).map_or([0; 3], |row| {
+                [&row.reader, &row.writer, &row.owner].map(|task| task.load(relaxed))
+            }),
+            Table::Jobs => record
+                .jobs
+                .get(spot.slot)
+                .map_or([0; 3], |row| [row.owner.load(relaxed), 0, 0]),
+            _ => [0; 3],
+        };
+        wanted
+            .tasks
+            .extend(owners.into_iter().filter(|task| *task != 0));
+    }
+    let found = Found::of(look, &wanted);
+    let mut wire = desk.wire(look, &found, None, extras);
+    for (id, spot, at) in spots {
+        let record = &at.record;
+        match table {
+            Table::Timers => {
+                let row = record.timers.get(spot.slot);
+                let row = row.and_then(|row| timer_of(&mut wire, at, row));
+                view.timers.extend(row.filter(|row| row.id == id));
+            }
+            Table::Io => {
+                let row = record.sources.get(spot.slot);
+                let row = row.and_then(|row| source_of(&mut wire, at, row));
+                view.io.extend(row.filter(|row| row.id == id));
+            }
+            Table::Jobs => {
+                let row = record.jobs.get(spot.slot);
+                let row = row.and_then(|row| job_of(&mut wire, at, row));
+                view.jobs.extend(row.filter(|row| row.id == id));
+            }
+            Table::Resources => {
+                let facts = record.resources.get(spot.slot).and_then(|row| row.read());
+                let facts = facts.filter(|facts| facts.id == id);
+                view.resources
+                    .extend(facts.map(|facts| wire.resource(at, &facts)));
+            }
+            Table::Children => {
+                let facts = record.children.get(spot.slot).and_then(|row| row.read());
+                let facts = facts.filter(|facts| facts.id == id);
+                view.children
+                    .extend(facts.map(|facts| wire.child(at, &facts)));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Small {
+    fn make(table: Table, look: &Look, extras: Extras, desk: &mut Desk) -> Self {
+        let found = Found::default();
+        match table {
+            Table::Loops => {
+                desk.census.take(look);
+                let census = std::mem::take(&mut desk.census);
+                let mut wire = desk.wire(look, &found, None, extras);
+                let rows = look.loops.iter().map(|at| wire.loop_row(at, &census));
+                let rows = rows.collect();
+                desk.census = census;
+                Small::Loops(rows)
+            }
+            Table::History => {
+                let mut wire = desk.wire(look, &found, None, extras);
+                let mut rows = Vec::new();
+                for at in &look.loops {
+                    let mut back = 0;
+                    while let Some(ended) = at.record.ended.get(back) {
+                        back += 1;
+                        if look.shows(ended.flags) {
+                            rows.push(wire.ended(at, &ended));
+                        }
+                    }
+                }
+                Small::History(rows)
+            }
+            Table::Findings => {
+                let held: Vec<_> = desk.judge.holds().cloned().collect();
+                let mut wire = desk.wire(look, &found, None, extras);
+                let shown = held.iter().filter(|held| look.internal || held.user);
+                Small::Findings(shown.map(|held| wire.finding(held)).collect())
+            }
+            Table::Blocks => Small::Blocks(Vec::new()),
+            Table::Places => Small::Places(desk.wire(look, &found, None, extras).places()),
+            _ => Small::None,
+        }
+    }
+
+    fn offer(&self, selector: &mut Selector, texts: &loop_proto::message::Texts, at_ns: u64) {
+        fn all<M>(
+            rows: &[M],
+            selector: &mut Selector,
+            texts: &loop_proto::message::Texts,
+            at_ns: u64,
+        ) where
+            for<'r> Of<'r, M>: Row,
+        {
+            for (locator, message) in rows.iter().enumerate() {
+                let row = Of {
+                    message,
+                    texts,
+                    at_ns,
+                };
+                let locator = locator as u64;
+                selector.offer(&Located { row, locator });
+            }
+        }
+        match self {
+            Small::None => {}
+            Small::Loops(rows) => all(rows, selector, texts, at_ns),
+            Small::History(rows) => all(rows, selector, texts, at_ns),
+            Small::Findings(rows) => all(rows, selector, texts, at_ns),
+            Small::Blocks(rows) => all(rows, selector, texts, at_ns),
+            Small::Places(rows) => all(rows, selector, texts, at_ns),
+        }
+    }
+
+    /// Puts the rows at these places into the answer.
+    fn take(self, places: impl Iterator<Item = usize>, view: &mut pb::View) {
+        fn pick<M: Clone>(rows: &[M], places: impl Iterator<Item = usize>) -> Vec<M> {
+            places.filter_map(|at| rows.get(at).cloned()).collect()
+        }
+        match self {
+            Small::None => {}
+            Small::Loops(rows) => view.loops = pick(&rows, places),
+            Small::History(rows) => view.tasks = pick(&rows, places),
+            Small::Findings(rows) => view.findings = pick(&rows, places),
+            Small::Blocks(rows) => view.blocks = pick(&rows, places),
+            Small::Places(rows) => view.places = pick(&rows, places),
+        }
+    }
+}

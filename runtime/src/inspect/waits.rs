@@ -1,0 +1,343 @@
+//! What tasks wait for: the things that wait words name, looked up in one pass a table. Knows no
+//! message.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+
+use loop_proto::pb::{ResourceKind, WaitKind};
+use loop_proto::row::Waiting;
+
+use super::tables::{Look, Spot, TaskName, state_of};
+use crate::record::child::ChildFacts;
+use crate::record::job::JobFacts;
+use crate::record::resource::{self, ResourceFacts};
+use crate::record::slab::Slab;
+use crate::record::source::{Address, SourceFacts};
+use crate::record::task::{Kind, On, State, TaskFacts, TaskRow, WaitingOn};
+use crate::record::timer::TimerFacts;
+use crate::record::{self};
+
+/// Ids to be looked up, a table.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    pub(crate) tasks: HashSet<u64>,
+    pub(crate) timers: HashSet<u64>,
+    pub(crate) sources: HashSet<u64>,
+    pub(crate) jobs: HashSet<u64>,
+    pub(crate) children: HashSet<u64>,
+    pub(crate) resources: HashSet<u64>,
+}
+
+impl Wanted {
+    /// What `on` names.
+    pub(crate) fn add(&mut self, on: WaitingOn) {
+        let set = match on.kind() {
+            On::Timer => &mut self.timers,
+            On::Source => &mut self.sources,
+            On::Task => &mut self.tasks,
+            On::Job => &mut self.jobs,
+            On::Child => &mut self.children,
+            On::Resource => &mut self.resources,
+            On::Nothing | On::Signal | On::Turn | On::Forever => return,
+        };
+        if on.id() != 0 {
+            set.insert(on.id());
+        }
+    }
+
+    /// All that live tasks wait for, but for timers: those have no words of their own.
+    pub(crate) fn of_all(look: &Look) -> Self {
+        let mut wanted = Self::default();
+        for at in &look.loops {
+            for (_, row) in at.record.tasks.live() {
+                if row.waits.load(Ordering::Relaxed) > 0 {
+                    let on = WaitingOn(row.waiting_on.load(Ordering::Relaxed));
+                    if on.kind() != On::Timer {
+                        wanted.add(on);
+                    }
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// A live task that another row names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundTask {
+    pub(crate) spot: Spot,
+    pub(crate) name: TaskName,
+    pub(crate) kind: Kind,
+}
+
+/// What was found of what was wanted; the rest is gone.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) tasks: HashMap<u64, FoundTask>,
+    pub(crate) timers: HashMap<u64, TimerFacts>,
+    /// With the peer in words.
+    pub(crate) sources: HashMap<u64, (SourceFacts, String)>,
+    pub(crate) jobs: HashMap<u64, (JobFacts, &'static str)>,
+    pub(crate) children: HashMap<u64, (ChildFacts, &'static str)>,
+    pub(crate) resources: HashMap<u64, (ResourceFacts, &'static str)>,
+}
+
+/// Calls `take` with each live row of `slab` whose id is in `wanted`, until all were met.
+fn meet<'a, T: record::slab::Row>(
+    slab: &'a Slab<T>,
+    wanted: &HashSet<u64>,
+    left: &mut usize,
+    mut take: impl FnMut(u32, &'a T),
+) {
+    if *left == 0 {
+        return;
+    }
+    for (slot, row) in slab.live() {
+        if wanted.contains(&row.id().load(Ordering::Relaxed)) {
+            take(slot, row);
+            *left -= 1;
+            if *left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl Found {
+    /// Looks everything up, in at most one pass a table.
+    pub(crate) fn of(look: &Look, wanted: &Wanted) -> Self {
+        let mut found = Self::default();
+        let mut left = [
+            wanted.tasks.len(),
+            wanted.timers.len(),
+            wanted.sources.len(),
+            wanted.jobs.len(),
+            wanted.children.len(),
+            wanted.resources.len(),
+        ];
+        for (number, at) in look.loops.iter().enumerate() {
+            let record = &at.record;
+            let names = &look.names;
+            meet(&record.tasks, &wanted.tasks, &mut left[0], |slot, row| {
+                let Some(facts) = row.read().filter(|facts| facts.state != State::Done) else {
+                    return;
+                };
+                let at_number = number as u32;
+                let task = FoundTask {
+                    spot: Spot {
+                        at: at_number,
+                        slot,
+                    },
+                    name: look.name_of(at, &facts),
+                    kind: facts.kind,
+                };
+                found.tasks.insert(facts.id, task);
+            });
+            meet(&record.timers, &wanted.timers, &mut left[1], |_, row| {
+                found
+                    .timers
+                    .extend(row.read().map(|facts| (facts.id, facts)));
+            });
+            meet(&record.sources, &wanted.sources, &mut left[2], |_, row| {
+                let facts = row.read();
+                found.sources.extend(facts.map(|facts| {
+                    let peer = address(facts.peer);
+                    (facts.id, (facts, peer))
+                }));
+            });
+            meet(&record.jobs, &wanted.jobs, &mut left[3], |_, row| {
+                let facts = row.read();
+                found.jobs.extend(facts.map(|facts| {
+                    let name = names.text(facts.name);
+                    (facts.id, (facts, name))
+                }));
+            });
+            meet(
+                &record.children,
+                &wanted.children,
+                &mut left[4],
+                |_, row| {
+                    let facts = row.read();
+                    found.children.extend(facts.map(|facts| {
+                        let name = names.text(facts.program);
+                        (facts.id, (facts, name))
+                    }));
+                },
+            );
+            meet(
+                &record.resources,
+                &wanted.resources,
+                &mut left[5],
+                |_, row| {
+                    let facts = row.read();
+                    found.resources.extend(facts.map(|facts| {
+                        let name = names.text(facts.name);
+                        (facts.id, (facts, name))
+                    }));
+                },
+            );
+        }
+        found
+    }
+}
+
+/// An address in words; empty for none.
+pub(crate) fn address(address: Address) -> String {
+    match address {
+        Address::None => String::new(),
+        Address::Ip(address) => address.to_string(),
+        Address::Path(name) => name.text().unwrap_or("").to_owned(),
+        Address::Unnamed => "(unnamed)".to_owned(),
+    }
+}
+
+/// What says whether and for what a task waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) id: u64,
+    pub(crate) state: State,
+    pub(crate) polls: u64,
+    pub(crate) wakers: i32,
+    pub(crate) waits: u8,
+    pub(crate) on: WaitingOn,
+}
+
+impl Reading {
+    pub(crate) fn of(facts: &TaskFacts) -> Self {
+        Self {
+            id: facts.id,
+            state: facts.state,
+            polls: facts.polls,
+            wakers: facts.wakers,
+            waits: facts.waits,
+            on: facts.waiting_on,
+        }
+    }
+
+    /// In place. Wakers before the state, as `read` does: whoever sees the last waker gone sees
+    /// the mark that it left.
+    #[inline]
+    pub(crate) fn in_place(id: u64, row: &TaskRow) -> Self {
+        let relaxed = Ordering::Relaxed;
+        let polls = row.polls.load(Ordering::Acquire);
+        let marks = row.away_marks.load(Ordering::Acquire);
+        let away = row.refs_away.load(Ordering::Acquire) - (marks >> 1) as i32;
+        let wakers = row.refs_here.load(Ordering::Acquire) + away;
+        Self {
+            id,
+            state: state_of(row),
+            polls,
+            wakers,
+            waits: row.waits.load(relaxed),
+            on: WaitingOn(row.waiting_on.load(relaxed)),
+        }
+    }
+
+    /// The kind of thing it waits for. `None`: it does not wait.
+    #[inline]
+    pub(crate) fn kind(&self, found: &Found) -> Option<WaitKind> {
+        if self.state != State::Wait {
+            return None;
+        }
+        let on = if self.waits > 0 {
+            self.on.kind()
+        } else {
+            On::Nothing
+        };
+        Some(match on {
+            On::Forever => WaitKind::Forever,
+            _ if self.wakers <= 0 => WaitKind::Nothing,
+            On::Nothing => WaitKind::External,
+            On::Timer => WaitKind::Timer,
+            On::Source => WaitKind::Io,
+            On::Task => WaitKind::Task,
+            On::Job => WaitKind::Job,
+            On::Child => WaitKind::Child,
+            On::Signal => WaitKind::Signal,
+            On::Turn => WaitKind::Turn,
+            On::Resource => match found.resources.get(&self.on.id()) {
+                Some((facts, _)) if facts.kind == resource::Kind::Future => WaitKind::Future,
+                _ => WaitKind::Resource,
+            },
+        })
+    }
+
+    /// What it waits for, ready to be put in words. `None`: it does not wait.
+    pub(crate) fn waiting<'f>(&self, found: &'f Found) -> Option<Waiting<'f>> {
+        let kind = self.kind(found)?;
+        Some(words(kind, self.on.id(), self.id, self.wakers, found))
+    }
+}
+
+/// A thing of that kind and id that `task` waits for, with what is known of it.
+pub(crate) fn words(kind: WaitKind, id: u64, task: u64, wakers: i32, found: &Found) -> Waiting<'_> {
+    let mut waiting = Waiting {
+        kind,
+        id,
+        ..Waiting::default()
+    };
+    match kind {
+        WaitKind::Io => {
+            if let Some((source, peer)) = found.sources.get(&id) {
+                waiting.fd = i32::try_from(source.fd).ok().filter(|fd| *fd >= 0);
+                waiting.readable = source.reader == task;
+                waiting.writable = source.writer == task;
+                waiting.detail = peer;
+            }
+        }
+        WaitKind::Task => {
+            if let Some(other) = found.tasks.get(&id) {
+                waiting.name = other.name.text;
+                waiting.number = (other.name.number != 0).then_some(other.name.number.into());
+            }
+        }
+        WaitKind::Job => waiting.name = found.jobs.get(&id).map_or("", |(_, name)| name),
+        WaitKind::Child => waiting.detail = found.children.get(&id).map_or("", |(_, name)| name),
+        WaitKind::Future | WaitKind::Resource => {
+            if let Some((facts, name)) = found.resources.get(&id) {
+                waiting.resource = resource_kind(facts.kind);
+                waiting.name = name;
+                waiting.holder = (facts.holder != 0).then_some(facts.holder);
+                if facts.state & resource::state::BROKEN != 0 {
+                    waiting.detail = "(its promise was dropped)";
+                }
+            }
+        }
+        WaitKind::Signal => waiting.detail = signal_name(id),
+        WaitKind::External => {
+            waiting.id = 0;
+            waiting.count = u32::try_from(wakers).unwrap_or(0);
+        }
+        WaitKind::Nothing => waiting.id = 0,
+        WaitKind::Unspecified | WaitKind::Timer | WaitKind::Turn | WaitKind::Forever => {}
+    }
+    waiting
+}
+
+pub(crate) fn resource_kind(kind: resource::Kind) -> ResourceKind {
+    match kind {
+        resource::Kind::Future => ResourceKind::Future,
+        resource::Kind::Lock => ResourceKind::Lock,
+        resource::Kind::Event => ResourceKind::Event,
+        resource::Kind::Condition => ResourceKind::Condition,
+        resource::Kind::Semaphore => ResourceKind::Semaphore,
+        resource::Kind::Barrier => ResourceKind::Barrier,
+        resource::Kind::Queue => ResourceKind::Queue,
+        resource::Kind::Channel => ResourceKind::Channel,
+        resource::Kind::Group => ResourceKind::Group,
+    }
+}
+
+fn signal_name(number: u64) -> &'static str {
+    match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        15 => "SIGTERM",
+        10 if cfg!(target_os = "linux") => "SIGUSR1",
+        12 if cfg!(target_os = "linux") => "SIGUSR2",
+        17 if cfg!(target_os = "linux") => "SIGCHLD",
+        28 => "SIGWINCH",
+        _ => "",
+    }
+}

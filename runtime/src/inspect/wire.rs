@@ -1,0 +1,124 @@
+//! From plain values to messages. The only folder of the inspector that names both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use loop_proto::pb;
+
+use super::strips::{Strip, Strips};
+use super::tables::{Look, TaskName};
+use super::texts::Texts;
+use super::waits::Found;
+use crate::record::names::NameId;
+
+pub(crate) mod ended;
+mod findings;
+pub(crate) mod loops;
+pub(crate) mod rows;
+pub(crate) mod sums;
+pub(crate) mod task;
+
+/// What messages are made with: the look they are of, the texts they name, and what was found of
+/// the things they name.
+pub(crate) struct Wire<'a> {
+    pub(crate) look: &'a Look,
+    pub(crate) texts: &'a mut Texts,
+    pub(crate) found: &'a Found,
+    /// Findings that hold, as bits, by task.
+    pub(crate) findings: Arc<HashMap<u64, u64>>,
+    pub(crate) children: Option<&'a HashMap<u64, u32>>,
+    pub(crate) strips: Option<&'a Strips>,
+    pub(crate) extras: Extras,
+}
+
+/// Parts of rows that are only filled in when asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extras {
+    pub(crate) type_name: bool,
+    pub(crate) buckets: bool,
+    pub(crate) strip: bool,
+    pub(crate) scheduled: bool,
+    pub(crate) late: bool,
+    pub(crate) poll: bool,
+}
+
+impl Extras {
+    pub(crate) const ALL: Self = Self {
+        type_name: true,
+        buckets: true,
+        strip: true,
+        scheduled: true,
+        late: true,
+        poll: true,
+    };
+
+    pub(crate) fn of(columns: &[String]) -> Self {
+        let has = |name: &str| {
+            columns
+                .iter()
+                .any(|column| column.eq_ignore_ascii_case(name))
+        };
+        Self {
+            type_name: has("type"),
+            buckets: has("buckets"),
+            strip: has("strip") || has("busy") || has("busy_ratio"),
+            scheduled: has("scheduled"),
+            late: has("late"),
+            poll: has("poll"),
+        }
+    }
+}
+
+impl Wire<'_> {
+    /// A task's name. A type that stands for a name comes as one: who shows it need not know types.
+    pub(crate) fn name(&mut self, name: TaskName) -> Option<pb::Name> {
+        let stem_text = match name.name {
+            NameId::NONE => self.texts.fixed(name.text),
+            id => self.texts.name(id, name.text),
+        };
+        (stem_text != 0).then(|| pb::Name {
+            stem_text,
+            number: (name.number != 0).then_some(name.number.into()),
+            own: String::new(),
+        })
+    }
+
+    /// A name that is an interned text and nothing else.
+    pub(crate) fn plain_name(&mut self, name: NameId) -> Option<pb::Name> {
+        let text = self.look.names.text(name);
+        let stem_text = self.texts.name(name, text);
+        (stem_text != 0).then(|| pb::Name {
+            stem_text,
+            ..pb::Name::default()
+        })
+    }
+
+    /// The name of a task that another row names, and whether it is gone.
+    pub(crate) fn task_by_id(&mut self, id: u64) -> (Option<pb::Name>, bool) {
+        match self.found.tasks.get(&id) {
+            _ if id == 0 => (None, false),
+            Some(task) => (self.name(task.name), false),
+            None => (None, true),
+        }
+    }
+}
+
+pub(crate) fn names_of(bits: u64) -> Vec<i32> {
+    (1..64)
+        .filter(|number| bits >> number & 1 != 0)
+        .map(|number| number as i32)
+        .collect()
+}
+
+pub(crate) fn strip(strip: Strip) -> pb::Strip {
+    pb::Strip {
+        slot_ns: strip.slot_ns,
+        end_ns: strip.end_ns,
+        values: strip.values,
+    }
+}
+
+/// A number that is absent when 0.
+pub(crate) fn some(number: u64) -> Option<u64> {
+    (number != 0).then_some(number)
+}

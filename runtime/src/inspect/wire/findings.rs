@@ -1,0 +1,37 @@
+//! Findings as messages.
+
+use loop_proto::finding::fingerprint;
+use loop_proto::pb;
+
+use super::Wire;
+use crate::inspect::judge::Held;
+
+impl Wire<'_> {
+    pub(crate) fn finding(&mut self, held: &Held) -> pb::Finding {
+        let place = held.place.map(ToString::to_string).unwrap_or_default();
+        let function = match held.subject_name {
+            Some(name) if held.function.is_empty() => name.text,
+            _ => crate::inspect::names::of_type(held.function),
+        };
+        pb::Finding {
+            name: held.name as i32,
+            grade: held.grade as i32,
+            subject_kind: held.subject as i32,
+            subject_id: held.subject_id,
+            subject_name: held.subject_name.and_then(|name| self.name(name)),
+            loop_id: Some(held.loop_id.get().into()),
+            place_text: self.texts.place(held.place),
+            place_kind: 0,
+            evidence: held.evidence.clone(),
+            fingerprint: fingerprint(held.name, &place, function),
+            since_ns: held.since_ns,
+            count: held.count,
+            last_seen_ns: held.last_seen_ns,
+            cleared: held.cleared,
+            measured_ns: held.measured_ns,
+            limit_ns: held.limit_ns,
+            user: held.user,
+            id: held.id,
+        }
+    }
+}
