@@ -2,9 +2,11 @@
 //! costs. Knows no viewer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use loop_proto::pb;
 
+use super::blocks::Blocks;
 use super::census::Census;
 use super::history::History;
 use super::judge::Judge;
@@ -33,6 +35,10 @@ pub(crate) struct Desk {
     /// CPU time and rows of the last walk over the tasks.
     pub(crate) walk: (u64, u64),
     pub(crate) meters: Meters,
+    /// What the watchdog writes; `None`: there is no watchdog.
+    pub(crate) blocks: Option<Arc<Blocks>>,
+    /// Why no stacks are taken. Empty: they are.
+    pub(crate) stacks_off: String,
 }
 
 /// What is counted elsewhere and shown with the cost.
@@ -60,7 +66,17 @@ impl Desk {
     /// Once a second: closes slots of time, and lets go of what nobody looks at.
     pub(crate) fn second(&mut self) {
         let look = Look::new(true);
-        self.history.second(&look, &mut self.census, |_| 0);
+        let second = look.now.mono.saturating_sub(1_000_000_000);
+        let recent = self.blocks.as_ref().map(|blocks| blocks.recent());
+        self.history.second(&look, &mut self.census, |id| {
+            let ended = |tick: u64| look.now.mono_of(tick) >= second;
+            let blocks = recent.iter().flatten();
+            blocks
+                .filter(|block| block.loop_id == id && block.ended.is_some_and(ended))
+                .map(|block| block.bracket.map_or(block.wall_ns, |held| held.lower))
+                .max()
+                .unwrap_or(0)
+        });
         if look.now.mono > self.strips_until {
             self.strips = None;
         }
@@ -84,6 +100,8 @@ impl Desk {
             findings: self.judge.by_task(),
             children,
             strips: self.strips.as_ref(),
+            blocks: self.blocks.clone(),
+            stacks_off: &self.stacks_off,
             extras,
         }
     }
@@ -156,6 +174,21 @@ impl Desk {
             finished_overwritten: ended.sum(),
             watchdog_oversleeps: 0,
         }
+    }
+
+    /// What this app can do, by name.
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        let mut all = vec!["events", "command", "judge", "history", "series"];
+        if self.blocks.is_some() {
+            all.push("blocks");
+            if self.stacks_off.is_empty() {
+                all.push("stacks");
+            }
+        }
+        if cfg!(target_os = "linux") {
+            all.push("schedstat");
+        }
+        all.into_iter().map(str::to_owned).collect()
     }
 
     /// The budget of the strictest loop of the app, nanoseconds. 0: there is no loop.

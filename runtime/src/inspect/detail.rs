@@ -21,7 +21,7 @@ const CHILDREN: usize = 1000;
 const PARENTS: usize = 64;
 
 /// The detail of a live or an ended task; `None`: there is none, or its row was overwritten.
-pub(crate) fn detail(id: u64, desk: &mut Desk) -> Option<pb::TaskDetail> {
+pub(crate) fn detail(id: u64, blocks: usize, desk: &mut Desk) -> Option<pb::TaskDetail> {
     let look = Look::new(true);
     desk.texts.note();
     let mut detail = match look.task(id) {
@@ -38,6 +38,15 @@ pub(crate) fn detail(id: u64, desk: &mut Desk) -> Option<pb::TaskDetail> {
         .collect();
     let found = Found::default();
     let mut wire = desk.wire(&look, &found, None, Extras::ALL);
+    let most = if blocks == 0 { 10 } else { blocks };
+    detail.blocks = wire.all_blocks(Some(id));
+    detail.blocking = detail
+        .blocks
+        .iter()
+        .find(|block| block.ended_at_ns.is_none())
+        .cloned();
+    detail.blocks.retain(|block| block.ended_at_ns.is_some());
+    detail.blocks.truncate(most);
     detail.findings = held.iter().map(|held| wire.finding(held)).collect();
     detail.at_ns = look.now.mono;
     detail.interned = desk.texts.noted(&mut Sent::default());
@@ -158,9 +167,7 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
     wanted.tasks.insert(id);
     let found = Found::of(look, &wanted);
     let (children, joined_by) = relatives(look, id);
-    let total = children_of(look, [id].into_iter())
-        .remove(&id)
-        .unwrap_or(0);
+    let total = children_of(look, [id].into_iter()).remove(&id).unwrap_or(0);
     let children = tasks(look, Extras::default(), desk, children.into_iter());
     let mut wire = desk.wire(look, &found, None, Extras::ALL);
     let site = at.record.sites.get(facts.site);

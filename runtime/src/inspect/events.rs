@@ -78,13 +78,14 @@ impl Feeds {
         &mut self,
         request: &pb::EventsRequest,
     ) -> Result<u64, pb::EventFilterError> {
-        let filter = Filter::parse(loop_proto::table::Table::Events, &request.filter).map_err(
-            |error| pb::EventFilterError {
-                offset: error.offset as u32,
-                length: error.length as u32,
-                message: error.to_string(),
-            },
-        )?;
+        let filter =
+            Filter::parse(loop_proto::table::Table::Events, &request.filter).map_err(|error| {
+                pb::EventFilterError {
+                    offset: error.offset as u32,
+                    length: error.length as u32,
+                    message: error.to_string(),
+                }
+            })?;
         let named = request
             .kinds
             .iter()
@@ -131,19 +132,23 @@ impl Feeds {
         let wanted = self.feeds.iter().fold(0, |bits, feed| bits | feed.kinds);
         let kinds = Kind::all()
             .into_iter()
-            .filter(|kind| wanted & bit(event_kind(*kind)) != 0)
+            // The watchdog tells of blocks, with what it found out about them.
+            .filter(|kind| *kind != Kind::TaskBlocked && wanted & bit(event_kind(*kind)) != 0)
             .fold(0, |bits, kind| bits | kind.bit());
         let internal = self.feeds.iter().any(|feed| feed.internal);
-        for record in self.wanting.drain(..).filter_map(|record| record.upgrade()) {
-            record.want(0);
+        let before: Vec<_> = self.wanting.drain(..).collect();
+        if kinds != 0 {
+            for record in crate::record::loops() {
+                if internal || !record.facts.internal {
+                    record.want(kinds);
+                    self.wanting.push(std::sync::Arc::downgrade(&record));
+                }
+            }
         }
-        if kinds == 0 {
-            return;
-        }
-        for record in crate::record::loops() {
-            if internal || !record.facts.internal {
-                record.want(kinds);
-                self.wanting.push(std::sync::Arc::downgrade(&record));
+        let wants = |record: &Weak<LoopRecord>| self.wanting.iter().any(|on| on.ptr_eq(record));
+        for record in before.iter().filter(|record| !wants(record)) {
+            if let Some(record) = record.upgrade() {
+                record.want(0);
             }
         }
     }
@@ -173,13 +178,19 @@ impl Feeds {
                 .any(|known| std::ptr::eq(known.as_ptr(), record))
         };
         // A loop was made since: it is to record too.
-        if look.loops.iter().any(|at| !at.record.facts.internal && !known(&at.record)) {
+        if look
+            .loops
+            .iter()
+            .any(|at| !at.record.facts.internal && !known(&at.record))
+        {
             self.switch();
         }
         let mut taken: Vec<(LoopId, bool, pb::Event)> = Vec::new();
         let found = Found::default();
         for at in &look.loops {
-            let Some(ring) = at.record.ring() else { continue };
+            let Some(ring) = at.record.ring() else {
+                continue;
+            };
             let mut wire = desk.wire(&look, &found, None, Extras::default());
             let internal = at.record.facts.internal;
             ring.drain(|event| {
@@ -222,7 +233,9 @@ impl Feeds {
     /// What the rings themselves lost since each viewer came.
     fn count_losses(&mut self, look: &Look) {
         for at in &look.loops {
-            let Some(ring) = at.record.ring() else { continue };
+            let Some(ring) = at.record.ring() else {
+                continue;
+            };
             for (number, (kind, lost)) in Kind::all().into_iter().zip(ring.lost()).enumerate() {
                 for feed in &mut self.feeds {
                     if at.record.facts.internal && !feed.internal {
@@ -276,11 +289,11 @@ impl Feeds {
         }
     }
 
-    /// The next batch for one viewer; `None`: there is nothing new to say.
-    pub(crate) fn batch(&mut self, id: u64, desk: &mut Desk) -> Option<pb::EventBatch> {
+    /// The next batch for one viewer; `None`: there is nothing new to say. `beat`: say even that.
+    pub(crate) fn batch(&mut self, id: u64, beat: bool, desk: &mut Desk) -> Option<pb::EventBatch> {
         let until = self.until;
         let feed = self.feeds.iter_mut().find(|feed| feed.id == id)?;
-        if feed.waiting.is_empty() && feed.began {
+        if feed.waiting.is_empty() && feed.began && !beat {
             return None;
         }
         feed.began = true;
@@ -292,7 +305,10 @@ impl Feeds {
             desk.texts.touch(event.place_text);
             if let Some(finding) = &event.finding {
                 desk.texts.touch(finding.place_text);
-                let stem = finding.subject_name.as_ref().map_or(0, |name| name.stem_text);
+                let stem = finding
+                    .subject_name
+                    .as_ref()
+                    .map_or(0, |name| name.stem_text);
                 desk.texts.touch(stem);
             }
         }
@@ -369,8 +385,7 @@ fn names_of(look: &Look, wanted: &mut HashSet<u64>) -> HashMap<u64, TaskName> {
         {
             back += 1;
             if wanted.remove(&ended.id) {
-                let name =
-                    look.task_name(at, ended.name, ended.number, ended.kind, ended.site);
+                let name = look.task_name(at, ended.name, ended.number, ended.kind, ended.site);
                 names.insert(ended.id, name);
             }
         }

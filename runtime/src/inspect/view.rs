@@ -556,7 +556,7 @@ impl Small {
                 let shown = held.iter().filter(|held| look.internal || held.user);
                 Small::Findings(shown.map(|held| wire.finding(held)).collect())
             }
-            Table::Blocks => Small::Blocks(Vec::new()),
+            Table::Blocks => Small::Blocks(desk.wire(look, &found, None, extras).all_blocks(None)),
             Table::Places => Small::Places(desk.wire(look, &found, None, extras).places()),
             _ => Small::None,
         }

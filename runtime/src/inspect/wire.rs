@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use loop_proto::pb;
 
+use super::blocks::Blocks;
 use super::strips::{Strip, Strips};
 use super::tables::{Look, TaskName};
 use super::texts::Texts;
 use super::waits::Found;
 use crate::record::names::NameId;
 
+pub(crate) mod blocks;
 pub(crate) mod ended;
 mod findings;
 pub(crate) mod loops;
@@ -28,6 +30,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) findings: Arc<HashMap<u64, u64>>,
     pub(crate) children: Option<&'a HashMap<u64, u32>>,
     pub(crate) strips: Option<&'a Strips>,
+    pub(crate) blocks: Option<Arc<Blocks>>,
+    pub(crate) stacks_off: &'a str,
     pub(crate) extras: Extras,
 }
 

@@ -164,6 +164,16 @@ impl Wire<'_> {
             .clone();
         let name = record.name();
         let busy = census.busy(record.id);
+        let block = self
+            .blocks
+            .as_ref()
+            .and_then(|blocks| blocks.now(record.id));
+        let blocked = block.as_ref().is_some_and(|block| !block.waits_for_cpu());
+        let known = self.blocks.is_some();
+        let tally = self
+            .blocks
+            .as_ref()
+            .map_or_else(Default::default, |blocks| blocks.tally(record.id));
         pb::LoopRow {
             id: record.id.get().into(),
             name: (!name.is_empty()).then(|| pb::Name {
@@ -172,7 +182,10 @@ impl Wire<'_> {
             }),
             thread,
             tid: record.facts.thread.load(Ordering::Acquire),
-            state: loop_state(doing) as i32,
+            state: match blocked {
+                true => pb::LoopState::Blocked,
+                false => loop_state(doing),
+            } as i32,
             tasks,
             ready,
             iterations: load(&stats.iterations),
@@ -188,10 +201,14 @@ impl Wire<'_> {
             poll: Some(self.poll_times(at)),
             scheduled: self.extras.scheduled.then(|| self.delays(at)),
             timer_late: self.extras.late.then(|| self.lateness(at)),
-            blocked: None,
+            blocked: block.map(|block| self.block(&block)),
             block_budget_ns: now.ns(record.budget()),
-            blocks: load(&stats.blocks),
-            worst_block_ns: 0,
+            blocks: if known {
+                tally.proven + tally.soft + tally.lost
+            } else {
+                load(&stats.blocks)
+            },
+            worst_block_ns: tally.worst,
             timers,
             next_due_ns: next_due,
             timers_fired: load(&stats.timers_fired),
@@ -208,7 +225,7 @@ impl Wire<'_> {
             io_events: load(&stats.io_events),
             io_spurious: 0,
             oldest_ready_ns: some(oldest_ready),
-            stacks_off: String::new(),
+            stacks_off: self.stacks_off.to_owned(),
         }
     }
 }

@@ -109,7 +109,15 @@ impl Wire<'_> {
             findings_left_behind: findings[1],
             findings_suspect: findings[2],
             findings_warning: findings[3],
-            blocks: total(|stats| &stats.blocks),
+            blocks: match &self.blocks {
+                Some(blocks) => look
+                    .loops
+                    .iter()
+                    .map(|at| blocks.tally(at.record.id))
+                    .map(|tally| tally.proven + tally.soft + tally.lost)
+                    .sum(),
+                None => total(|stats| &stats.blocks),
+            },
             poll: merged(self, Self::poll_times),
             lag: merged(self, Self::lag),
             timer_late: merged(self, Self::lateness),
