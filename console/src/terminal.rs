@@ -192,6 +192,10 @@ fn hook_panics() {
     });
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this thread only reads the terminal; nobody waits for it"
+)]
 fn read(input: &Input, to: &Sender<Message>) {
     loop {
         // Whoever waits for the lock gets it: a lock by itself is not fair.
