@@ -229,7 +229,8 @@ impl Decoder {
         Decoder::default()
     }
 
-    fn learn(&mut self, interned: Vec<pb::Interned>) {
+    /// Takes in texts that a message of the stream carries.
+    pub fn learn(&mut self, interned: Vec<pb::Interned>) {
         self.texts
             .extend(interned.into_iter().map(|i| (i.id, i.text)));
     }

@@ -253,6 +253,8 @@ pub struct BlockRow {
     pub running: bool,
     /// The thread waits for a CPU: the host's doing.
     pub waiting_for_cpu: bool,
+    /// The watchdog overslept meanwhile, so the gate does not count it.
+    pub vetoed: bool,
     /// What the loop did: `poll`, `drop`, `handler`, `timers`, `sources`.
     pub doing: String,
     pub task: Option<u64>,

@@ -224,7 +224,8 @@ impl Decoder {
         }
     }
 
-    pub(super) fn block(&self, b: pb::BlockRow) -> BlockRow {
+    /// A block, of a view or a verdict.
+    pub fn block(&self, b: pb::BlockRow) -> BlockRow {
         let place_from = match b.place_kind() {
             pb::PlaceKind::Unspecified => "",
             pb::PlaceKind::Culprit => "stack",
@@ -249,6 +250,7 @@ impl Decoder {
             budget_ns: b.budget_ns,
             running: b.ended_at_ns.is_none(),
             waiting_for_cpu: b.waiting_for_cpu,
+            vetoed: b.vetoed,
             doing: doing.to_owned(),
             task: some(b.task_id),
             name: self.name(b.task_name.as_ref()),

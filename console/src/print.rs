@@ -1,0 +1,58 @@
+//! What one-shot commands print: tables for people, JSON for scripts. Values in, text out; the only thing known of the world is
+//! [`Out`], where the text goes.
+
+pub mod columns;
+pub mod events;
+pub mod json;
+pub mod plain;
+pub mod task;
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+
+use loop_proto::escape::{escape, escape_ascii};
+
+/// No text of the app is cut when it is printed; this only bounds what a hostile one can do.
+const LONGEST: usize = 64 * 1024;
+
+/// Text of the app, safe to print on one line.
+pub fn safe(text: &str, ascii: bool) -> Cow<'_, str> {
+    if ascii {
+        escape_ascii(text, LONGEST)
+    } else {
+        escape(text, LONGEST)
+    }
+}
+
+/// Where output goes, and what may be there.
+#[derive(Clone, Copy, Debug)]
+pub struct Out {
+    /// Columns of the terminal; `None`: not a terminal, nothing is cut.
+    pub width: Option<u16>,
+    pub ascii: bool,
+}
+
+impl Out {
+    /// Standard output as it is.
+    pub fn stdout(ascii: bool) -> Self {
+        let width = io::stdout()
+            .is_terminal()
+            .then(|| crossterm::terminal::size().map_or(80, |(width, _)| width));
+        Out { width, ascii }
+    }
+}
+
+/// Prints to standard output. `false`: nobody reads any more (`| head -1`), which is no error.
+///
+/// Errors: what the system says, a full disk for instance.
+pub fn say(text: &str) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

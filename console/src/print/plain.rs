@@ -1,0 +1,202 @@
+//! Rows as a table of text: columns as wide as their cells, nothing cut unless a terminal would wrap it.
+
+use crate::cli::What;
+use crate::model::List as ListState;
+use crate::print::{Out, safe};
+use crate::store::{Body, Hello};
+use crate::view::columns::{self, Column, Head, Look};
+use crate::view::fmt;
+
+/// How cells are to be read: the app's clock, and the wall clock here.
+pub fn look(hello: &Hello, at_ns: u64, utc_offset_s: i32) -> Look {
+    Look {
+        at_ns,
+        wall_zero_ns: i128::from(hello.now_unix_ns) - i128::from(hello.now_ns),
+        utc_offset_s,
+        lossy: false,
+    }
+}
+
+/// One list as a table, its head first. `names`: only these columns, in this order; empty: the usual ones.
+pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) -> String {
+    match (what, body) {
+        (What::Tasks, Body::Tasks(rows)) => table(
+            columns::TASKS,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No tasks match.",
+        ),
+        (What::Loops, Body::Loops(rows)) => table(
+            super::columns::LOOPS,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No loops match.",
+        ),
+        (What::Timers, Body::Timers(rows)) => table(
+            columns::TIMERS,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No timers armed.",
+        ),
+        (What::Io, Body::Io(rows)) => table(
+            columns::IO,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No I/O sources registered.",
+        ),
+        (What::Leaks, Body::Leaks(rows)) => table(
+            columns::LEAKS,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "Nothing leaks.",
+        ),
+        _ => "The app answered something else.\n".to_owned(),
+    }
+}
+
+fn table<T>(
+    columns: &[Column<T>],
+    rows: &[T],
+    look: &Look,
+    names: &[String],
+    out: Out,
+    empty: &str,
+) -> String {
+    if rows.is_empty() {
+        return format!("{empty}\n");
+    }
+    let heads: Vec<Head> = columns.iter().map(|c| c.head).collect();
+    let chosen: Vec<usize> = if names.is_empty() {
+        // A strip of blocks is for screens; a share says the same in a number.
+        (0..heads.len())
+            .filter(|i| heads[*i].shown && heads[*i].name != "strip")
+            .collect()
+    } else {
+        names
+            .iter()
+            .filter_map(|name| heads.iter().position(|h| h.name == name.trim()))
+            .collect()
+    };
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            chosen
+                .iter()
+                .map(|i| safe(&(columns[*i].cell)(row, look).0, out.ascii).into_owned())
+                .collect()
+        })
+        .collect();
+    let mut widths: Vec<usize> = chosen
+        .iter()
+        .enumerate()
+        .map(|(at, i)| {
+            cells
+                .iter()
+                .map(|row| fmt::width(&row[at]))
+                .max()
+                .unwrap_or(0)
+                .max(fmt::width(heads[*i].text))
+        })
+        .collect();
+    let mut shown: Vec<usize> = (0..chosen.len()).collect();
+    if let (Some(room), true) = (out.width, names.is_empty()) {
+        // A terminal: the screens' own order in which columns leave, and their own cuts.
+        let needs: Vec<u16> = heads
+            .iter()
+            .enumerate()
+            .map(|(i, _)| {
+                chosen
+                    .iter()
+                    .position(|c| *c == i)
+                    .map_or(0, |at| u16::try_from(widths[at]).unwrap_or(u16::MAX))
+            })
+            .collect();
+        let mut list = ListState::default();
+        list.switched.insert("strip");
+        let (placed, _) = columns::layout(&heads, &needs, &list, room);
+        shown = Vec::new();
+        for place in placed {
+            if let Some(at) = chosen.iter().position(|c| *c == place.index) {
+                widths[at] = widths[at].min(usize::from(place.width));
+                shown.push(at);
+            }
+        }
+    }
+    let mut text = String::new();
+    let titles: Vec<String> = chosen
+        .iter()
+        .map(|i| safe(heads[*i].text, out.ascii).into_owned())
+        .collect();
+    for row in std::iter::once(&titles).chain(&cells) {
+        let mut line = String::new();
+        for (nth, at) in shown.iter().enumerate() {
+            let head = &heads[chosen[*at]];
+            let cell = if out.width.is_some() {
+                if head.middle {
+                    fmt::cut_middle(&row[*at], widths[*at])
+                } else {
+                    fmt::cut_end(&row[*at], widths[*at])
+                }
+            } else {
+                row[*at].as_str().into()
+            };
+            let pad = " ".repeat(widths[*at].saturating_sub(fmt::width(&cell)));
+            if nth > 0 {
+                line.push_str("  ");
+            }
+            if head.right {
+                line.push_str(&pad);
+                line.push_str(&cell);
+            } else {
+                line.push_str(&cell);
+                line.push_str(&pad);
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The apps that can be attached to.
+pub fn apps(apps: &[crate::store::App], out: Out) -> String {
+    let mut rows =
+        vec![["PID", "NAME", "UP", "LOOPS", "WORST FINDING", "TARGET"].map(str::to_owned)];
+    rows.extend(apps.iter().map(|app| {
+        [
+            app.pid.to_string(),
+            safe(&app.name, out.ascii).into_owned(),
+            app.up
+                .map_or_else(|| "-".to_owned(), |up| fmt::uptime(up.as_secs())),
+            app.loops.map_or_else(|| "-".to_owned(), |n| n.to_string()),
+            app.worst
+                .as_deref()
+                .map_or_else(|| "-".to_owned(), |w| safe(w, out.ascii).into_owned()),
+            safe(&app.target, out.ascii).into_owned(),
+        ]
+    }));
+    let widths: Vec<usize> = (0..6)
+        .map(|c| rows.iter().map(|r| fmt::width(&r[c])).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.push_str(&" ".repeat(width - fmt::width(cell) + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,163 @@
+//! All that is known of one task, for people and for scripts.
+
+use serde_json::{Value, json};
+
+use crate::print::json::{Clock, SCHEMA, app_of, block, line, waiting};
+use crate::print::{Out, safe};
+use crate::store::{Hello, Histogram, TaskDetail, TaskRow};
+use crate::view::columns::{Look, waiting_on};
+use crate::view::fmt;
+
+fn place(place: &str) -> &str {
+    if place.is_empty() { "not known" } else { place }
+}
+
+/// Lines of `label  value`, then what it waits for, what is wrong with it, who spawned it and whom it spawned.
+pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
+    let row = &detail.row;
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut add = |label: &str, value: String| lines.push((label.to_owned(), value));
+    add("task", format!("{} {}", row.id, row.name));
+    add(
+        "state",
+        format!("{} for {}", row.state.word(), fmt::span(row.for_ns)),
+    );
+    add("kind", row.kind.clone());
+    add("loop", row.loop_id.to_string());
+    add(
+        "spawned",
+        format!(
+            "{} ago at {}",
+            fmt::span(look.ago(row.spawned_ns)),
+            place(&row.spawned_at)
+        ),
+    );
+    add("waits for", waiting_on(row, look).0);
+    if !row.waiting_at.is_empty() {
+        add("awaits at", row.waiting_at.clone());
+    }
+    add(
+        "polls",
+        format!(
+            "{}, {} in all, the longest {}",
+            fmt::count(row.polls),
+            fmt::span(row.busy_ns),
+            fmt::span(row.max_poll_ns)
+        ),
+    );
+    add(
+        "wakes",
+        format!(
+            "{}, {} of them by itself{}",
+            fmt::count(row.wakes),
+            fmt::count(row.self_wakes),
+            if row.woken_by.is_empty() {
+                String::new()
+            } else {
+                format!(", the last by {}", row.woken_by)
+            }
+        ),
+    );
+    add(
+        "held by",
+        format!(
+            "{}, {}",
+            fmt::many(row.wakers, "waker"),
+            fmt::many(row.handles, "handle")
+        ),
+    );
+    if row.cancel_asked {
+        add("cancel", "was requested".to_owned());
+    }
+    for (label, histogram) in [
+        ("poll times", &detail.polls),
+        ("ready times", &detail.scheduled),
+    ] {
+        if let Some(h) = histogram {
+            add(label, quantiles(h));
+        }
+    }
+    if let Some(b) = &detail.blocking {
+        add(
+            "BLOCKS",
+            format!(
+                "its loop for {} now, at {}",
+                fmt::span(b.for_ns),
+                place(&b.place)
+            ),
+        );
+    }
+    for wait in detail.waits.iter().filter(|_| detail.waits.len() > 1) {
+        add(
+            "one wait",
+            format!("{} at {}", waiting(wait), place(&wait.place)),
+        );
+    }
+    for finding in &detail.findings {
+        let facts = finding.evidence.join("; ");
+        add(
+            "finding",
+            format!("{} ({}): {facts}", finding.name, finding.grade.word()),
+        );
+    }
+    let related = |t: &TaskRow| format!("{} {} {}", t.id, t.state.word(), t.name);
+    for parent in &detail.parents {
+        add("parent", related(parent));
+    }
+    for child in &detail.children {
+        add("child", related(child));
+    }
+    let unlisted = detail
+        .children_total
+        .saturating_sub(detail.children.len() as u64);
+    if unlisted > 0 {
+        add("children", format!("{} more", fmt::count(unlisted)));
+    }
+    lines
+        .into_iter()
+        .map(|(label, value)| format!("{label:<11} {}\n", safe(&value, out.ascii)))
+        .collect()
+}
+
+fn quantiles(h: &Histogram) -> String {
+    format!(
+        "p50 {}, p90 {}, p99 {}, max {} of {}",
+        fmt::span(h.p50_ns),
+        fmt::span(h.p90_ns),
+        fmt::span(h.p99_ns),
+        fmt::span(h.max_ns),
+        fmt::count(h.count)
+    )
+}
+
+/// One document, on one line.
+pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
+    let clock = Clock {
+        hello,
+        at_ns: detail.at_ns,
+    };
+    let histogram = |h: &Option<Histogram>| {
+        h.as_ref().map_or(Value::Null, |h| {
+            json!({"count": h.count, "p50_ns": h.p50_ns, "p90_ns": h.p90_ns, "p99_ns": h.p99_ns, "max_ns": h.max_ns})
+        })
+    };
+    let tasks = |rows: &[TaskRow]| rows.iter().map(|t| clock.task(t)).collect::<Vec<_>>();
+    line(&json!({
+        "schema": SCHEMA,
+        "app": app_of(hello),
+        "at_ns": detail.at_ns,
+        "task": clock.task(&detail.row),
+        "waits": detail.waits.iter().map(|w| json!({
+            "waiting_on": waiting(w), "waiting_at": Some(&w.place).filter(|p| !p.is_empty()),
+        })).collect::<Vec<_>>(),
+        "parents": tasks(&detail.parents),
+        "children": tasks(&detail.children),
+        "children_total": detail.children_total,
+        "findings": detail.findings.iter().map(|f| clock.finding(f)).collect::<Vec<_>>(),
+        "poll": histogram(&detail.polls),
+        "scheduled": histogram(&detail.scheduled),
+        "blocking": detail.blocking.as_ref().map(block),
+        "blocks": detail.blocks.iter().map(block).collect::<Vec<_>>(),
+        "joined_by": detail.joined_by,
+    }))
+}

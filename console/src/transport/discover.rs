@@ -1,0 +1,311 @@
+//! Where sockets of apps lie: the directories of `loop_proto::endpoint`, those of other users and services, and those that other
+//! mount namespaces hide (PrivateTmp, containers), reached through `/proc/PID/root`. Reads directories and `/proc`; opens no
+//! socket, so nothing here says that an app is alive: only its Hello does.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use loop_proto::endpoint;
+
+use crate::store::Looked;
+
+/// Where to look, given so that tests can look elsewhere.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub directories: Vec<PathBuf>,
+    /// `/proc`; `None`: processes are not looked at.
+    pub proc: Option<PathBuf>,
+    pub uid: u32,
+}
+
+impl Places {
+    /// This machine, as this user may see it.
+    pub fn here() -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let mut directories = endpoint::directories(|name| std::env::var_os(name), uid);
+        directories.push(PathBuf::from(format!("/run/user/{uid}/loop-console")));
+        if uid == 0 {
+            directories.extend(of_everybody());
+        }
+        Places {
+            directories,
+            proc: Some(PathBuf::from("/proc")),
+            uid,
+        }
+    }
+}
+
+/// The fixed directories of all users; only root can use what is in them.
+fn of_everybody() -> Vec<PathBuf> {
+    let below = |dir: &str| {
+        fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
+    let mut out: Vec<PathBuf> = below("/run/user")
+        .map(|dir| dir.join("loop-console"))
+        .filter(|dir| dir.is_dir())
+        .collect();
+    out.extend(below("/tmp").filter(|dir| {
+        dir.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("loop-console-"))
+            && dir.is_dir()
+    }));
+    out.extend(
+        below("/run")
+            .map(|dir| dir.join("loop-console"))
+            .filter(|dir| dir.is_dir()),
+    );
+    out
+}
+
+/// A socket that may be an app's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub socket: PathBuf,
+    /// The app's pid as this machine counts, where that is known; else as the app does.
+    pub pid: u32,
+    /// Who owns the socket's directory: nobody else can have put it there.
+    pub owner: u32,
+    pub note: Note,
+}
+
+/// What the note beside a socket says. Written by the app: a hint for lists, never a fact.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    pub name: String,
+    pub started_unix_ns: Option<u64>,
+}
+
+/// What there is, and where was looked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub candidates: Vec<Candidate>,
+    pub looked: Vec<Looked>,
+}
+
+/// A note is a line; a file that is longer is something else.
+const LONGEST_NOTE: u64 = 16 * 1024;
+
+/// Looks everywhere once. Each socket is listed once, however many ways lead to it.
+pub fn look(places: &Places) -> Found {
+    let mut found = Found::default();
+    let mut seen = HashSet::new();
+    let mut directories = HashSet::new();
+    for directory in &places.directories {
+        if directories.insert(directory.clone()) {
+            let said = directory_of(
+                directory,
+                None,
+                places.uid,
+                &mut seen,
+                &mut found.candidates,
+            );
+            found.looked.push(Looked {
+                place: directory.display().to_string(),
+                found: said,
+            });
+        }
+    }
+    if let Some(proc) = &places.proc {
+        let before = found.candidates.len();
+        let mut processes = 0;
+        for process in processes_of(proc) {
+            processes += 1;
+            for directory in process.directories(proc) {
+                if directories.insert(directory.clone()) {
+                    directory_of(
+                        &directory,
+                        Some(&process),
+                        places.uid,
+                        &mut seen,
+                        &mut found.candidates,
+                    );
+                }
+            }
+        }
+        let more = found.candidates.len() - before;
+        found.looked.push(Looked {
+            place: format!("{}/PID/root of {processes} processes", proc.display()),
+            found: format!("{more} more socket{}", if more == 1 { "" } else { "s" }),
+        });
+    }
+    found
+}
+
+/// Reads one directory; says what was there.
+fn directory_of(
+    directory: &Path,
+    process: Option<&Process>,
+    uid: u32,
+    seen: &mut HashSet<(u64, u64)>,
+    candidates: &mut Vec<Candidate>,
+) -> String {
+    let meta = match fs::symlink_metadata(directory) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return "no such directory".to_owned();
+        }
+        Err(error) => return error.to_string(),
+    };
+    if !meta.is_dir() {
+        return "not a directory".to_owned();
+    }
+    // What somebody else's directory holds is somebody else's word; root may look at all.
+    if meta.uid() != uid && meta.uid() != 0 && uid != 0 {
+        return "not owned by you".to_owned();
+    }
+    if meta.mode() & 0o022 != 0 {
+        return "others may write there: not looked at".to_owned();
+    }
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return error.to_string(),
+    };
+    let mut sockets = 0;
+    for entry in entries.flatten() {
+        let Some((pid, _)) = endpoint::read_socket_name(&entry.file_name()) else {
+            continue;
+        };
+        let path = entry.path();
+        let Ok(file) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if !file.file_type().is_socket() {
+            continue;
+        }
+        sockets += 1;
+        if !seen.insert((file.dev(), file.ino())) {
+            continue;
+        }
+        let pid = match process {
+            Some(process) if process.inner_pid == pid => process.pid,
+            _ => pid,
+        };
+        candidates.push(Candidate {
+            note: note(&endpoint::note_path(&path)),
+            socket: path,
+            pid,
+            owner: meta.uid(),
+        });
+    }
+    format!("{sockets} socket{}", if sockets == 1 { "" } else { "s" })
+}
+
+fn note(path: &Path) -> Note {
+    let text = match fs::symlink_metadata(path) {
+        Ok(file) if file.is_file() && file.len() <= LONGEST_NOTE => {
+            fs::read_to_string(path).unwrap_or_default()
+        }
+        _ => String::new(),
+    };
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    Note {
+        name: value["name"].as_str().unwrap_or_default().to_owned(),
+        started_unix_ns: value["started_unix_ns"].as_u64(),
+    }
+}
+
+/// A process whose files we may look at.
+struct Process {
+    pid: u32,
+    /// The pid that it knows itself by.
+    inner_pid: u32,
+    uid: u32,
+    /// It sees other mounts than we do.
+    apart: bool,
+}
+
+fn processes_of(proc: &Path) -> Vec<Process> {
+    let ours = fs::read_link(proc.join("self/ns/mnt")).ok();
+    let mut out = Vec::new();
+    for entry in fs::read_dir(proc).into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Ok(status) = fs::read_to_string(entry.path().join("status")) else {
+            continue;
+        };
+        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        // The effective uid is the second number; the innermost namespace's pid the last.
+        let uid = line("Uid:").and_then(|l| l.split_whitespace().nth(1)?.parse().ok());
+        let inner = line("NSpid:").and_then(|l| l.split_whitespace().last()?.parse().ok());
+        // Kernel threads and processes of others have no mounts that we could read.
+        let Ok(theirs) = fs::read_link(entry.path().join("ns/mnt")) else {
+            continue;
+        };
+        if let Some(uid) = uid {
+            out.push(Process {
+                pid,
+                inner_pid: inner.unwrap_or(pid),
+                uid,
+                apart: ours.as_ref() != Some(&theirs),
+            });
+        }
+    }
+    out
+}
+
+impl Process {
+    /// Where its sockets may lie, as paths that we can open.
+    fn directories(&self, proc: &Path) -> Vec<PathBuf> {
+        let home = proc.join(self.pid.to_string());
+        let environ = fs::read(home.join("environ")).unwrap_or_default();
+        let variable = |name: &str| {
+            environ.split(|byte| *byte == 0).find_map(|entry| {
+                let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+                Some(OsString::from_vec(value.to_vec()))
+            })
+        };
+        let mut out = endpoint::directories(variable, self.uid);
+        out.push(PathBuf::from(format!(
+            "/run/user/{}/loop-console",
+            self.uid
+        )));
+        if self.apart {
+            let root = home.join("root");
+            for directory in &mut out {
+                *directory = root.join(directory.strip_prefix("/").unwrap_or(directory));
+            }
+        }
+        out
+    }
+}
+
+/// Removes the socket of a process that is gone, so that the next look is shorter. Only what is surely ours and surely stale: the
+/// socket refuses, lies in a directory of ours that everybody sees alike, and no process has its pid.
+pub fn sweep(candidate: &Candidate, places: &Places) {
+    let Some(proc) = &places.proc else { return };
+    let gone = !proc.join(candidate.pid.to_string()).exists();
+    let shared = places
+        .directories
+        .iter()
+        .any(|dir| candidate.socket.parent() == Some(dir));
+    if gone && shared && candidate.owner == places.uid {
+        // Somebody else may have been quicker.
+        let _ = fs::remove_file(&candidate.socket);
+        let _ = fs::remove_file(endpoint::note_path(&candidate.socket));
+    }
+}
+
+/// How long an app has been up, by its note.
+pub fn up(started_unix_ns: Option<u64>) -> Option<Duration> {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?;
+    now.checked_sub(Duration::from_nanos(started_unix_ns?))
+}
+
+#[cfg(test)]
+mod tests;

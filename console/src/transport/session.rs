@@ -1,0 +1,268 @@
+//! gRPC with one app over a byte stream: the generated client on hyper's HTTP/2, both on our own loop. Knows neither how the
+//! stream was made nor what the answers are for.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::rt::{Read, Write};
+use loop_proto::message::MAX_BYTES;
+use loop_proto::pb;
+use loop_proto::pb::inspect_client::InspectClient;
+use loop_proto::version::{self, VersionGap};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower_service::Service;
+
+use super::mailbox::{self, Receiver};
+
+/// A message may be this much larger than the schema allows before it is refused: room for its frame.
+const SLACK: usize = 64 << 10;
+
+/// Spawns what hyper has to run beside the requests.
+#[derive(Clone, Copy, Debug)]
+struct OnOurLoop;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnOurLoop
+where
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        // Detached: it ends with its connection.
+        drop(loop_runtime::create_task(future));
+    }
+}
+
+/// hyper's sender as the service that the generated client wants.
+#[derive(Clone)]
+pub struct Channel {
+    sender: SendRequest<Body>,
+    token: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token must not reach a log.
+        f.debug_struct("Channel")
+            .field("token", &self.token.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.sender.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        Box::pin(self.sender.send_request(request))
+    }
+}
+
+/// Why there is no session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trouble {
+    /// Nobody answers there, or not in our language; the words say what was tried and what came.
+    Unreachable(String),
+    /// The app speaks another major version.
+    Gap {
+        hello: Box<pb::HelloReply>,
+        gap: VersionGap,
+    },
+    /// It took too long.
+    Silent(Duration),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Unreachable(why) => f.write_str(why),
+            Trouble::Gap { gap, .. } => gap.fmt(f),
+            Trouble::Silent(limit) => {
+                write!(f, "no answer within {}", humantime::format_duration(*limit))
+            }
+        }
+    }
+}
+
+/// An app that said Hello in a version that we understand.
+#[derive(Clone, Debug)]
+pub struct Session {
+    client: InspectClient<Channel>,
+    pub hello: pb::HelloReply,
+}
+
+impl Session {
+    /// Says Hello over `stream`. `authority` is whom we mean, `token` proves that we may.
+    ///
+    /// Errors: [`Trouble`]; a foreign process that speaks something else is `Unreachable`.
+    pub async fn open<S>(
+        stream: S,
+        authority: &str,
+        token: Option<&str>,
+        limit: Duration,
+    ) -> Result<Session, Trouble>
+    where
+        S: Read + Write + Unpin + 'static,
+    {
+        match loop_runtime::timeout(limit, Session::greet(stream, authority, token)).await {
+            Ok(result) => result,
+            Err(_) => Err(Trouble::Silent(limit)),
+        }
+    }
+
+    async fn greet<S>(stream: S, authority: &str, token: Option<&str>) -> Result<Session, Trouble>
+    where
+        S: Read + Write + Unpin + 'static,
+    {
+        let foreign = |error: &dyn fmt::Display| {
+            Trouble::Unreachable(format!(
+                "something answers there that is no app of this runtime ({error})"
+            ))
+        };
+        let (sender, connection) = http2::Builder::new(OnOurLoop)
+            .max_header_list_size(16 << 10)
+            // A page of a million rows comes in messages of a megabyte; the default windows would make each wait.
+            .initial_stream_window_size(2 << 20)
+            .initial_connection_window_size(4 << 20)
+            .handshake(stream)
+            .await
+            .map_err(|error| foreign(&error))?;
+        drop(loop_runtime::create_task(async move {
+            // Its end is seen by each request and stream; there is nobody else to tell.
+            let _ = connection.await;
+        }));
+        let token = token.and_then(|token| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        let origin: Uri = format!("http://{authority}")
+            .parse()
+            .map_err(|error| foreign(&error))?;
+        let mut client = InspectClient::with_origin(Channel { sender, token }, origin)
+            .max_decoding_message_size(MAX_BYTES + SLACK);
+        let hello = client
+            .hello(pb::HelloRequest {
+                protocol: Some(version::PROTOCOL),
+                client: format!("loop-console {}", env!("CARGO_PKG_VERSION")),
+                role: pb::Role::Unspecified as i32,
+            })
+            .await
+            .map_err(|status| Trouble::Unreachable(refused(&status)))?
+            .into_inner();
+        match version::fit(hello.protocol) {
+            Ok(_) => Ok(Session { client, hello }),
+            Err(gap) => Err(Trouble::Gap {
+                hello: Box::new(hello),
+                gap,
+            }),
+        }
+    }
+
+    /// One viewer: what goes into the mailbox is asked, what comes out of the stream answers.
+    pub async fn watch(
+        &self,
+    ) -> Result<(mailbox::Sender<pb::Query>, tonic::Streaming<pb::View>), Status> {
+        let (asks, questions) = mailbox::mailbox();
+        let views = self.client.clone().watch(questions).await?.into_inner();
+        Ok((asks, views))
+    }
+
+    /// As [`Session::watch`], with the first questions already in: a server may answer the call only once it has one.
+    pub async fn watch_with(
+        &self,
+        first: impl IntoIterator<Item = pb::Query>,
+    ) -> Result<(mailbox::Sender<pb::Query>, tonic::Streaming<pb::View>), Status> {
+        let (asks, questions) = mailbox::mailbox();
+        for query in first {
+            asks.send(query);
+        }
+        let views = self.client.clone().watch(questions).await?.into_inner();
+        Ok((asks, views))
+    }
+
+    /// What happens, as it happens.
+    pub async fn events(
+        &self,
+        request: pb::EventsRequest,
+    ) -> Result<tonic::Streaming<pb::EventBatch>, Status> {
+        Ok(self
+            .client
+            .clone()
+            .watch_events(request)
+            .await?
+            .into_inner())
+    }
+
+    /// All about one task; `None`: there is none of that id.
+    pub async fn task(&self, id: u64) -> Result<Option<pb::TaskDetail>, Status> {
+        match self
+            .client
+            .clone()
+            .task(pb::TaskRequest { id, blocks: 0 })
+            .await
+        {
+            Ok(detail) => Ok(Some(detail.into_inner())),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Does something, if this viewer may.
+    pub async fn command(&self, request: pb::CommandRequest) -> Result<pb::CommandReply, Status> {
+        Ok(self.client.clone().command(request).await?.into_inner())
+    }
+
+    /// The gate's side of a verdict stream.
+    pub async fn judge(
+        &self,
+        steps: Receiver<pb::JudgeRequest>,
+    ) -> Result<tonic::Streaming<pb::Verdict>, Status> {
+        Ok(self.client.clone().judge(steps).await?.into_inner())
+    }
+}
+
+/// Why the app refused, in words.
+pub fn refused(status: &Status) -> String {
+    let said = status.message();
+    match status.code() {
+        Code::Unauthenticated => format!(
+            "it wants a token: set LOOP_CONSOLE_TOKEN_FILE to the file that the app's `inspector()` names ({said})"
+        ),
+        Code::PermissionDenied => format!("it does not let this user in ({said})"),
+        Code::Unimplemented => format!("it does not know this call ({said})"),
+        Code::ResourceExhausted => format!("it has as many viewers as it takes ({said})"),
+        _ if said.is_empty() => format!("it answered {}", status.code()),
+        _ => said.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let text = refused(&Status::unauthenticated("no token"));
+        assert!(text.contains("LOOP_CONSOLE_TOKEN_FILE"), "{text}");
+        assert_eq!(
+            refused(&Status::unknown("connection reset")),
+            "connection reset"
+        );
+        assert!(!refused(&Status::internal("")).is_empty());
+    }
+}
