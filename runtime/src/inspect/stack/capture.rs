@@ -251,7 +251,8 @@ impl Capture {
 
 const _: () = assert!(size_of::<Queued>() == 128);
 
-/// Waits for the handler, in steps that leave it the CPU.
+/// Waits for the handler, in steps that leave it the CPU. An unpark that this swallows is looked
+/// for again before the watchdog sleeps.
 fn wait(number: u64) -> Result<Registers, String> {
     let start = clock::mono();
     loop {
@@ -269,7 +270,7 @@ fn wait(number: u64) -> Result<Registers, String> {
         if waited < 20_000 {
             std::hint::spin_loop();
         } else if waited < PATIENCE_NS {
-            thread::sleep(Duration::from_micros(20));
+            thread::park_timeout(Duration::from_micros(20));
         } else if SLOT
             .state
             .compare_exchange(
@@ -284,7 +285,7 @@ fn wait(number: u64) -> Result<Registers, String> {
         } else if waited > 2 * PATIENCE_NS {
             return Err("the thread is being kept from finishing its answer".to_owned());
         } else {
-            thread::sleep(Duration::from_micros(200));
+            thread::park_timeout(Duration::from_micros(200));
         }
     }
 }

@@ -177,7 +177,7 @@ impl Unwinding {
     }
 
     /// Reads a thread that waits in the kernel. `None`: it does not, or that does not suffice.
-    fn from_outside(&mut self, probe: &Probe, bounds: Bounds) -> Option<Stack> {
+    fn read_outside(&mut self, probe: &Probe, bounds: Bounds) -> Option<Stack> {
         // A thread whose CPU clock stands still from here to the end has not moved.
         let cpu = probe.read().cpu?;
         let call = probe.call()?;
@@ -216,7 +216,7 @@ impl Sampler for Unwinding {
             high: low + size,
             base,
         };
-        if let Some(stack) = self.from_outside(probe, bounds) {
+        if let Some(stack) = self.read_outside(probe, bounds) {
             return Ok(stack);
         }
         if probe.blocks(self.capture.signal()) == Some(true) {

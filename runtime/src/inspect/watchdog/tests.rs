@@ -1,5 +1,6 @@
 //! Loops made by hand on threads of their own, looked at from outside. Real time by nature: each
 //! test waits for what it wants to see and asserts no upper bound of a time.
+#![allow(clippy::disallowed_methods)] // A thread's sleep inside a poll is what is looked for.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
