@@ -1,4 +1,5 @@
 //! The program: arguments in, exit code out. Everything else is in the library.
+#![forbid(unsafe_code)]
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

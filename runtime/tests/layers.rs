@@ -265,6 +265,7 @@ fn the_other_crates_forbid_unsafe() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for file in [
         "proto/src/lib.rs",
+        "console/src/lib.rs",
         "console/src/main.rs",
         "examples/src/lib.rs",
     ] {
