@@ -35,6 +35,8 @@ mod model;
 mod queue;
 mod raw;
 mod scope;
+#[cfg(all(test, not(loop_model)))]
+mod tests;
 mod waker;
 
 pub use error::{Cancellation, ErrorContext, JoinError, Panic};
@@ -47,7 +49,7 @@ use finish::DROP_PANICKED;
 pub(crate) use finish::name_of;
 pub(crate) use raw::RawTask;
 use raw::{Item, Polled};
-pub(crate) use waker::handle_dropped_after_close;
+pub(crate) use waker::{handle_dropped_after_close, take_result_after_close};
 
 impl away::Away for TaskRow {
     fn link(&self) -> &crate::atomic::AtomicUsize {
@@ -361,6 +363,9 @@ impl Executor {
     #[inline]
     fn step(&self, local: &Local, record: &LoopRecord, row: &TaskRow, now: u64) -> u64 {
         row.poll_begin(record, now);
+        // Read before the poll, which may wake its own task.
+        let wanted = record.wants(EventKind::TaskPolled);
+        let woken_by = wanted.then(|| row.woken_by.load(Ordering::Relaxed));
         let waker = waker::lent(row);
         let mut cx = Context::from_waker(&waker);
         if let Some(around) = local.around.get() {
@@ -371,10 +376,11 @@ impl Executor {
         if let Some(around) = local.around.get() {
             around.exit(row.task_id());
         }
-        record.emit(EventKind::TaskPolled, || {
-            let woken_by = row.woken_by.load(Ordering::Relaxed);
-            Event::task_polled(now, row.task_id(), woken_by, end.saturating_sub(now))
-        });
+        if let Some(woken_by) = woken_by {
+            record.emit(EventKind::TaskPolled, || {
+                Event::task_polled(now, row.task_id(), woken_by, end.saturating_sub(now))
+            });
+        }
         row.poll_end(record, now, end, polled == Polled::Pending);
         match polled {
             Polled::Pending => return end,

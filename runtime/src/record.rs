@@ -30,6 +30,8 @@ pub(crate) mod source;
 pub(crate) mod task;
 pub(crate) mod thread;
 pub(crate) mod timer;
+#[cfg(all(test, not(loop_model)))]
+mod toy;
 pub(crate) mod wait;
 pub(crate) mod wake;
 
@@ -243,10 +245,16 @@ impl LoopRecord {
         current::BELL.nudge();
     }
 
+    /// Whether somebody wants this kind of events now.
+    #[inline]
+    pub(crate) fn wants(&self, kind: Kind) -> bool {
+        self.wants.load(Ordering::Relaxed) & kind.bit() != 0
+    }
+
     /// Emits an event, if somebody wants its kind.
     #[inline]
     pub(crate) fn emit(&self, kind: Kind, event: impl FnOnce() -> Event) {
-        if self.wants.load(Ordering::Relaxed) & kind.bit() != 0 {
+        if self.wants(kind) {
             self.push(event());
         }
     }

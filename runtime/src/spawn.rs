@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use crate::context;
-use crate::executor::{How, RawTask, handle_dropped_after_close};
+use crate::executor::{How, RawTask, handle_dropped_after_close, take_result_after_close};
 use crate::id::{LoopId, TaskId};
 use crate::record;
 use crate::record::bound::{self, WrongLoop};
@@ -204,9 +204,12 @@ impl<T> Task<T> {
     }
 
     /// Takes the value, if the task is done and it was not taken.
+    ///
+    /// After the loop's close on any thread; before, on its loop.
     pub fn try_result(&mut self) -> Option<Result<T, JoinError>> {
         let raw = self.raw;
-        self.here(|executor| executor.take_result(raw)).flatten()
+        self.here(|executor| executor.take_result(raw))
+            .unwrap_or_else(|| take_result_after_close(raw))
     }
 
     /// Lets the task run on by itself; says so where a plain drop would look like an accident.
@@ -282,7 +285,8 @@ impl<T> Future for Task<T> {
             Poll::Pending
         });
         self.awaited = matches!(polled, Some(Poll::Pending));
-        polled.unwrap_or_else(|| {
+        let closed = || take_result_after_close(raw).map(Poll::Ready);
+        polled.or_else(closed).unwrap_or_else(|| {
             Poll::Ready(Err(JoinError::WrongLoop(WrongLoop {
                 made_on,
                 here: bound::here(),

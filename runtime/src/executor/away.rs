@@ -135,7 +135,8 @@ impl Stack {
     }
 
     pub(crate) fn is_shut(&self) -> bool {
-        self.head.load(Ordering::Relaxed) == SHUT
+        // Acquire: who sees it shut sees what the loop did before.
+        self.head.load(Ordering::Acquire) == SHUT
     }
 
     /// Takes everything; the address of the newest. `next` finds what lies below one.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::away;
+use super::error::JoinError;
 use super::raw::{RawTask, Work};
 use super::{Local, Shared};
 use crate::clock;
@@ -162,9 +163,24 @@ pub(crate) fn handle_dropped_after_close(raw: RawTask) {
     // SAFETY: the handle is counted among the row's references since the loop closed, so the row
     // is there until `give_up_away` takes it back.
     let row = unsafe { raw.row().as_ref() };
-    // The loop's thread looks at it no more, and a task has one handle: the box is ours.
-    Work::free(row);
-    with_shared(row, |shared| give_up_away(shared, row));
+    with_shared(row, |shared| {
+        // Asked for the order it gives: what the loop wrote into the box is seen here.
+        debug_assert!(shared.is_closed(), "a loop that refuses is closed");
+        let _ = shared.is_closed();
+        // The loop's thread looks at the box no more, and a task has one handle: it is ours.
+        Work::free(row);
+        give_up_away(shared, row);
+    });
+}
+
+/// Takes the result of a task of a closed loop, on any thread; `None` while the loop is open.
+///
+/// `T` is what the handle's type says, which `spawn` made.
+pub(crate) fn take_result_after_close<T>(raw: RawTask) -> Option<Result<T, JoinError>> {
+    let row = raw.held();
+    // Shut only once all its tasks are done, and the loop's thread looks at no box after that; a
+    // task has one handle, so the box is ours.
+    with_shared(row, Shared::is_closed)?.then(|| super::raw::take_result(row))?
 }
 
 const CHUNK: usize = 1024;

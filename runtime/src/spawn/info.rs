@@ -108,6 +108,7 @@ pub struct TaskInfo {
     polls: u64,
     busy: Duration,
     main: bool,
+    parent: u64,
 }
 
 impl fmt::Debug for TaskInfo {
@@ -144,6 +145,7 @@ impl TaskInfo {
             polls: facts.polls,
             busy: Duration::from_nanos(clock::ticks_to_ns(facts.busy)),
             main: facts.kind == Kind::Main,
+            parent: facts.parent,
         }
     }
 
@@ -175,6 +177,11 @@ impl TaskInfo {
     /// Where its last await on something of ours stood; empty if there was none.
     pub fn waiting_at(&self) -> String {
         self.waiting_at.map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The task that spawned it; `None` if it was spawned outside of any.
+    pub fn parent(&self) -> Option<TaskId> {
+        TaskId::from_raw(self.parent)
     }
 
     /// How often it was polled.
