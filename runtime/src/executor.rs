@@ -42,7 +42,7 @@ mod waker;
 pub use error::{Cancellation, ErrorContext, JoinError, Panic};
 pub(crate) use local::Local;
 pub(crate) use scope::Scopes;
-pub(crate) use waker::EnteredGuard;
+pub(crate) use waker::{EnteredGuard, here_is};
 
 use away::{Pushed, Stack};
 use finish::DROP_PANICKED;

@@ -11,7 +11,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use crate::context;
-use crate::executor::{How, RawTask, handle_dropped_after_close, take_result_after_close};
+use crate::executor::{
+    How, Local, RawTask, handle_dropped_after_close, here_is, take_result_after_close,
+};
 use crate::id::{LoopId, TaskId};
 use crate::record;
 use crate::record::bound::{self, WrongLoop};
@@ -276,6 +278,12 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let at = Location::caller();
         let (raw, made_on) = (self.raw, self.loop_id);
+        // The short way: done already, which needs nothing of the loop but the task's row.
+        let over = |local: &Local| local.done_row(raw).map(|_| local.take_result(raw));
+        if let Some(Some(result)) = here_is(made_on.get(), over) {
+            self.awaited = false;
+            return Poll::Ready(result.unwrap_or(Err(JoinError::Taken)));
+        }
         let polled = self.here(|executor| {
             if executor.done_row(raw).is_some() {
                 return Poll::Ready(executor.take_result(raw).unwrap_or(Err(JoinError::Taken)));
@@ -298,6 +306,9 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         let (raw, awaited) = (self.raw, self.awaited);
+        if here_is(self.loop_id.get(), |local| local.done_handle_dropped(raw)) == Some(true) {
+            return;
+        }
         if self
             .here(|executor| executor.handle_dropped(raw, awaited))
             .is_some()

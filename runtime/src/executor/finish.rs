@@ -69,6 +69,45 @@ impl Local {
         }
     }
 
+    /// The row of a handle, if the task is done.
+    #[inline]
+    pub(crate) fn done_row(&self, raw: RawTask) -> Option<&TaskRow> {
+        let row = self.row(raw.row());
+        (row.phase.load(Ordering::Relaxed) == phase::DONE).then_some(row)
+    }
+
+    /// Takes the result of a task that is done.
+    ///
+    /// # Panics
+    /// Never; `T` is what the handle's type says, which `spawn` made.
+    #[inline]
+    pub(crate) fn take_result<T>(&self, raw: RawTask) -> Option<Result<T, JoinError>> {
+        let row = self.done_row(raw)?;
+        if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
+            row.set_flag(flag::UNREAD, false);
+            self.failures.borrow_mut().remove(&raw.id());
+        }
+        super::raw::take_result(row)
+    }
+
+    /// The handle of a task is dropped on the loop's thread: all there is to do if the task is
+    /// done. False, and nothing happened, if it is not.
+    #[inline]
+    pub(crate) fn done_handle_dropped(&self, raw: RawTask) -> bool {
+        let Some(row) = self.done_row(raw) else {
+            return false;
+        };
+        let handles = row.handles.load(Ordering::Relaxed) - 1;
+        row.handles.store(handles, Ordering::Relaxed);
+        if handles == 0
+            && let Some(work) = Work::of(row)
+        {
+            self.unheard(row, work);
+        }
+        self.settle(row);
+        true
+    }
+
     #[cold]
     fn ended_badly(&self, row: &TaskRow, work: Work, outcome: Outcome, at: u64) {
         let record = &*self.record;
@@ -510,18 +549,12 @@ impl Executor {
     /// The handle of a task is dropped on the loop's thread.
     pub(crate) fn handle_dropped(&self, raw: RawTask, awaited: bool) {
         let local = &*self.local;
+        if local.done_handle_dropped(raw) {
+            return;
+        }
         let row = local.row(raw.row());
         let handles = row.handles.load(Ordering::Relaxed) - 1;
         row.handles.store(handles, Ordering::Relaxed);
-        if row.phase.load(Ordering::Relaxed) == phase::DONE {
-            if handles == 0
-                && let Some(work) = Work::of(row)
-            {
-                local.unheard(row, work);
-            }
-            local.settle(row);
-            return;
-        }
         if handles == 0 {
             row.set_flag(flag::DETACHED, true);
         }
@@ -541,21 +574,12 @@ impl Executor {
 
     /// The row of a handle, if the task is done.
     pub(crate) fn done_row(&self, raw: RawTask) -> Option<&TaskRow> {
-        let row = self.local.row(raw.row());
-        (row.phase.load(Ordering::Relaxed) == phase::DONE).then_some(row)
+        self.local.done_row(raw)
     }
 
     /// Takes the result of a task that is done.
-    ///
-    /// # Panics
-    /// Never; `T` is what the handle's type says, which `spawn` made.
     pub(crate) fn take_result<T>(&self, raw: RawTask) -> Option<Result<T, JoinError>> {
-        let row = self.done_row(raw)?;
-        if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
-            row.set_flag(flag::UNREAD, false);
-            self.local.failures.borrow_mut().remove(&raw.id());
-        }
-        super::raw::take_result(row)
+        self.local.take_result(raw)
     }
 
     /// Has `waker` woken when the task is done.

@@ -73,6 +73,15 @@ pub(crate) fn here<R>(row: &TaskRow, f: impl FnOnce(&Local) -> R) -> Option<R> {
     (local.loop_id.get() == row.loop_id.load(Ordering::Relaxed)).then(|| f(local))
 }
 
+/// Runs `f` with what belongs to the loop `id`, if that is open and the one of this thread.
+#[inline(always)]
+pub(crate) fn here_is<R>(id: u32, f: impl FnOnce(&Local) -> R) -> Option<R> {
+    let local = HERE.get();
+    // SAFETY: as in `here`.
+    let local = unsafe { local.as_ref() }?;
+    (local.loop_id.get() == id).then(|| f(local))
+}
+
 /// The row behind a waker.
 ///
 /// # Safety
