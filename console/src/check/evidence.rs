@@ -58,6 +58,7 @@ impl Verdicts {
     /// Takes in one message. The evidence once its verdict is complete, with its number for the receipt, and whether it was the
     /// last of its process.
     pub fn take(&mut self, v: pb::Verdict) -> Option<(Evidence, u64, bool)> {
+        let outcome = v.outcome();
         self.decoder.learn(v.interned);
         let evidence = self.begun.get_or_insert_default();
         for (to, from) in [
@@ -75,10 +76,8 @@ impl Verdicts {
         if v.ended_at_ns != 0 {
             evidence.wall_ns = v.ended_at_ns.saturating_sub(v.started_at_ns);
         }
-        if let Ok(outcome) = pb::RunOutcome::try_from(v.outcome) {
-            if outcome != pb::RunOutcome::Unspecified {
-                evidence.outcome = Some(outcome);
-            }
+        if outcome != pb::RunOutcome::Unspecified {
+            evidence.outcome = Some(outcome);
         }
         evidence
             .findings

@@ -149,10 +149,15 @@ pub fn judge(evidence: Evidence, budget: &Budget, deny: &[Deny]) -> Judged {
         }
     }
     for denied in deny {
-        let (words, of): (String, Box<dyn Fn(&Finding) -> bool>) = match *denied {
-            Deny::Suspect => ("suspect".into(), Box::new(|f| f.grade == Grade::Suspect)),
-            Deny::Warning => ("warning".into(), Box::new(|f| f.grade == Grade::Warning)),
-            Deny::Name(name) => (name.word().into(), Box::new(move |f| f.name == name.word())),
+        let words = match denied {
+            Deny::Suspect => "suspect",
+            Deny::Warning => "warning",
+            Deny::Name(name) => name.word(),
+        };
+        let of = |f: &Finding| match denied {
+            Deny::Suspect => f.grade == Grade::Suspect,
+            Deny::Warning => f.grade == Grade::Warning,
+            Deny::Name(name) => f.name == name.word(),
         };
         let seen: Vec<String> = judged
             .problems
@@ -258,13 +263,14 @@ fn blocks(judged: &mut Judged, e: &Evidence, budget_ns: u64, limit: &Limit) {
     // They come worst first, so what is no longer kept is shorter than the last that is.
     let kept = e.blocks.len() as u64;
     let all_over = !e.blocks.is_empty() && e.blocks.iter().all(|b| over(&b));
-    if e.blocks_total > kept && all_over {
-        if let Some(problem) = judged.problems.iter_mut().find(|p| p.name == "blocked") {
-            problem.facts.push(format!(
-                "{} more were seen and are no longer kept.",
-                fmt::many(e.blocks_total - kept, "block")
-            ));
-        }
+    if e.blocks_total > kept
+        && all_over
+        && let Some(problem) = judged.problems.iter_mut().find(|p| p.name == "blocked")
+    {
+        let gone = fmt::many(e.blocks_total - kept, "block");
+        problem
+            .facts
+            .push(format!("{gone} more were seen and are no longer kept."));
     }
 }
 

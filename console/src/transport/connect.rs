@@ -366,10 +366,10 @@ fn nobody(target: &Target, looked: &[Looked]) -> Failure {
         lines.push(format!("{head}{}", loop_proto::escape::escape(&text, 1024)));
     }
     let mut next = String::new();
-    if let Target::Name(name) = target {
-        if let Some(command) = crate::cli::meant_command(name) {
-            next = format!("Did you mean the command `{command}`?\n");
-        }
+    if let Target::Name(name) = target
+        && let Some(command) = crate::cli::meant_command(name)
+    {
+        next = format!("Did you mean the command `{command}`?\n");
     }
     next.push_str(
         "An app built on loop-runtime shows itself while it is in loop_runtime::run();\nLOOP_CONSOLE=on turns that on where it is off, in tests for instance.",

@@ -67,7 +67,8 @@ pub fn start(options: Options, target: Target, inbox: Inbox) -> io::Result<LiveT
 enum Happened {
     Ask(Ask),
     Opened(u64, Result<Box<Session>, NotThere>),
-    Asking(u64, Sender<pb::Query>),
+    /// The stream of views is open; the slots and the serial are those that it was opened with.
+    Asking(u64, Sender<pb::Query>, Vec<u32>, u64),
     View(u64, Box<pb::View>),
     Batch(u64, Box<pb::EventBatch>),
     Detail(u64, Slot, u64, Box<Option<pb::TaskDetail>>),
@@ -200,14 +201,9 @@ impl Actor {
         match happened {
             Happened::Ask(ask) => self.ask(ask),
             Happened::Opened(of, result) if of == self.attachment => self.opened(result),
-            Happened::Asking(of, sender) if of == self.attachment => {
+            Happened::Asking(of, sender, opened, serial) if of == self.attachment => {
+                self.opened_with(&sender, &opened, serial);
                 if let Phase::Live { asks, .. } = &mut self.phase {
-                    // What changed while the stream was opened is asked now.
-                    for (query, serial) in self.questions.values() {
-                        if let Some(message) = decode::query(query, *serial) {
-                            sender.send(message);
-                        }
-                    }
                     *asks = Some(sender);
                 }
             }
@@ -386,6 +382,7 @@ impl Actor {
             .values()
             .filter_map(|(query, serial)| decode::query(query, *serial))
             .collect();
+        let (slots, serial) = (first.iter().map(|q| q.slot).collect(), self.serial);
         drop(loop_runtime::create_task(async move {
             let (asks, mut views) = match session.watch_with(first).await {
                 Ok(both) => both,
@@ -394,7 +391,7 @@ impl Actor {
                     return;
                 }
             };
-            mail.send(Happened::Asking(of, asks));
+            mail.send(Happened::Asking(of, asks, slots, serial));
             let reason = loop {
                 match views.message().await {
                     Ok(Some(view)) => {
@@ -408,6 +405,21 @@ impl Actor {
             };
             mail.send(Happened::Gone(of, reason));
         }));
+    }
+
+    /// Asks what changed while the stream of views was being opened.
+    fn opened_with(&self, sender: &Sender<pb::Query>, opened: &[u32], serial: u64) {
+        for slot in opened
+            .iter()
+            .filter(|slot| !self.questions.contains_key(&Slot(**slot)))
+        {
+            sender.send(decode::close(Slot(*slot), self.serial));
+        }
+        for (query, asked) in self.questions.values().filter(|(_, asked)| *asked > serial) {
+            if let Some(message) = decode::query(query, *asked) {
+                sender.send(message);
+            }
+        }
     }
 
     /// Puts a question to the app, if one is attached.
@@ -446,10 +458,10 @@ impl Actor {
         };
         let (table, current) = (query.table, *serial == view.serial);
         // Texts must be learned from every message, also from answers to a question that was replaced.
-        if let Some(view) = self.decoder.view(view, table) {
-            if current {
-                self.inbox.send(Update::View(Box::new(view)));
-            }
+        if let Some(view) = self.decoder.view(view, table)
+            && current
+        {
+            self.inbox.send(Update::View(Box::new(view)));
         }
     }
 
