@@ -10,6 +10,7 @@ use super::*;
 use crate::record::current::{Doing, Entered};
 use crate::record::event::Kind as Event;
 use crate::record::task::{State, TaskFacts};
+use crate::record::wake::Cause;
 
 struct Bench {
     record: Arc<LoopRecord>,
