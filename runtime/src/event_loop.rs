@@ -332,11 +332,13 @@ impl EventLoop {
         self.turn_until_stopped(|_| {}, |_| false)
     }
 
-    /// Runs until `done` says so or `limit` has passed; tells which of the two it was.
+    /// Runs until `done` says so or `limit` has passed; tells which of the two it was. `idle` as in
+    /// `run_watched`.
     pub(crate) fn turn_until(
         &self,
         limit: Duration,
         done: impl Fn() -> bool + 'static,
+        idle: impl FnMut(&Organs) -> bool,
     ) -> Result<bool, RunError> {
         self.may_run()?;
         if done() {
@@ -359,7 +361,7 @@ impl EventLoop {
                     organs.state.stopping.set(true);
                 }
             },
-            |_| false,
+            idle,
         );
         self.enter(|| alarm.cancel());
         result.map(|()| done())

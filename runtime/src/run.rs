@@ -95,7 +95,7 @@ pub(crate) fn run_on_judged<F>(
     manners: &Manners,
     main: F,
     each: impl FnMut(&Organs),
-    idle: impl FnMut(&Organs) -> bool,
+    mut idle: impl FnMut(&Organs) -> bool,
     left: impl FnOnce(&Organs),
 ) -> Result<F::Output, RunError>
 where
@@ -110,9 +110,9 @@ where
     };
     // A panic of main must not skip the clean-up.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        event_loop.run_watched(main, each, idle)
+        event_loop.run_watched(main, each, &mut idle)
     }));
-    clean_up(event_loop, manners, interrupted.get(), left);
+    clean_up(event_loop, manners, interrupted.get(), idle, left);
     event_loop.enter(|| drop(guard));
     match result {
         Ok(Err(RunError::Cancelled)) if interrupted.get() => Err(RunError::Interrupted),
@@ -137,6 +137,7 @@ fn clean_up(
     event_loop: &EventLoop,
     manners: &Manners,
     interrupted: bool,
+    mut idle: impl FnMut(&Organs) -> bool,
     left: impl FnOnce(&Organs),
 ) {
     let organs = event_loop.organs();
@@ -144,7 +145,8 @@ fn clean_up(
     // 1.
     if !interrupted {
         let waited = organs.clone();
-        let _ = event_loop.turn_until(manners.grace, move || !waited.executor.has_loose_tasks());
+        let done = move || !waited.executor.has_loose_tasks();
+        let _ = event_loop.turn_until(manners.grace, done, &mut idle);
         executor.for_each_loose(|row| row.set_flag(flag::LEFT, true));
         left(organs);
         inspector::run_ended(event_loop);
@@ -152,9 +154,8 @@ fn clean_up(
     // 2.
     event_loop.enter(|| executor.cancel_all());
     let awaited = organs.clone();
-    if let Err(error) =
-        event_loop.turn_until(manners.limit, move || awaited.executor.live_tasks() == 0)
-    {
+    let done = move || awaited.executor.live_tasks() == 0;
+    if let Err(error) = event_loop.turn_until(manners.limit, done, &mut idle) {
         tracing::warn!(%error, "tasks that were cancelled could not be awaited");
     }
     let ignoring = executor.live_tasks();
