@@ -393,7 +393,8 @@ impl EventLoop {
             return Err(RunError::AlreadyRunning);
         }
         match context::current() {
-            Ok(other) if other.state.running.get() => {
+            // A loop of the parent's does not run in the child of a fork.
+            Ok(other) if other.state.running.get() && !other.executor.shared().is_forked() => {
                 Err(RunError::OtherLoopRunning(other.record.id))
             }
             _ => Ok(()),
@@ -408,6 +409,10 @@ impl EventLoop {
         let _running = Running::new(self);
         context::entered(&self.organs, || {
             loop {
+                if self.epoch != fork::epoch() {
+                    // The child of a fork came back into its parent's loop.
+                    return Err(RunError::Forked);
+                }
                 self.run_once(&mut idle)?;
                 each(&self.organs);
                 if self.left.get() == 0 && self.organs.state.stopping.take() {
@@ -556,8 +561,10 @@ impl EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        // In the child of a fork the parent's epoll must not be touched; what is left is leaked.
-        let _ = self.close();
+        if self.close() == Err(CloseError::Forked) {
+            // The parent's epoll must not be touched: what is left is leaked.
+            std::mem::forget(self.organs.clone());
+        }
     }
 }
 

@@ -104,6 +104,8 @@ impl How {
 pub(crate) struct Shared {
     record: Arc<LoopRecord>,
     stack: Stack,
+    /// Forks before it was made: the child of a later one has only a picture of this loop.
+    forks: u64,
     unpark: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -116,12 +118,20 @@ impl Shared {
         self.stack.is_shut()
     }
 
+    /// Whether this process is a child forked after the loop was made, and has no part in it.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.forks != crate::os::forks()
+    }
+
     /// Sends an errand to the loop; gives it back if the loop is closed.
     pub(crate) fn submit_at(
         &self,
         place: &'static Location<'static>,
         errand: bound::Errand,
     ) -> Result<(), bound::Errand> {
+        if self.is_forked() {
+            return Err(errand);
+        }
         let pushed = raw::push_errand(&self.stack, place, errand)?;
         self.record.stats.submitted.fetch_add(1, Ordering::Relaxed);
         if pushed == Pushed::OntoSleeper {
@@ -132,7 +142,8 @@ impl Shared {
 
     /// Does what another thread's wake or drop left to do.
     fn after(&self, _row: &TaskRow, left: away::Left) {
-        if left.wake_loop {
+        // The parent's loop has no use for the wakes of its child.
+        if left.wake_loop && !self.is_forked() {
             (self.unpark)();
         }
         if left.release {
@@ -222,6 +233,7 @@ impl Executor {
         let shared = Arc::new(Shared {
             record: record.clone(),
             stack: Stack::default(),
+            forks: crate::os::forks(),
             unpark,
         });
         waker::enlist(&shared);

@@ -30,10 +30,19 @@ pub use remote::{RemoteError, RemoteTask};
 pub struct Closed {
     /// Which loop.
     pub id: LoopId,
+    /// This process is a child of the loop's, forked after it was made.
+    pub forked: bool,
 }
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.forked {
+            return write!(
+                f,
+                "loop {} belongs to the parent process; what was sent to it was dropped unrun. Make a new loop after a fork",
+                self.id
+            );
+        }
         write!(
             f,
             "loop {} is closed; what was sent to it was dropped unrun. Keep the loop alive while others send to it",
@@ -115,9 +124,9 @@ impl LoopHandle {
         self.record().name()
     }
 
-    /// Whether the loop is closed for good.
+    /// Whether the loop is closed for good, or out of reach: the parent process's, after a fork.
     pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
+        self.shared.is_closed() || self.shared.is_forked()
     }
 
     /// Whether some thread is running the loop now.
@@ -204,6 +213,13 @@ impl LoopHandle {
         })
     }
 
+    fn refusal(&self) -> Closed {
+        Closed {
+            id: self.id(),
+            forked: self.shared.is_forked(),
+        }
+    }
+
     /// Sends `errand`, known by `place`.
     pub(crate) fn send(
         &self,
@@ -215,7 +231,7 @@ impl LoopHandle {
             .ok()
             .filter(|organs| organs.record.id == self.id());
         match here {
-            Some(organs) if !organs.state.closed.get() => {
+            Some(organs) if !organs.state.closed.get() && !self.shared.is_forked() => {
                 organs
                     .executor
                     .call(errand, How::new(place, Kind::Callback));
@@ -224,7 +240,7 @@ impl LoopHandle {
             _ => self
                 .shared
                 .submit_at(place, Box::new(errand))
-                .map_err(|_| Closed { id: self.id() }),
+                .map_err(|_| self.refusal()),
         }
     }
 }

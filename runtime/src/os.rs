@@ -78,6 +78,13 @@ pub(crate) fn thread_id() -> u64 {
     THREAD.get()
 }
 
+static FORKS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// How many forks lie between this process and the one that first asked for `after_fork_in_child`.
+pub(crate) fn forks() -> u64 {
+    FORKS.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// Has `hook` called in each child of a fork, before it goes on. The first hook stays.
 ///
 /// The hook runs where only this thread exists: it may touch atomics, and locks with `try_lock`.
@@ -90,12 +97,43 @@ pub(crate) fn after_fork_in_child(hook: fn()) {
     {
         unsafe extern "C" fn in_child() {
             THREAD.set(0);
+            FORKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             if let Some(hook) = HOOK.get() {
                 hook();
             }
         }
         // SAFETY: registers a plain function that lives as long as the process.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    }
+}
+
+/// Forks: 0 in the child, its number in the parent; for tests.
+///
+/// Only for a process with one thread: what others hold in the parent is held for ever in the child.
+#[cfg(unix)]
+pub(crate) fn fork_here() -> std::io::Result<u32> {
+    // SAFETY: the caller's process has one thread, so that the child is whole; see above.
+    let pid = unsafe { libc::fork() };
+    u32::try_from(pid).map_err(|_| std::io::Error::last_os_error())
+}
+
+/// Forks, has the child end with what `child` returns, and gives that; as `fork_here`.
+#[cfg(unix)]
+pub(crate) fn fork_and_wait(child: impl FnOnce() -> u8) -> std::io::Result<u8> {
+    let pid = fork_here()?;
+    if pid == 0 {
+        let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
+        // SAFETY: ends the process; nothing of the parent's is run or flushed on the way.
+        unsafe { libc::_exit(code.into()) }
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and nobody else waits for it.
+    if unsafe { libc::waitpid(pid as libc::pid_t, &raw mut status, 0) } == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
+    match libc::WIFEXITED(status) {
+        true => Ok(libc::WEXITSTATUS(status) as u8),
+        false => Err(std::io::Error::other("the child was ended by a signal")),
     }
 }
 

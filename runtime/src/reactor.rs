@@ -87,6 +87,8 @@ pub(crate) struct Reactor {
     unparker: Arc<mio::Waker>,
     /// Tickets handed out.
     tickets: Cell<u64>,
+    /// Forks before it was made.
+    forks: u64,
 }
 
 impl Reactor {
@@ -104,6 +106,7 @@ impl Reactor {
             alarm,
             unparker,
             tickets: Cell::new(0),
+            forks: crate::os::forks(),
         })
     }
 
@@ -274,6 +277,10 @@ impl Reactor {
 
     /// Takes a source out of the poll set. Who still waits for it is woken and finds it gone.
     pub(crate) fn deregister(&self, source: &mut impl mio::event::Source, key: SourceKey) {
+        if self.forks != crate::os::forks() {
+            // The child of a fork shares the parent's poll set, and leaves it alone.
+            return;
+        }
         // A descriptor that somebody closed under us is in no poll set any more.
         let _ = self.poll.borrow().registry().deregister(source);
         self.forget_source(key);

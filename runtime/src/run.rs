@@ -112,6 +112,11 @@ where
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         event_loop.run_watched(main, each, &mut idle)
     }));
+    if matches!(result, Ok(Err(RunError::Forked))) {
+        // A child came back from its parent's loop: there is nothing of its own to clean up.
+        std::mem::forget(guard);
+        return Err(RunError::Forked);
+    }
     clean_up(event_loop, manners, interrupted.get(), idle, left);
     event_loop.enter(|| drop(guard));
     match result {

@@ -17,6 +17,20 @@ mod test;
 
 pub use test::Test;
 
+/// Forks, and gives the code that the child ended with; only for a process with one thread.
+#[cfg(unix)]
+#[doc(hidden)]
+pub fn fork_and_wait(child: impl FnOnce() -> u8) -> std::io::Result<u8> {
+    crate::os::fork_and_wait(child)
+}
+
+/// Forks: 0 in the child; only for a process with one thread.
+#[cfg(unix)]
+#[doc(hidden)]
+pub fn fork_here() -> std::io::Result<u32> {
+    crate::os::fork_here()
+}
+
 /// Where a turned clock starts: not at zero, so that "a second ago" exists.
 const START: u64 = 1_000_000_000_000;
 

@@ -4,22 +4,18 @@
 //! generation that the child raises tells the loops apart.
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 /// How many forks lie between the first process and this one.
 pub(crate) fn epoch() -> u64 {
-    EPOCH.load(Ordering::Relaxed)
+    crate::os::forks()
 }
 
-/// From now on a fork raises the epoch in the child.
+/// From now on a child of a fork knows no loops of its parent's.
 pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| crate::os::after_fork_in_child(in_child));
 }
 
 fn in_child() {
-    EPOCH.fetch_add(1, Ordering::Relaxed);
     crate::record::forget_loops_after_fork();
 }

@@ -158,7 +158,7 @@ impl Builder {
             run_on(&event_loop, &manners, main)
         }));
         // 4.
-        if self.inspect {
+        if self.inspect && !matches!(result, Ok(Err(RunError::Forked))) {
             super::inspector::hand_over(&event_loop);
         }
         let _ = event_loop.close();
