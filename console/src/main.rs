@@ -8,6 +8,15 @@ use loop_console::cli::{self, NotRun};
 use loop_console::exit::Exit;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // What: a fault of ours. Why: the panic's own words. What next: where to take it.
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "loop-console: this is a fault of the console, not of your app: {panic}\n  \
+             Please report it with these lines and what you did; RUST_BACKTRACE=1 adds where it came from.\n{}",
+            std::backtrace::Backtrace::capture()
+        );
+    }));
     let (global, command) = match cli::parse(std::env::args_os()) {
         Ok(both) => both,
         Err(NotRun::Said(plain, coloured)) => {

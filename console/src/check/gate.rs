@@ -92,6 +92,23 @@ struct Process {
     trouble: Option<String>,
 }
 
+impl Process {
+    /// What its verdicts did not tell already.
+    fn untold(&self, mut evidence: Evidence) -> Evidence {
+        let told = |e: &Evidence, block: u64, finding: u64| {
+            e.blocks.iter().any(|b| b.id == block) || e.findings.iter().any(|f| f.id == finding)
+        };
+        // Ids begin with 1, so 0 is nobody's.
+        evidence
+            .blocks
+            .retain(|b| !self.evidence.iter().any(|e| told(e, b.id, 0)));
+        evidence
+            .findings
+            .retain(|f| !self.evidence.iter().any(|e| told(e, 0, f.id)));
+        evidence
+    }
+}
+
 enum Happened {
     Ended(End),
     Signal(i32),
@@ -220,6 +237,8 @@ impl Gate {
                 }
                 Some(Happened::Ended(end)) => {
                     report.command = Some(if stopped { End::Stopped } else { end });
+                    // At a terminal Ctrl-C reaches the command too, which may be quicker than our own handler.
+                    report.interrupted |= end == End::Signal(signal_hook::consts::SIGINT);
                     (stop, kill) = (None, None);
                     over = Some(Instant::now() + LATE);
                 }
@@ -298,20 +317,21 @@ impl Gate {
                 continue;
             }
             if let Some(stopped) = &process.stopped {
-                evidence.push(stopped.clone());
+                evidence.push(process.untold(stopped.clone()));
                 continue;
             }
             // It went, or goes on, without its last word: what was seen counts, and that it may not be all is said.
-            let mut e = process
-                .seen
-                .as_ref()
-                .map(|seen| seen.borrow().evidence())
-                .unwrap_or_default();
-            e.doubts = vec![if process.closed {
-                "it ended without its last word: it was killed, crashed, or called exit".to_owned()
-            } else {
-                "it still ran when the command had ended".to_owned()
-            }];
+            let seen = process.seen.as_ref().map(|seen| seen.borrow().evidence());
+            let mut e = process.untold(seen.unwrap_or_default());
+            e.doubts = match (report.interrupted, process.closed) {
+                // Whoever interrupts knows that it is not all.
+                (true, _) => Vec::new(),
+                (_, true) => vec![
+                    "it ended without its last word: it was killed, crashed, or called exit"
+                        .to_owned(),
+                ],
+                (_, false) => vec!["it still ran when the command had ended".to_owned()],
+            };
             evidence.push(e);
         }
         if report.processes == 0 && report.gaps.is_empty() && report.doubts.is_empty() {
