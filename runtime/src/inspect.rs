@@ -15,6 +15,7 @@ pub(crate) mod stack;
 pub(crate) mod strips;
 pub(crate) mod tables;
 pub(crate) mod texts;
+pub(crate) mod verdict;
 pub(crate) mod view;
 pub(crate) mod waits;
 pub(crate) mod watchdog;

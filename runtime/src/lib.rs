@@ -60,6 +60,8 @@ pub mod time;
 // The loop itself, and those who run it.
 mod event_loop;
 mod run;
+#[cfg(feature = "inspect")]
+mod serve;
 pub mod testing;
 #[cfg(feature = "tracing")]
 pub mod trace;

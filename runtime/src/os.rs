@@ -85,6 +85,21 @@ pub(crate) fn forks() -> u64 {
     FORKS.load(std::sync::atomic::Ordering::Relaxed)
 }
 
+/// The kernel's id of the thread of this process that has that name; 0 if there is none to be found.
+pub(crate) fn thread_named(name: &str) -> u64 {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
+        return 0;
+    };
+    let is_it = |thread: &std::fs::DirEntry| {
+        std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+    };
+    threads
+        .flatten()
+        .find(is_it)
+        .and_then(|thread| thread.file_name().to_str()?.parse().ok())
+        .unwrap_or(0)
+}
+
 /// Has `hook` called in each child of a fork, before it goes on. The first hook stays.
 ///
 /// The hook runs where only this thread exists: it may touch atomics, and locks with `try_lock`.

@@ -2,6 +2,7 @@
 //! certain is said only after two walks agreed. Knows no message and no viewer.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +10,9 @@ use std::sync::atomic::Ordering;
 use loop_proto::finding::{self as rules, Limits, Verdict};
 use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 
+use super::blocks::{Block, Blocks};
+use super::names;
+use super::stack::names::PlaceKind;
 use super::tables::{Look, LoopLook, TaskName, since};
 use super::waits::{Found, Wanted, address};
 use crate::id::LoopId;
@@ -22,6 +26,8 @@ use facts::{Seen, said};
 
 /// Findings that hold no more and are kept.
 const CLEARED: usize = 256;
+/// A block is shown among the findings for so long after its end, nanoseconds.
+const SHOWN_NS: u64 = 60_000_000_000;
 /// Facts of single tasks that are kept between two walks; more are not told apart.
 const KEPT: usize = 1 << 20;
 
@@ -37,8 +43,10 @@ pub(crate) struct Held {
     pub(crate) subject_name: Option<TaskName>,
     pub(crate) loop_id: LoopId,
     pub(crate) place: Option<&'static Location<'static>>,
+    /// The place in words and how it was found, of blocks: theirs is not known at compile time.
+    pub(crate) culprit: Option<(String, PlaceKind)>,
     /// What stands for the subject in its fingerprint.
-    pub(crate) function: &'static str,
+    pub(crate) function: String,
     pub(crate) evidence: Vec<String>,
     pub(crate) since_ns: u64,
     pub(crate) last_seen_ns: u64,
@@ -50,7 +58,7 @@ pub(crate) struct Held {
     pub(crate) cleared: bool,
 }
 
-type Key = (FindingName, usize, bool);
+type Key = (FindingName, u64, bool);
 
 /// What holds, and what held.
 #[derive(Default)]
@@ -162,7 +170,7 @@ impl Judge {
     }
 
     /// Ends a walk: what it found holds, what it did not find is cleared.
-    pub(crate) fn end(&mut self, mut walk: Walk) {
+    pub(crate) fn end(&mut self, mut walk: Walk, blocks: Option<&Blocks>) {
         for at in &walk.look.loops {
             let mut note = Note {
                 look: &walk.look,
@@ -173,6 +181,9 @@ impl Judge {
             judge_timers(&mut note, &self.limits);
             judge_sources(&mut note, &self.limits);
             judge_ended(&mut note);
+            if let Some(blocks) = blocks {
+                judge_blocks(&mut note, blocks);
+            }
         }
         let now = walk.look.now.mono;
         walk.seen.settle(&walk.look, &self.seen, now);
@@ -215,17 +226,6 @@ impl Judge {
         self.cleared.push_back(held);
     }
 
-    /// Adds a finding from elsewhere, such as a block: it holds until the walk after next.
-    pub(crate) fn file(&mut self, held: Held) {
-        self.made += 1;
-        let held = Held {
-            id: self.made,
-            cleared: true,
-            ..held
-        };
-        self.keep_cleared(held);
-    }
-
     pub(crate) fn bytes(&self) -> usize {
         self.by_task.len() * 32 + self.seen.bytes() + self.holds.len() * size_of::<Held>()
     }
@@ -245,7 +245,8 @@ struct About {
     id: u64,
     name: Option<TaskName>,
     place: Option<&'static Location<'static>>,
-    function: &'static str,
+    function: String,
+    culprit: Option<(String, PlaceKind)>,
     user: bool,
     /// Where it waits; told among the evidence.
     awaits: Option<&'static Location<'static>>,
@@ -256,9 +257,14 @@ impl Note<'_> {
         if about.subject == Subject::Task {
             *self.by_task.entry(about.id).or_default() |= verdict.name.bit();
         }
-        let place = about
-            .place
-            .map_or(0, |place| std::ptr::from_ref(place) as usize);
+        let place = match (&about.culprit, about.place) {
+            (Some((text, _)), _) => {
+                let mut hash = std::hash::DefaultHasher::new();
+                text.hash(&mut hash);
+                hash.finish()
+            }
+            (None, place) => place.map_or(0, |place| std::ptr::from_ref(place) as u64),
+        };
         let now = self.look.now.mono;
         let key = (verdict.name, place, about.user);
         if let Some(held) = self.found.get_mut(&key) {
@@ -281,7 +287,8 @@ impl Note<'_> {
             subject_name: about.name,
             loop_id: self.at.record.id,
             place: about.place,
-            function: about.function,
+            culprit: about.culprit.clone(),
+            function: about.function.clone(),
             evidence: said(verdict.evidence, about.awaits),
             since_ns: verdict.since_ns.min(now),
             last_seen_ns: now,
@@ -378,7 +385,8 @@ fn judge_task(
         id: facts.id,
         name: Some(note.look.name_of(note.at, &facts)),
         place: site.place,
-        function: site.type_name,
+        function: names::of_type(site.type_name).to_owned(),
+        culprit: None,
         user: !facts.has(flag::INTERNAL) && !note.at.record.facts.internal,
         awaits: (facts.waits > 0 && facts.state == State::Wait)
             .then_some(facts.waiting_at)
@@ -417,7 +425,8 @@ fn judge_timers(note: &mut Note<'_>, limits: &Limits) {
                 id: facts.id,
                 name: None,
                 place: facts.place,
-                function: "",
+                function: String::new(),
+                culprit: None,
                 user: !internal,
                 awaits: None,
             };
@@ -483,7 +492,8 @@ fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
                 id: facts.id,
                 name: None,
                 place: facts.place,
-                function: "",
+                function: String::new(),
+                culprit: None,
                 user: true,
                 awaits: None,
             };
@@ -526,10 +536,58 @@ fn judge_ended(note: &mut Note<'_>) {
             id: ended.id,
             name: Some(name),
             place: site.place,
-            function: site.type_name,
+            function: names::of_type(site.type_name).to_owned(),
+            culprit: None,
             user: ended.flags & flag::INTERNAL == 0 && !note.at.record.facts.internal,
             awaits: None,
         };
         note.add(verdict, &about);
     }
+}
+
+/// Blocks that last, and those that ended within the last minute.
+fn judge_blocks(note: &mut Note<'_>, blocks: &Blocks) {
+    let id = note.at.record.id;
+    let now = note.look.now;
+    let recent = blocks.recent().into_iter().filter(|block| {
+        let young = |tick: u64| now.since(tick) < SHOWN_NS;
+        block.loop_id == id && block.ended.is_some_and(young)
+    });
+    for block in recent.chain(blocks.now(id)) {
+        judge_block(note, &block);
+    }
+}
+
+fn judge_block(note: &mut Note<'_>, block: &Block) {
+    let facts = super::wire::blocks::facts(block, &note.look.now);
+    let Some(mut verdict) = rules::blocked(&facts) else {
+        return;
+    };
+    verdict.evidence.push(block.cause.words.clone());
+    let (subject, id, name) = match block.task {
+        Some(task) => {
+            let name = note
+                .look
+                .task_name(note.at, task.name, task.number, task.kind, task.site);
+            (Subject::Task, task.id, Some(name))
+        }
+        None => {
+            verdict.evidence.push(block.work().to_owned());
+            (Subject::Loop, block.loop_id.get().into(), None)
+        }
+    };
+    let internal = block
+        .task
+        .is_some_and(|task| task.flags & flag::INTERNAL != 0);
+    let about = About {
+        subject,
+        id,
+        name,
+        place: None,
+        function: block.place.function.clone(),
+        culprit: Some((block.place.text.clone(), block.place.kind)),
+        user: !internal && !note.at.record.facts.internal,
+        awaits: None,
+    };
+    note.add(verdict, &about);
 }

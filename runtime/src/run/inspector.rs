@@ -60,6 +60,74 @@ impl LoopHandle {
     }
 }
 
+#[cfg(feature = "inspect")]
+mod face {
+    use std::time::Duration;
+
+    use super::{EventLoop, InspectorStatus};
+    use crate::context;
+    use crate::id::LoopId;
+    use crate::record::{Command, bound};
+    use crate::serve;
+
+    pub(super) fn status() -> InspectorStatus {
+        match serve::status() {
+            serve::Status::Listening { socket, tcp } => InspectorStatus::Listening { socket, tcp },
+            serve::Status::Connected => InspectorStatus::Connected,
+            serve::Status::None(why) => InspectorStatus::None(why),
+        }
+    }
+
+    #[derive(Clone, Default)]
+    pub(crate) struct Settings {
+        pub(crate) listen_tcp: Option<std::net::SocketAddr>,
+    }
+
+    impl Settings {
+        fn to_serve(&self) -> serve::Settings {
+            serve::Settings {
+                listen_tcp: self.listen_tcp,
+                carry,
+            }
+        }
+    }
+
+    /// A viewer's command, carried out by the loop that it is about.
+    fn carry(id: LoopId, command: Command, done: serve::Done) -> Result<(), String> {
+        let errand = move || {
+            let carried = context::with(|organs| match command {
+                Command::Cancel { task } => organs.executor.cancel_by_id(task, None),
+                Command::Nudge { task } => organs.executor.wake_by_id(task),
+            });
+            done(carried.unwrap_or(false));
+        };
+        bound::send(id, Box::new(errand)).map_err(|_| format!("loop {id} is closed"))
+    }
+
+    pub(crate) fn ensure(settings: &Settings) {
+        serve::ensure(&settings.to_serve());
+    }
+
+    pub(crate) fn run_ended(_: &EventLoop) {
+        serve::run_ended();
+    }
+
+    pub(crate) fn hand_over(event_loop: &EventLoop) {
+        serve::hand_over(event_loop.id(), "", Duration::ZERO);
+    }
+
+    pub(crate) fn test_begins(_: &EventLoop) {
+        serve::ensure_for_test(&Settings::default().to_serve());
+    }
+
+    /// A test's thread has the test's name.
+    pub(crate) fn test_ends(event_loop: &EventLoop) {
+        let thread = std::thread::current();
+        serve::hand_over(event_loop.id(), thread.name().unwrap_or(""), Duration::ZERO);
+    }
+}
+
+#[cfg(not(feature = "inspect"))]
 mod face {
     use super::{EventLoop, InspectorStatus};
 

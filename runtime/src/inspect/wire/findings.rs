@@ -4,14 +4,18 @@ use loop_proto::finding::fingerprint;
 use loop_proto::pb;
 
 use super::Wire;
+use super::blocks::place_kind;
 use crate::inspect::judge::Held;
 
 impl Wire<'_> {
     pub(crate) fn finding(&mut self, held: &Held) -> pb::Finding {
-        let place = held.place.map(ToString::to_string).unwrap_or_default();
+        let place = match &held.culprit {
+            Some((place, _)) => place.clone(),
+            None => held.place.map(ToString::to_string).unwrap_or_default(),
+        };
         let function = match held.subject_name {
             Some(name) if held.function.is_empty() => name.text,
-            _ => crate::inspect::names::of_type(held.function),
+            _ => &held.function,
         };
         pb::Finding {
             name: held.name as i32,
@@ -20,8 +24,14 @@ impl Wire<'_> {
             subject_id: held.subject_id,
             subject_name: held.subject_name.and_then(|name| self.name(name)),
             loop_id: Some(held.loop_id.get().into()),
-            place_text: self.texts.place(held.place),
-            place_kind: 0,
+            place_text: match held.place {
+                Some(place) => self.texts.place(Some(place)),
+                None => self.texts.own(&place),
+            },
+            place_kind: held
+                .culprit
+                .as_ref()
+                .map_or(0, |(_, kind)| place_kind(*kind) as i32),
             evidence: held.evidence.clone(),
             fingerprint: fingerprint(held.name, &place, function),
             since_ns: held.since_ns,

@@ -1,0 +1,359 @@
+//! The inspector's thread: a second loop of this runtime, with hyper and the generated service on
+//! it. Knows `inspect`, and no loop of the app: what a viewer commands goes through a function that
+//! `run` supplies.
+//!
+//! One a process, started by the first run and ended by the last, so that its files are gone when
+//! the process is. The app never fails, waits or exits because of it; only `LOOP_CONSOLE=wait` and
+//! a gate make it wait, and say so.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use loop_proto::endpoint::{Note, WISH, Wish};
+
+use crate::clock;
+use crate::event_loop::{Config, EventLoop};
+use crate::id::LoopId;
+use crate::inspect::verdict::{self, Run};
+use crate::inspect::watchdog::{self, Watchdog};
+use crate::os;
+use crate::record;
+
+mod auth;
+#[cfg(unix)]
+mod endpoint;
+mod gate;
+mod limits;
+mod listen;
+mod outbox;
+mod service;
+mod shared;
+mod signal;
+#[cfg(all(test, unix))]
+mod tests;
+mod watch;
+
+pub(crate) use shared::{Carry, Done};
+use shared::{Identity, Shared};
+
+/// What `run` wants of the inspector.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) listen_tcp: Option<SocketAddr>,
+    pub(crate) carry: Carry,
+}
+
+/// Where the inspector is to be found, or why it is not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Status {
+    Listening {
+        socket: Option<PathBuf>,
+        tcp: Option<(SocketAddr, PathBuf)>,
+    },
+    Connected,
+    None(String),
+}
+
+/// The inspector of this process.
+pub(crate) struct Inspector {
+    pid: u32,
+    status: Status,
+    shared: Arc<Shared>,
+    /// It serves a gate and no viewers.
+    gated: bool,
+    /// Removed with it.
+    files: Mutex<Option<listen::Files>>,
+    watchdog: Option<Watchdog>,
+    started_at_ns: u64,
+}
+
+#[derive(Default)]
+struct Only {
+    here: Option<Arc<Inspector>>,
+    /// Why the last try came to nothing.
+    why: String,
+}
+
+static ONLY: Mutex<Only> = Mutex::new(Only {
+    here: None,
+    why: String::new(),
+});
+
+fn only() -> MutexGuard<'static, Only> {
+    let mut only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
+    if only
+        .here
+        .as_ref()
+        .is_some_and(|here| here.pid != std::process::id())
+    {
+        // A fork's child: the threads are not here, and the files are the parent's.
+        std::mem::forget(only.here.take());
+    }
+    only
+}
+
+/// Starts the inspector, unless there is one or the environment says no.
+pub(crate) fn ensure(settings: &Settings) {
+    let wish = wish();
+    let (inspector, fresh) = {
+        let mut only = only();
+        match (&only.here, &wish) {
+            (Some(here), _) => (here.clone(), false),
+            (None, Wish::Off) => {
+                only.why = format!("{WISH}=off");
+                return;
+            }
+            (None, _) => match start(settings, &wish) {
+                Ok(inspector) => {
+                    let inspector = Arc::new(inspector);
+                    only.here = Some(inspector.clone());
+                    (inspector, true)
+                }
+                Err(why) => {
+                    tracing::debug!(%why, "no inspector");
+                    only.why = why;
+                    return;
+                }
+            },
+        }
+    };
+    match wish {
+        Wish::Wait(limit) if fresh => {
+            tracing::info!(status = ?inspector.status, "waiting for a console before the first poll");
+            inspector.shared.wait_for_viewer(limit);
+        }
+        Wish::Connect(_) if fresh => {
+            if let Some(begin) = inspector.shared.gate.begun()
+                && begin.block_budget_ns > 0
+            {
+                let ticks = clock::ns_to_ticks(Duration::from_nanos(begin.block_budget_ns));
+                record::loops()
+                    .iter()
+                    .filter(|record| !record.facts.internal)
+                    .for_each(|record| record.set_budget(ticks));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Starts the inspector for a test, if a gate waits for it. Tells whether there is one.
+pub(crate) fn ensure_for_test(settings: &Settings) -> bool {
+    if matches!(wish(), Wish::Connect(_)) {
+        ensure(settings);
+        return only().here.as_ref().is_some_and(|here| here.gated);
+    }
+    false
+}
+
+/// What the environment wants; what it cannot mean is told once and taken for nothing.
+fn wish() -> Wish {
+    static TOLD: std::sync::Once = std::sync::Once::new();
+    match Wish::read(std::env::var_os(WISH).as_deref()) {
+        Ok(wish) => wish.unwrap_or(Wish::On),
+        Err(why) => {
+            TOLD.call_once(|| tracing::warn!("{why}; taken for on"));
+            Wish::On
+        }
+    }
+}
+
+/// Where the inspector is to be found, or why it is not.
+pub(crate) fn status() -> Status {
+    let only = only();
+    match &only.here {
+        Some(here) => here.status.clone(),
+        None if only.why.is_empty() => {
+            Status::None("no run has started it yet; tests have none".to_owned())
+        }
+        None => Status::None(only.why.clone()),
+    }
+}
+
+fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
+    clock::anchor();
+    let identity = identity();
+    let pid = std::process::id();
+    let note = Note {
+        name: &identity.name,
+        version: &identity.version,
+        runtime: env!("CARGO_PKG_VERSION"),
+        pid,
+        started_unix_ns: identity.started_unix_ns,
+        tcp: "",
+    };
+    let gated = matches!(wish, Wish::Connect(_));
+    let (doors, files, status) = match wish {
+        Wish::Connect(path) => listen::call(path)?,
+        _ => listen::open(&note, settings.listen_tcp)?,
+    };
+    let shared = Arc::new(Shared::new(identity, settings.carry));
+    let watchdog = start_watchdog(&shared);
+    let serving = shared.clone();
+    std::thread::Builder::new()
+        .name("loop-inspect".to_owned())
+        .spawn(move || run(&serving, doors))
+        .map_err(|error| format!("its thread could not be made: {error}"))?;
+    Ok(Inspector {
+        pid,
+        status,
+        shared,
+        gated,
+        files: Mutex::new(files),
+        watchdog,
+        started_at_ns: clock::mono(),
+    })
+}
+
+/// A watchdog is a help, no need: without one, blocks are known from the polls' own clock only.
+fn start_watchdog(shared: &Arc<Shared>) -> Option<Watchdog> {
+    let told = Arc::downgrade(shared);
+    let settings = watchdog::Settings {
+        notify: Some(Arc::new(move |block: &crate::inspect::blocks::Block| {
+            if let Some(shared) = told.upgrade() {
+                shared.block_changed(block);
+            }
+        })),
+        ..watchdog::Settings::default()
+    };
+    match Watchdog::start(settings) {
+        Ok(watchdog) => {
+            let mut desk = shared.desk();
+            desk.blocks = Some(watchdog.blocks().clone());
+            desk.stacks_off = watchdog.stacks_off().unwrap_or("").to_owned();
+            desk.meters.watchdog_thread = os::thread_named("loop-watchdog");
+            drop(desk);
+            Some(watchdog)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no watchdog: blocks are noticed when they end");
+            None
+        }
+    }
+}
+
+fn identity() -> Identity {
+    let executable = std::env::current_exe().unwrap_or_default();
+    let name = executable
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let anchor = clock::anchor();
+    let now = service::unix_ns();
+    Identity {
+        name,
+        version: String::new(),
+        // Without a source of random bytes the moment stands in: it tells two runs apart too.
+        instance: auth::random().unwrap_or_else(|_| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&now.to_le_bytes());
+            bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+            bytes
+        }),
+        executable: executable.to_string_lossy().into_owned(),
+        started_unix_ns: anchor.unix_ns,
+    }
+}
+
+/// The inspector's thread.
+fn run(shared: &Arc<Shared>, doors: listen::Doors) {
+    shared.desk().meters.inspector_thread = os::thread_id();
+    let config = Config {
+        name: Some("inspector".to_owned()),
+        internal: true,
+        ..Config::new()
+    };
+    let event_loop = match EventLoop::with(config) {
+        Ok(event_loop) => event_loop,
+        Err(error) => {
+            tracing::warn!(%error, "the inspector has no loop");
+            shared.gate.close();
+            return;
+        }
+    };
+    let served = shared.clone();
+    let ended = event_loop.run_until_complete(async move {
+        listen::serve(&served, doors);
+        service::spawn(listen::beat(served.clone()));
+        service::spawn(listen::judge(served.clone()));
+        service::spawn(listen::blocks(served.clone()));
+        served.stop.wait().await;
+    });
+    if let Err(error) = ended {
+        tracing::warn!(%error, "the inspector has ended");
+    }
+    // What waits for a receipt must not wait for a thread that is gone.
+    shared.gate.close();
+    let _ = event_loop.close();
+}
+
+/// A run's tasks had their grace: what is left is judged before it is cancelled, if a gate judges.
+pub(crate) fn run_ended() {
+    if let Some(here) = gated() {
+        here.judge();
+    }
+}
+
+fn gated() -> Option<Arc<Inspector>> {
+    only().here.as_ref().filter(|here| here.gated).cloned()
+}
+
+/// A run is over, and its loop about to close: the gate gets its verdict, and the last run of a
+/// process ends the inspector.
+pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
+    let Some(here) = only().here.clone() else {
+        return;
+    };
+    let others = record::loops()
+        .iter()
+        .any(|record| !record.facts.internal && record.id != loop_id);
+    if here.gated {
+        here.judge();
+        let run = Run {
+            loop_id: Some(loop_id),
+            test: test.to_owned(),
+            process: here.shared.identity.name.clone(),
+            started_at_ns: here.started_at_ns,
+            grace_ns: grace.as_nanos() as u64,
+            last: !others,
+        };
+        let verdict = here.shared.gate.compose(|sequence, sent| {
+            verdict::verdict(&run, sequence, &mut here.shared.desk(), sent)
+        });
+        if !here.shared.gate.hand_over(verdict) {
+            tracing::warn!("the gate gave no receipt for the verdict of this run");
+        }
+    }
+    if !others {
+        only().here = None;
+        here.retire();
+    }
+}
+
+impl Inspector {
+    fn judge(&self) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.catch_up();
+        }
+        verdict::judge_now(&mut self.shared.desk());
+    }
+
+    /// Removes its files at once, and lets its thread end when it comes to it.
+    fn retire(&self) {
+        drop(
+            self.files
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        self.shared.stop.raise();
+    }
+}
+
+impl Drop for Inspector {
+    fn drop(&mut self) {
+        self.shared.stop.raise();
+    }
+}

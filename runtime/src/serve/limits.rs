@@ -1,0 +1,442 @@
+//! What a client may cost: connections, streams, header and message sizes, time. And who is not
+//! let in at all: browsers, foreign authorities, calls without their token. Knows no answer.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use http::{HeaderMap, Request, Response};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http2;
+use loop_proto::endpoint::AUTHORITY;
+use loop_proto::message::MAX_REQUEST_BYTES;
+use loop_proto::pb::inspect_server::InspectServer;
+use tonic::Status;
+use tonic::body::Body;
+use tower_service::Service as _;
+
+use super::auth::{Role, Token};
+use super::service::Inspect;
+use super::signal::Signal;
+use crate::io::{HyperExecutor, HyperTimer};
+use crate::time::{Sleep, sleep};
+
+/// Clients at a time.
+pub(crate) const CONNECTIONS: u32 = 8;
+const STREAMS: u32 = 16;
+const HEADERS: u32 = 16 << 10;
+const PENDING_RESETS: usize = 20;
+const LOCAL_RESETS: usize = 1024;
+/// Bytes a stream may have on their way out; sixteen of them, and the messages behind them, stay
+/// below 8 MiB.
+const SEND_BUFFER: usize = 128 << 10;
+/// No message is larger: what is behind a slow client is that small too.
+pub(crate) const MESSAGE: usize = 128 << 10;
+const HANDSHAKE: Duration = Duration::from_secs(5);
+const PING_EACH: Duration = Duration::from_secs(10);
+const PING_LIMIT: Duration = Duration::from_secs(20);
+/// A client that takes nothing for so long is let go.
+pub(crate) const PROGRESS: Duration = Duration::from_secs(30);
+
+/// What is counted over all connections.
+#[derive(Default)]
+pub(crate) struct Gauges {
+    connections: AtomicU32,
+    pub(crate) viewers: AtomicU32,
+    pub(crate) bytes_sent: AtomicU64,
+}
+
+/// One of the places for connections; given back when dropped.
+pub(crate) struct Place(Arc<Gauges>);
+
+impl Place {
+    /// `None`: all are taken.
+    pub(crate) fn take(gauges: &Arc<Gauges>) -> Option<Self> {
+        gauges
+            .connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                (taken < CONNECTIONS).then_some(taken + 1)
+            })
+            .ok()
+            .map(|_| Self(gauges.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is known of one connection, by all its calls.
+pub(crate) struct Peer {
+    role: AtomicU8,
+    /// It said Hello and is counted among the viewers.
+    greeted: AtomicU8,
+    /// The connection is to end.
+    pub(crate) doomed: Signal,
+    gauges: Arc<Gauges>,
+}
+
+impl Peer {
+    pub(crate) fn new(role: Role, gauges: &Arc<Gauges>) -> Self {
+        Self {
+            role: AtomicU8::new(role as u8),
+            greeted: AtomicU8::new(0),
+            doomed: Signal::default(),
+            gauges: gauges.clone(),
+        }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        Role::from_raw(self.role.load(Ordering::Relaxed))
+    }
+
+    /// Gives up what a role is not needed for.
+    pub(crate) fn lower(&self, role: Role) {
+        self.role.fetch_min(role as u8, Ordering::Relaxed);
+    }
+
+    /// Counts it among the viewers, once.
+    pub(crate) fn greet(&self) {
+        if self.greeted.swap(1, Ordering::Relaxed) == 0 {
+            self.gauges.viewers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if *self.greeted.get_mut() == 1 {
+            self.gauges.viewers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What every call of a connection has to pass.
+#[derive(Clone)]
+pub(crate) enum Access {
+    /// The kernel told who is there.
+    Unix,
+    /// It must show the token, and mean this port.
+    Tcp { token: Token, port: u16 },
+}
+
+impl Access {
+    fn admits(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Status> {
+        if headers.contains_key(http::header::ORIGIN) {
+            return Err(Status::permission_denied(
+                "calls from web pages are refused",
+            ));
+        }
+        let authority = authority.unwrap_or("");
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host);
+        let known = match self {
+            Access::Unix => authority == AUTHORITY || authority == "localhost",
+            Access::Tcp { port, .. } => {
+                matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+                    && authority.ends_with(&format!(":{port}"))
+            }
+        };
+        if !known {
+            return Err(Status::permission_denied(
+                "the authority of the call is not this endpoint's",
+            ));
+        }
+        match self {
+            Access::Tcp { token, .. } => {
+                let shown = headers
+                    .get(http::header::AUTHORIZATION)
+                    .is_some_and(|header| token.is_shown(header.as_bytes()));
+                if shown {
+                    Ok(())
+                } else {
+                    Err(Status::unauthenticated(
+                        "the token of this endpoint is needed: it is in the file that the app names",
+                    ))
+                }
+            }
+            Access::Unix => Ok(()),
+        }
+    }
+}
+
+/// The service as hyper calls it: nothing gets through that is not admitted.
+struct Guard {
+    server: InspectServer<Inspect>,
+    access: Access,
+    peer: Arc<Peer>,
+    asked: Arc<Signal>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
+
+impl hyper::service::Service<Request<Incoming>> for Guard {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answer {
+        self.asked.raise();
+        let authority = request.uri().authority().map(ToString::to_string);
+        if let Err(refused) = self.access.admits(authority.as_deref(), request.headers()) {
+            return Box::pin(std::future::ready(Ok(refused.into_http())));
+        }
+        let limit = deadline(request.headers());
+        request.extensions_mut().insert(self.peer.clone());
+        let answer = self.server.clone().call(request);
+        Box::pin(within(limit, answer))
+    }
+}
+
+/// Reads `grpc-timeout`. `None`: there is none, or it is not understood.
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// The answer, or that its time is over; of a stream, the end when its time is over.
+async fn within(
+    limit: Option<Duration>,
+    answer: impl Future<Output = Result<Response<Body>, Infallible>>,
+) -> Result<Response<Body>, Infallible> {
+    let Some(limit) = limit else {
+        return answer.await;
+    };
+    let mut over = sleep(limit);
+    let mut answer = std::pin::pin!(answer);
+    let response = std::future::poll_fn(|cx| {
+        if let Poll::Ready(response) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Some(response));
+        }
+        Pin::new(&mut over).poll(cx).map(|()| None)
+    })
+    .await;
+    match response {
+        Some(response) => response.map(|response| {
+            response.map(|body| {
+                Body::new(Timed {
+                    body,
+                    over: Some(over),
+                })
+            })
+        }),
+        None => Ok(too_late().into_http()),
+    }
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("the call's own deadline has passed")
+}
+
+/// A body that ends when its time is over.
+struct Timed {
+    body: Body,
+    over: Option<Sleep>,
+}
+
+impl hyper::body::Body for Timed {
+    type Data = <Body as hyper::body::Body>::Data;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+        let this = self.get_mut();
+        let Some(over) = &mut this.over else {
+            return Poll::Ready(None);
+        };
+        if Pin::new(over).poll(cx).is_ready() {
+            this.over = None;
+            let mut trailers = HeaderMap::new();
+            return Poll::Ready(match too_late().add_header(&mut trailers) {
+                Ok(()) => Some(Ok(Frame::trailers(trailers))),
+                Err(status) => Some(Err(status)),
+            });
+        }
+        Pin::new(&mut this.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over.is_none() || self.body.is_end_stream()
+    }
+}
+
+/// Serves one connection until it ends, is doomed, or asks nothing for too long.
+pub(crate) async fn serve<S>(stream: S, service: Arc<Inspect>, access: Access, peer: Arc<Peer>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let asked = Arc::new(Signal::default());
+    let guard = Guard {
+        server: InspectServer::from_arc(service).max_decoding_message_size(MAX_REQUEST_BYTES),
+        access,
+        peer: peer.clone(),
+        asked: asked.clone(),
+    };
+    let stream = Metered {
+        stream,
+        gauges: peer.gauges.clone(),
+    };
+    let mut connection = http2::Builder::new(HyperExecutor)
+        .timer(HyperTimer)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADERS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(LOCAL_RESETS)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING_EACH)
+        .keep_alive_timeout(PING_LIMIT)
+        .serve_connection(crate::io::HyperIo::new(stream), guard);
+    let mut first = Some(sleep(HANDSHAKE));
+    std::future::poll_fn(|cx| {
+        // Why a connection ended is nobody's concern here: its viewer is gone either way.
+        if Pin::new(&mut connection).poll(cx).is_ready() || peer.doomed.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if first.is_some() && asked.is_raised() {
+            first = None;
+        }
+        match &mut first {
+            Some(limit) => Pin::new(limit).poll(cx),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// A stream whose sent bytes are counted.
+struct Metered<S> {
+    stream: S,
+    gauges: Arc<Gauges>,
+}
+
+impl<S> Metered<S> {
+    fn count(&self, sent: usize) {
+        self.gauges
+            .bytes_sent
+            .fetch_add(sent as u64, Ordering::Relaxed);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.count(sent);
+        Poll::Ready(Ok(sent))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.count(sent);
+        Poll::Ready(Ok(sent))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read_and_nonsense_is_none() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            deadline(&headers)
+        };
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(
+            read("99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
+        for nonsense in ["", "m", "10", "-1S", "123456789S", "1x", "1é"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn web_pages_foreign_authorities_and_calls_without_token_are_refused() {
+        let token = Token::new().unwrap();
+        let tcp = Access::Tcp {
+            token: token.clone(),
+            port: 7000,
+        };
+        let none = HeaderMap::new();
+        assert!(Access::Unix.admits(Some(AUTHORITY), &none).is_ok());
+        assert!(Access::Unix.admits(Some("evil.example"), &none).is_err());
+        assert!(Access::Unix.admits(None, &none).is_err());
+        let refused = tcp.admits(Some("127.0.0.1:7000"), &none).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        for foreign in [
+            "evil.example:7000",
+            "127.0.0.1:7001",
+            "127.0.0.1.evil:7000",
+            "7000",
+        ] {
+            let refused = tcp.admits(Some(foreign), &none).unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{foreign}");
+        }
+        let mut page = HeaderMap::new();
+        page.insert("origin", "https://evil.example".parse().unwrap());
+        assert!(Access::Unix.admits(Some(AUTHORITY), &page).is_err());
+    }
+
+    #[test]
+    fn there_are_as_many_places_as_connections_allowed() {
+        let gauges = Arc::new(Gauges::default());
+        let mut taken: Vec<Place> = (0..CONNECTIONS)
+            .map(|_| Place::take(&gauges).unwrap())
+            .collect();
+        assert!(Place::take(&gauges).is_none());
+        taken.pop();
+        assert!(Place::take(&gauges).is_some());
+    }
+}

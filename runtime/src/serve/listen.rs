@@ -1,0 +1,363 @@
+//! The doors of the inspector, and what its thread does besides serving: the beat of a second, and
+//! the walks for findings.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use loop_proto::endpoint::Note;
+use loop_proto::pb;
+
+use super::Status;
+use super::auth::{self, Role, Token};
+use super::limits::{Access, Peer, Place, serve as serve_connection};
+use super::service::{Inspect, spawn};
+use super::shared::Shared;
+use crate::inspect::tables::Look;
+use crate::inspect::view::CHUNKS;
+use crate::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use crate::net::{UnixListener, UnixStream};
+use crate::spawn::yield_now;
+use crate::time::sleep;
+
+#[cfg(unix)]
+pub(crate) use super::endpoint::Files;
+/// Without unix sockets there is only a token's file.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(crate) struct Files;
+
+/// What the thread opens its doors with.
+#[derive(Default)]
+pub(crate) struct Doors {
+    #[cfg(unix)]
+    unix: Option<std::os::unix::net::UnixListener>,
+    tcp: Option<(std::net::TcpListener, Token)>,
+    #[cfg(unix)]
+    gate: Option<std::os::unix::net::UnixStream>,
+}
+
+#[cfg(all(test, unix))]
+impl Doors {
+    pub(crate) fn unix(listener: std::os::unix::net::UnixListener) -> Self {
+        Self {
+            unix: Some(listener),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn gate(stream: std::os::unix::net::UnixStream) -> Self {
+        Self {
+            gate: Some(stream),
+            ..Self::default()
+        }
+    }
+}
+
+type Opened = (Doors, Option<Files>, Status);
+
+/// Opens the endpoint, and the TCP port if one is wanted. Errors: why there is none.
+#[cfg(unix)]
+pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, String> {
+    use super::endpoint;
+    let start = endpoint::start_of_process();
+    let (tcp, tcp_error) = match tcp.map(open_tcp).transpose() {
+        Ok(tcp) => (tcp, None),
+        Err(error) => {
+            tracing::warn!(%error, "the inspector does not listen on TCP");
+            (None, Some(error))
+        }
+    };
+    let address = tcp
+        .as_ref()
+        .map(|(_, _, address)| address.to_string())
+        .unwrap_or_default();
+    let note = Note {
+        tcp: &address,
+        ..note.clone()
+    };
+    let opened = endpoint::open(|name| std::env::var_os(name), start, &note);
+    let (unix, mut files) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            return Err(match tcp_error {
+                Some(tcp) => format!("{error}; {tcp}"),
+                None => error,
+            });
+        }
+    };
+    let mut doors = Doors {
+        unix: Some(unix),
+        ..Doors::default()
+    };
+    let mut shown = None;
+    if let Some((listener, token, address)) = tcp {
+        let path = files.socket().with_extension("token");
+        match token.write(&path) {
+            Ok(()) => {
+                files.add(path.clone());
+                doors.tcp = Some((listener, token));
+                shown = Some((address, path));
+            }
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "no TCP: its token could not be written");
+            }
+        }
+    }
+    let status = Status::Listening {
+        socket: Some(files.socket().to_owned()),
+        tcp: shown,
+    };
+    Ok((doors, Some(files), status))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, String> {
+    let address = tcp.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (listener, token, address) = open_tcp(address)?;
+    let path = std::env::temp_dir().join(format!("loop-console-{}.token", note.pid));
+    token
+        .write(&path)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let doors = Doors {
+        tcp: Some((listener, token)),
+    };
+    let status = Status::Listening {
+        socket: None,
+        tcp: Some((address, path)),
+    };
+    Ok((doors, Some(Files), status))
+}
+
+fn open_tcp(address: SocketAddr) -> Result<(std::net::TcpListener, Token, SocketAddr), String> {
+    auth::may_listen(address)?;
+    let token = Token::new().map_err(|error| format!("no token could be made: {error}"))?;
+    let listener = std::net::TcpListener::bind(address)
+        .and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) = listener.map_err(|error| format!("{address}: {error}"))?;
+    Ok((listener, token, address))
+}
+
+/// Calls the gate that listens at `path`. Errors: nobody does.
+#[cfg(unix)]
+pub(crate) fn call(path: &Path) -> Result<Opened, String> {
+    let stream = std::os::unix::net::UnixStream::connect(path)
+        .map_err(|error| format!("no gate listens at {}: {error}", path.display()))?;
+    let doors = Doors {
+        gate: Some(stream),
+        ..Doors::default()
+    };
+    Ok((doors, None, Status::Connected))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn call(path: &Path) -> Result<Opened, String> {
+    Err(format!(
+        "{}: this system has no unix sockets",
+        path.display()
+    ))
+}
+
+/// Opens the doors, on the inspector's loop.
+pub(crate) fn serve(shared: &Arc<Shared>, doors: Doors) {
+    let service = Arc::new(Inspect {
+        shared: shared.clone(),
+    });
+    #[cfg(unix)]
+    {
+        if let Some(listener) = doors.unix {
+            match UnixListener::from_std(listener) {
+                Ok(listener) => spawn(accept_unix(service.clone(), listener)),
+                Err(error) => tracing::warn!(%error, "the inspector cannot listen"),
+            }
+        }
+        if let Some(stream) = doors.gate {
+            match UnixStream::from_std(stream) {
+                Ok(stream) => spawn(serve_gate(service.clone(), stream)),
+                Err(error) => {
+                    tracing::warn!(%error, "the gate cannot be served");
+                    shared.gate.close();
+                }
+            }
+        }
+    }
+    if let Some((listener, token)) = doors.tcp {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => spawn(accept_tcp(service, listener, token)),
+            Err(error) => tracing::warn!(%error, "the inspector cannot listen on TCP"),
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn serve_gate(service: Arc<Inspect>, stream: UnixStream) {
+    let shared = service.shared.clone();
+    let peer = Arc::new(Peer::new(Role::Control, &shared.gauges));
+    serve_connection(stream, service, Access::Unix, peer).await;
+    shared.gate.close();
+}
+
+#[cfg(unix)]
+async fn accept_unix(service: Arc<Inspect>, listener: UnixListener) {
+    let own = auth::own_uid();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Where the kernel does not tell, the directory's permissions have to do.
+                let known = stream.peer_credentials();
+                if known.is_ok_and(|peer| !auth::may_talk(peer.uid, own)) {
+                    continue;
+                }
+                admit(&service, stream, Access::Unix);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the inspector stops listening");
+                return;
+            }
+        }
+    }
+}
+
+async fn accept_tcp(service: Arc<Inspect>, listener: TcpListener, token: Token) {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let stream: TcpStream = stream;
+                let token = token.clone();
+                admit(&service, stream, Access::Tcp { token, port });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the inspector stops listening on TCP");
+                return;
+            }
+        }
+    }
+}
+
+/// Serves a connection if there is a place for it; else it is closed.
+fn admit<S>(service: &Arc<Inspect>, stream: S, access: Access)
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
+{
+    let Some(place) = Place::take(&service.shared.gauges) else {
+        return;
+    };
+    let peer = Arc::new(Peer::new(Role::Control, &service.shared.gauges));
+    let service = service.clone();
+    spawn(async move {
+        serve_connection(stream, service, access, peer).await;
+        drop(place);
+    });
+}
+
+/// Closes slots of time, once a second.
+pub(crate) async fn beat(shared: Arc<Shared>) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        shared.desk().second();
+    }
+}
+
+/// Tells viewers of blocks the moment they change.
+pub(crate) async fn blocks(shared: Arc<Shared>) {
+    let mut begun = std::collections::HashSet::new();
+    loop {
+        shared.blocked.wait().await;
+        shared.blocked.take();
+        {
+            let mut feeds = shared.feeds();
+            let desk = shared.desk();
+            for event in shared.take_blocks() {
+                // Each time its stack gets better, the block is told anew to views, not to events.
+                let is_new = if event.kind == pb::EventKind::LoopBlocked as i32 {
+                    begun.insert(event.subject_id)
+                } else {
+                    begun.remove(&event.subject_id);
+                    true
+                };
+                if is_new {
+                    feeds.tell(event, &desk);
+                }
+            }
+        }
+        for target in [pb::Target::Blocks, pb::Target::Loops, pb::Target::Findings] {
+            shared.push(target);
+        }
+        if shared.findings_wanted() {
+            shared.urgent.raise();
+        }
+    }
+}
+
+/// A walk for findings may take this share of a CPU.
+const SHARE: u32 = 50;
+/// Between the two walks that make a certain verdict.
+const TWICE: Duration = Duration::from_millis(20);
+
+/// Looks for findings while somebody wants them.
+pub(crate) async fn judge(shared: Arc<Shared>) {
+    let mut lately = 0;
+    loop {
+        if !shared.findings_wanted() {
+            lately = 0;
+            shared.urgent.wait().await;
+        }
+        shared.urgent.take();
+        let took = walk(&shared).await;
+        lately += 1;
+        let pause = if lately < 2 {
+            TWICE
+        } else {
+            Duration::from_secs(1).max(took * SHARE)
+        };
+        let mut pause = sleep(pause);
+        std::future::poll_fn(|cx| {
+            // The second walk comes by itself; after that, whoever is in a hurry may have one.
+            if lately >= 2 && shared.urgent.poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            Pin::new(&mut pause).poll(cx)
+        })
+        .await;
+    }
+}
+
+/// One walk; the CPU time it took.
+async fn walk(shared: &Arc<Shared>) -> Duration {
+    let cpu = || crate::os::thread::cpu_time(crate::os::thread_id()).unwrap_or(0);
+    let mut walk = shared.desk().judge.begin(Look::new(false));
+    let mut took = 0;
+    loop {
+        let before = cpu();
+        let done = shared.desk().judge.step(&mut walk, CHUNKS);
+        took += cpu().saturating_sub(before);
+        if done {
+            break;
+        }
+        yield_now().await;
+    }
+    let before = cpu();
+    let news = {
+        let mut desk = shared.desk();
+        let blocks = desk.blocks.clone();
+        desk.judge.end(walk, blocks.as_deref());
+        desk.judge.took = took + cpu().saturating_sub(before);
+        std::mem::take(&mut desk.judge.news)
+    };
+    took += cpu().saturating_sub(before);
+    if !news.is_empty() {
+        {
+            let mut feeds = shared.feeds();
+            feeds.tell_findings(&news, &mut shared.desk());
+        }
+        shared.push(pb::Target::Findings);
+    }
+    shared.round_done();
+    Duration::from_nanos(took)
+}

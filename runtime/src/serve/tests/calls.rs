@@ -1,0 +1,309 @@
+//! What clients ask, answered.
+
+use super::*;
+
+#[test]
+fn hello_says_who_the_app_is_and_what_this_viewer_may_do() {
+    let inspected = Inspected::new("hello");
+    on_loop(|_| async move {
+        let mut client = inspected.client().await;
+        let hello = client.hello(pb::HelloRequest::default()).await.unwrap();
+        let hello = hello.into_inner();
+        assert_eq!(
+            (hello.app_name.as_str(), hello.app_version.as_str()),
+            ("shop", "1.2")
+        );
+        assert_eq!(hello.protocol, Some(loop_proto::version::PROTOCOL));
+        assert_eq!(hello.role(), pb::Role::Control);
+        assert_eq!(hello.pid, std::process::id());
+        assert!(hello.ticks_per_second > 1e6);
+        assert_eq!(hello.viewers, 1);
+    });
+}
+
+#[test]
+fn live_tasks_are_listed_with_name_state_and_what_they_wait_for() {
+    let inspected = Inspected::new("tasks");
+    on_loop(|id| async move {
+        let (promise, future) = create_future::<()>();
+        let waits = crate::Task::<()>::builder()
+            .name("waits")
+            .number(3)
+            .spawn(async move {
+                let _ = future.await;
+            });
+        let sleeps = create_task(async { sleep(Duration::from_secs(60)).await });
+        yield_now().await;
+        let mut client = inspected.client().await;
+        let mut wanted = query(pb::Target::Tasks, &format!("loop={id}"));
+        wanted.sort = "id".to_owned();
+        wanted.columns = vec!["type".to_owned(), "buckets".to_owned()];
+        let (view, texts) = ask(&mut client, wanted).await;
+        assert_eq!(view.error, None);
+        let row = |id: u64| view.tasks.iter().find(|row| row.id == id).unwrap();
+        let main = view
+            .tasks
+            .iter()
+            .find(|row| row.kind() == pb::TaskKind::Main);
+        let main = main.expect("the main task is listed");
+        assert_eq!(texts.name(main.name.as_ref()), "main");
+        let row_waits = row(waits.id().get());
+        assert_eq!(texts.name(row_waits.name.as_ref()), "waits-3");
+        assert_eq!(row_waits.state(), pb::TaskState::Wait);
+        assert_eq!(row_waits.parent_id, main.id);
+        let wait = row_waits.waiting_on.as_ref().unwrap();
+        assert_eq!(wait.kind(), pb::WaitKind::Future);
+        assert_eq!(texts.waiting(wait).to_string(), "future");
+        assert!(texts.get(row_waits.waiting_at_text).contains("calls.rs:"));
+        assert_eq!(row_waits.poll_buckets.len(), 8);
+        assert_eq!(row_waits.poll_buckets.iter().sum::<u64>(), row_waits.polls);
+        let row_sleeps = row(sleeps.id().get());
+        let wait = row_sleeps.waiting_on.as_ref().unwrap();
+        assert_eq!(wait.kind(), pb::WaitKind::Timer);
+        assert!(wait.due_ns.unwrap() > view.at_ns);
+        assert!(texts.get(row_sleeps.spawn_place_text).contains("calls.rs:"));
+        assert!(texts.get(row_sleeps.type_text).contains("calls::"));
+        // The client's own connection is main's child too.
+        assert!(main.children >= 2, "{main:?}");
+        drop(promise);
+    });
+}
+
+#[test]
+fn a_filter_names_its_fault_and_where_it_is() {
+    let inspected = Inspected::new("fault");
+    on_loop(|_| async move {
+        let mut client = inspected.client().await;
+        let (view, _) = ask(&mut client, query(pb::Target::Tasks, "state=sleepy")).await;
+        let error = view.error.expect("a fault");
+        assert_eq!(error.part, "filter");
+        assert_eq!(error.offset, 6);
+        assert!(view.tasks.is_empty());
+    });
+}
+
+#[test]
+fn every_table_answers_and_pages_hold_what_they_promise() {
+    let inspected = Inspected::new("tables");
+    on_loop(|id| async move {
+        let tasks: Vec<_> = (0..25)
+            .map(|_| create_task(async { sleep(Duration::from_secs(60)).await }))
+            .collect();
+        yield_now().await;
+        let mut client = inspected.client().await;
+        let of_loop = format!("loop={id}");
+        let mut page = query(pb::Target::Timers, &format!("{of_loop} every=none"));
+        page.limit = 10;
+        page.sort = "id".to_owned();
+        let (first, _) = ask(&mut client, page.clone()).await;
+        assert_eq!((first.matched, first.timers.len()), (25, 10));
+        assert!(
+            first
+                .timers
+                .iter()
+                .all(|timer| timer.kind() == pb::TimerKind::Sleep)
+        );
+        assert!(
+            first
+                .timers
+                .iter()
+                .all(|timer| timer.owner_id != 0 && !timer.owner_gone)
+        );
+        page.seek = Some(pb::Seek {
+            to: Some(pb::seek::To::After(first.last.clone().unwrap())),
+        });
+        let (second, _) = ask(&mut client, page).await;
+        assert_eq!((second.first_rank, second.timers.len()), (10, 10));
+        assert!(second.timers[0].id > first.timers[9].id);
+        for target in [
+            pb::Target::Io,
+            pb::Target::Jobs,
+            pb::Target::Resources,
+            pb::Target::Children,
+            pb::Target::Blocks,
+            pb::Target::History,
+        ] {
+            let (view, _) = ask(&mut client, query(target, &of_loop)).await;
+            assert_eq!(view.error, None, "{target:?}");
+        }
+        let (loops, texts) = ask(&mut client, query(pb::Target::Loops, &format!("id={id}"))).await;
+        let row = &loops.loops[0];
+        assert_eq!(texts.name(row.name.as_ref()), format!("loop-{id}"));
+        assert!(row.tasks >= 26 && row.timers >= 25, "{row:?}");
+        assert!(row.iterations > 0 && row.poll.as_ref().unwrap().count > 0);
+        let (io, texts) = ask(&mut client, query(pb::Target::Io, &of_loop)).await;
+        assert_eq!(io.io.len(), 1, "the client's own socket: {:?}", io.io);
+        assert_eq!(io.io[0].kind(), pb::SourceKind::Unix);
+        assert!(texts.name(io.io[0].task_name.as_ref()).len() > 1);
+        let (all, _) = ask(&mut client, query(pb::Target::Overview, "")).await;
+        let all = all.overview.expect("totals");
+        assert!(all.tasks >= 26 && all.timers >= 25 && all.fds_open.is_some());
+        let (cost, _) = ask(&mut client, query(pb::Target::Cost, "")).await;
+        let cost = cost.cost.expect("a cost");
+        assert!(cost.bytes_sent > 0 && cost.recorder_bytes > 0 && cost.inspector_cpu_ns > 0);
+        let (places, _) = ask(
+            &mut client,
+            query(pb::Target::Places, "place~calls.rs live>=25"),
+        )
+        .await;
+        assert_eq!(places.places.len(), 1);
+        drop(tasks);
+    });
+}
+
+#[test]
+fn the_inspectors_own_loop_is_in_no_list_unless_asked_for() {
+    let inspected = Inspected::new("internal");
+    on_loop(|_| async move {
+        let mut client = inspected.client().await;
+        let (view, _) = ask(&mut client, query(pb::Target::Loops, "")).await;
+        assert!(view.loops.iter().all(|row| !row.internal));
+        let mut all = query(pb::Target::Loops, "internal=yes");
+        all.internal = true;
+        let (view, texts) = ask(&mut client, all).await;
+        assert!(
+            view.loops
+                .iter()
+                .any(|row| texts.name(row.name.as_ref()) == "inspector")
+        );
+    });
+}
+
+#[test]
+fn a_standing_query_is_answered_again_and_texts_come_once() {
+    let inspected = Inspected::new("again");
+    on_loop(|id| async move {
+        let mut client = inspected.client().await;
+        let mut standing = query(pb::Target::Tasks, &format!("loop={id}"));
+        standing.interval_ms = 50;
+        let queries = stream::iter([standing]).chain(stream::pending());
+        let mut views = client.watch(queries).await.unwrap().into_inner();
+        let first = views.message().await.unwrap().unwrap();
+        let second = views.message().await.unwrap().unwrap();
+        assert_eq!((first.answer, second.answer), (1, 2));
+        assert!(!first.interned.is_empty());
+        let again = |entry: &pb::Interned| first.interned.iter().any(|known| known.id == entry.id);
+        assert!(!second.interned.iter().any(again));
+        assert!(second.at_ns > first.at_ns);
+    });
+}
+
+#[test]
+fn a_stranded_task_is_found_and_a_waiting_one_is_not() {
+    let inspected = Inspected::new("stranded");
+    on_loop(|id| async move {
+        // Its waker is dropped at once, and so is its handle.
+        create_task(std::future::poll_fn(|_| Poll::<()>::Pending)).detach();
+        let (promise, future) = create_future::<()>();
+        create_task(async move {
+            let _ = future.await;
+        })
+        .detach();
+        yield_now().await;
+        let mut client = inspected.client().await;
+        let (view, texts) = ask(
+            &mut client,
+            query(pb::Target::Findings, &format!("loop={id} finding=stranded")),
+        )
+        .await;
+        assert_eq!(view.findings.len(), 1);
+        let finding = &view.findings[0];
+        assert_eq!(finding.grade(), pb::Grade::Certain);
+        assert_eq!(finding.count, 1);
+        assert!(finding.user && finding.fingerprint.len() == 16);
+        assert!(texts.get(finding.place_text).contains("calls.rs:"));
+        let detail = client
+            .task(pb::TaskRequest {
+                id: finding.subject_id,
+                blocks: 0,
+            })
+            .await
+            .unwrap()
+            .into_inner();
+        let task = detail.task.unwrap();
+        assert_eq!(task.waiting_on.unwrap().kind(), pb::WaitKind::Nothing);
+        assert_eq!(detail.findings.len(), 1);
+        assert_eq!(detail.parents.len(), 1, "main");
+        drop(promise);
+    });
+}
+
+#[test]
+fn a_task_is_cancelled_for_who_may_and_refused_to_who_may_only_look() {
+    let inspected = Inspected::new("cancel");
+    on_loop(|_| async move {
+        let task = create_task(std::future::pending::<()>());
+        let request = pb::CommandRequest {
+            serial: 4,
+            action: Some(pb::command_request::Action::Cancel(pb::CancelTask {
+                task_id: task.id().get(),
+            })),
+        };
+        let mut looks = inspected.client().await;
+        let observe = pb::HelloRequest {
+            role: pb::Role::Observe as i32,
+            ..pb::HelloRequest::default()
+        };
+        let hello = looks.hello(observe).await.unwrap().into_inner();
+        assert_eq!(hello.role(), pb::Role::Observe);
+        let refused = looks.command(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        let mut may = inspected.client().await;
+        let reply = may.command(request.clone()).await.unwrap().into_inner();
+        assert_eq!(
+            (reply.serial, reply.status()),
+            (4, pb::CommandStatus::Done),
+            "{reply:?}"
+        );
+        assert!(task.await.is_err());
+        let reply = may.command(request).await.unwrap().into_inner();
+        assert_eq!(reply.status(), pb::CommandStatus::Refused);
+    });
+}
+
+#[test]
+fn events_come_with_names_and_places_and_their_losses() {
+    let inspected = Inspected::new("events");
+    on_loop(|id| async move {
+        let mut client = inspected.client().await;
+        let request = pb::EventsRequest {
+            filter: format!("loop={id}"),
+            kinds: vec![
+                pb::EventKind::TaskSpawned as i32,
+                pb::EventKind::TaskFinished as i32,
+                pb::EventKind::TimerArmed as i32,
+            ],
+            ..pb::EventsRequest::default()
+        };
+        let mut batches = client.watch_events(request).await.unwrap().into_inner();
+        let began = batches.message().await.unwrap().unwrap();
+        assert!(began.lost.is_empty(), "{began:?}");
+        let task = crate::Task::<()>::builder()
+            .name("told")
+            .spawn(async { sleep(Duration::from_millis(1)).await });
+        let id = task.id().get();
+        task.await.unwrap();
+        let mut texts = loop_proto::message::Texts::default();
+        let mut kinds = Vec::new();
+        while !kinds.contains(&pb::EventKind::TaskFinished) {
+            let batch = batches.message().await.unwrap().unwrap();
+            texts.learn(batch.interned);
+            assert!(batch.lost.is_empty());
+            for event in batch.events.iter().filter(|event| event.task_id == id) {
+                if kinds.is_empty() {
+                    assert_eq!(texts.name(event.name.as_ref()), "told");
+                    assert!(texts.get(event.place_text).contains("calls.rs:"));
+                }
+                kinds.push(event.kind());
+            }
+        }
+        assert_eq!(
+            kinds,
+            [
+                pb::EventKind::TaskSpawned,
+                pb::EventKind::TimerArmed,
+                pb::EventKind::TaskFinished
+            ]
+        );
+    });
+}
