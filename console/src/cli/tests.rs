@@ -178,9 +178,9 @@ fn help_and_version_are_no_errors() {
 
 #[test]
 fn short_help_fits_a_screen_and_long_help_has_examples_and_codes() {
-    let Err(NotRun::Said(short, _)) = read("-h") else {
-        panic!("help")
-    };
+    use clap::CommandFactory;
+    // Of one width, whatever terminal the test runs in.
+    let short = Cli::command().term_width(100).render_help().to_string();
     assert!(short.lines().count() <= 40, "{}", short.lines().count());
     insta::assert_snapshot!("help_short", short);
     let Err(NotRun::Said(long, _)) = read("--help") else {
