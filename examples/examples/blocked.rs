@@ -7,7 +7,6 @@
 //! this file, and that it slept in the kernel instead of computing. `victim` shows what it did to
 //! others: its timer fires late.
 #![forbid(unsafe_code)]
-#![expect(clippy::disallowed_methods, reason = "it shows what blocking does")]
 
 use std::time::Duration;
 

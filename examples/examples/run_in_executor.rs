@@ -4,7 +4,6 @@
 //!
 //! The console shows main waiting on a job, with the line that started it, while `clock` ticks on.
 #![forbid(unsafe_code)]
-#![expect(clippy::disallowed_methods, reason = "it shows what blocking does")]
 
 use std::time::Duration;
 

@@ -9,7 +9,6 @@
 //! the line that blocks and why. After `/leak` the screen of leaks lists a task that nothing can
 //! wake any more.
 #![forbid(unsafe_code)]
-#![expect(clippy::disallowed_methods, reason = "it shows what blocking does")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

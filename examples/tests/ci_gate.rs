@@ -2,7 +2,6 @@
 //!
 //! The failing ones are wanted here, so they say `should_panic`; take that line away to see the
 //! report.
-#![expect(clippy::disallowed_methods, reason = "it blocks to be caught")]
 
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! Runs each example, bounded, and looks at what it printed and how it ended.
 //!
 //! `cargo test -p loop-examples` builds the examples before; `--test smoke` alone does not.
-#![expect(clippy::disallowed_methods, reason = "it waits for another process")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
