@@ -233,6 +233,11 @@ impl EventLoop {
         self.organs.record.id
     }
 
+    /// The place that made it.
+    pub(crate) fn made_at(&self) -> &'static Location<'static> {
+        self.config.place
+    }
+
     /// What other threads may hold.
     pub fn handle(&self) -> LoopHandle {
         LoopHandle::new(self.organs.executor.shared().clone())
@@ -279,14 +284,14 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.run_watched(future, |_| {}, |_| false)
+        self.run_watched(Location::caller(), future, |_| {}, |_| false)
     }
 
     /// As `run_until_complete`; `each` is called after each iteration, and `idle` when nothing is
     /// ready and before the loop would wait: it may turn a clock, and then tells so.
-    #[track_caller]
     pub(crate) fn run_watched<F>(
         &self,
+        place: &'static Location<'static>,
         future: F,
         each: impl FnMut(&Organs),
         idle: impl FnMut(&Organs) -> bool,
@@ -295,7 +300,6 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let place = Location::caller();
         self.may_run()?;
         let done = Rc::new(Cell::new(None));
         let (slot, organs) = (done.clone(), Rc::downgrade(&self.organs));

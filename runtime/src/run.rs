@@ -73,8 +73,8 @@ impl Default for Manners {
     }
 }
 
-/// Runs `main` on `event_loop` and everything that comes after it, but for the closing.
-#[track_caller]
+/// Runs `main` on `event_loop` and everything that comes after it, but for the closing. Its place is
+/// where the loop was made: what is between here and there is not the app's.
 pub(crate) fn run_on<F>(
     event_loop: &EventLoop,
     manners: &Manners,
@@ -89,7 +89,6 @@ where
 
 /// As `run_on`; `each` and `idle` as in `run_watched`, `left` is called when the grace is over and
 /// nothing is cancelled yet.
-#[track_caller]
 pub(crate) fn run_on_judged<F>(
     event_loop: &EventLoop,
     manners: &Manners,
@@ -110,7 +109,7 @@ where
     };
     // A panic of main must not skip the clean-up.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        event_loop.run_watched(main, each, &mut idle)
+        event_loop.run_watched(event_loop.made_at(), main, each, &mut idle)
     }));
     if matches!(result, Ok(Err(RunError::Forked))) {
         // A child came back from its parent's loop: there is nothing of its own to clean up.

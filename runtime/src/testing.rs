@@ -158,6 +158,7 @@ impl TestLoop {
     {
         let clock = self.clock.0.clone();
         self.event_loop.run_watched(
+            std::panic::Location::caller(),
             future,
             |_| {},
             move |organs| match organs.timers.next_deadline() {

@@ -253,3 +253,16 @@ fn b61_no_call_from_four_threads_is_lost_and_each_thread_keeps_its_order() {
     .unwrap();
     assert_eq!(seen, 4 * CALLS);
 }
+
+#[test]
+fn the_main_task_is_known_by_the_apps_own_line() {
+    let own = || async {
+        let main = loop_runtime::current_task().expect("main is a task");
+        main.info().expect("it lives").spawned_at()
+    };
+    let builder = loop_runtime::Builder::new().inspector(false);
+    for place in [loop_runtime::run(own()), builder.run(own())] {
+        let place = place.expect("it runs");
+        assert!(place.contains("tests/lifecycle.rs:"), "{place}");
+    }
+}
