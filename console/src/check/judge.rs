@@ -178,13 +178,37 @@ pub fn judge(evidence: Evidence, budget: &Budget, deny: &[Deny]) -> Judged {
         }
     }
     judged.doubts.extend(e.doubts.iter().cloned());
-    if let Some(noise) = e.host_noise.filter(|noise| *noise > NOISE) {
+    if let Some(noise) = e
+        .host_noise
+        .filter(|noise| *noise > NOISE && budget.limits.iter().any(|l| may_hide(&e, l)))
+    {
         judged.doubts.push(format!(
-            "the host is too noisy: its threads were runnable without a CPU for {} of the time; run it on a quieter machine",
+            "the host is too noisy to judge durations: its threads were runnable without a CPU for {} of the time; \
+             run it on a quieter machine",
             fmt::percent(noise)
         ));
     }
     judged
+}
+
+/// The distribution that a limit of time is about; `None`: the app did not tell it.
+fn measured(e: &Evidence, measure: Measure) -> Option<&pb::Histogram> {
+    match measure {
+        Measure::Lag => e.lag.as_ref(),
+        Measure::Poll => e.poll.as_ref(),
+        Measure::Late => e.late.as_ref(),
+        Measure::Scheduled => e.scheduled.as_ref(),
+    }
+}
+
+/// Whether a noisy host can have changed what is said of this limit: not if even the wall's clock never passed it.
+fn may_hide(e: &Evidence, limit: &Limit) -> bool {
+    let (measure, ns) = match *limit {
+        Limit::Block(ns) => (Measure::Poll, ns),
+        Limit::Time(measure, _, ns) => (measure, ns),
+        Limit::Leak(_) | Limit::Finding(..) => return false,
+    };
+    measured(e, measure).is_none_or(|h| h.max_ns > ns)
 }
 
 /// `leak=` counts definite leaks of the user's own tasks.
@@ -251,7 +275,9 @@ fn blocks(judged: &mut Judged, e: &Evidence, budget_ns: u64, limit: &Limit) {
     }
     // Shorter blocks than the app records could still be over our budget, unless no poll was that long at all.
     let longest = e.poll.as_ref().map(|h| h.max_ns);
-    if budget_ns < e.recorded_from_ns && longest.is_none_or(|max| max > budget_ns) {
+    // The app's own limit comes from ticks, so it is only about what was asked for.
+    let recorded_from = e.recorded_from_ns - e.recorded_from_ns / 100;
+    if budget_ns < recorded_from && longest.is_none_or(|max| max > budget_ns) {
         judged.doubts.push(format!(
             "the app records blocks only from {} on, so polls between that and the budget of {} were not judged; \
              start it with a block budget of {} or less",
@@ -315,7 +341,11 @@ fn of_block(b: &BlockRow, limit: &Limit, e: &Evidence) -> Problem {
         duration_ns: Some(b.for_ns),
         cause: match (b.cause.as_str(), b.cause_reason.as_str()) {
             ("", "") => "unknown".to_owned(),
-            ("", why) => format!("unknown ({why})"),
+            // Some reasons say themselves that they are none.
+            ("", why) => match why.strip_prefix("cause ") {
+                Some(why) => why.to_owned(),
+                None => format!("unknown ({why})"),
+            },
             (cause, "") => cause.to_owned(),
             (cause, why) => format!("{cause} ({why})"),
         },
@@ -333,13 +363,7 @@ fn time(
     limit_ns: u64,
     limit: &Limit,
 ) {
-    let histogram = match measure {
-        Measure::Lag => &e.lag,
-        Measure::Poll => &e.poll,
-        Measure::Late => &e.late,
-        Measure::Scheduled => &e.scheduled,
-    };
-    let Some(h) = histogram else {
+    let Some(h) = measured(e, measure) else {
         judged.doubts.push(format!(
             "the app did not tell what `{}` needs",
             limit.name()

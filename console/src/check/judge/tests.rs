@@ -120,6 +120,14 @@ fn a_budget_below_what_the_app_records_is_a_doubt_unless_no_poll_was_that_long()
     assert_eq!(doubts(None), 1);
     assert_eq!(doubts(poll(70 * MS)), 1);
     assert_eq!(doubts(poll(49 * MS)), 0);
+    let rounded = Evidence {
+        recorded_from_ns: 100 * MS + 3,
+        ..evidence()
+    };
+    assert!(
+        judged(rounded, "block=100ms", &[]).doubts.is_empty(),
+        "ticks do not divide into round numbers"
+    );
 }
 
 #[test]
@@ -267,28 +275,38 @@ fn a_percentile_needs_values_enough_and_its_lower_end_over_the_limit() {
 }
 
 #[test]
-fn a_noisy_host_is_inconclusive() {
-    let j = judged(
-        Evidence {
-            host_noise: Some(0.3),
-            ..evidence()
-        },
-        "block=100ms",
-        &[],
-    );
-    assert_eq!(j.doubts.len(), 1);
-    assert!(
+fn a_noisy_host_is_inconclusive_where_it_can_have_hidden_something() {
+    let doubts = |noise, longest: Option<u64>, budget| {
+        let poll = longest.map(|ns| {
+            let mut h = pb::Histogram::default();
+            h.record(ns);
+            h
+        });
         judged(
             Evidence {
-                host_noise: Some(0.1),
+                host_noise: Some(noise),
+                poll,
                 ..evidence()
             },
-            "block=100ms",
-            &[]
+            budget,
+            &[],
         )
         .doubts
-        .is_empty()
+        .len()
+    };
+    assert_eq!(doubts(0.3, None, "block=100ms"), 1);
+    assert_eq!(doubts(0.3, Some(150 * MS), "block=100ms"), 1);
+    assert_eq!(
+        doubts(0.3, Some(MS), "block=100ms"),
+        0,
+        "no poll was that long even by the wall's clock"
     );
+    assert_eq!(
+        doubts(0.3, None, "leak=0"),
+        0,
+        "a leak is none the less for a slow host"
+    );
+    assert_eq!(doubts(0.1, None, "block=100ms"), 0);
 }
 
 #[test]
