@@ -30,6 +30,7 @@
 //! })
 //! .unwrap();
 //! ```
+#![deny(missing_docs)]
 #![allow(dead_code)] // Until every layer stands on the one below.
 
 // Vocabulary.

@@ -214,8 +214,9 @@ fn wakers_woken_and_dropped_while_their_loop_closes_do_no_harm() {
                         let Some(waker) = wakers.lock().unwrap().pop() else {
                             return;
                         };
-                        waker.clone().wake();
+                        let other = waker.clone();
                         waker.wake();
+                        other.wake();
                     }
                 })
             })

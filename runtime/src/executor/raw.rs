@@ -23,6 +23,10 @@ use crate::record::{LoopRecord, bound};
 /// Called once the task is done, on the loop's thread.
 pub(crate) type Done = Box<dyn FnOnce()>;
 
+/// Boxed: most tasks have none, and a task's head is small.
+#[expect(clippy::box_collection, reason = "one word in the head of every task")]
+pub(crate) type Callbacks = Box<Vec<Done>>;
+
 /// What every box begins with.
 pub(crate) struct Head {
     table: &'static Table,
@@ -31,7 +35,7 @@ pub(crate) struct Head {
     /// Who awaits the result.
     joiner: Cell<Option<Waker>>,
     /// What else is to be told. Rare, so a word.
-    callbacks: Cell<Option<Box<Vec<Done>>>>,
+    callbacks: Cell<Option<Callbacks>>,
     /// There is nothing in the box whose drop could run the app's code.
     inert: Cell<bool>,
 }
@@ -309,7 +313,7 @@ impl Work {
     }
 
     #[inline]
-    pub(crate) fn take_callbacks(self) -> Option<Box<Vec<Done>>> {
+    pub(crate) fn take_callbacks(self) -> Option<Callbacks> {
         self.head().callbacks.take()
     }
 

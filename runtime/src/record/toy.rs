@@ -16,10 +16,12 @@ use super::names::NameId;
 use super::task::{Birth, Kind, Outcome, State, phase};
 use crate::clock;
 
+type Work = Pin<Box<dyn Future<Output = ()>>>;
+
 struct Toy {
     record: Arc<LoopRecord>,
     owner: Owner,
-    tasks: Vec<(u32, Pin<Box<dyn Future<Output = ()>>>)>,
+    tasks: Vec<(u32, Work)>,
     ready: Arc<Mutex<VecDeque<usize>>>,
 }
 
