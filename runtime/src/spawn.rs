@@ -35,7 +35,12 @@ pub use turn::{YieldNow, yield_now};
 /// A spawned task. Await it for its value; drop it to let it run on by itself.
 ///
 /// May be sent to another thread, but is awaited on its own loop; elsewhere that is
-/// `JoinError::WrongLoop`.
+/// `JoinError::WrongLoop`. It is only as `Send` as its value:
+///
+/// ```compile_fail
+/// fn send(_: impl Send) {}
+/// loop_runtime::run(async { send(loop_runtime::create_task(async { std::rc::Rc::new(7) })) });
+/// ```
 #[must_use = "dropping a `Task` detaches it; await it, or say `detach`"]
 pub struct Task<T> {
     raw: RawTask,

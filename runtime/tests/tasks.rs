@@ -2,9 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use loop_runtime::testing::TestLoop;
@@ -232,6 +234,33 @@ fn a_value_may_be_taken_after_its_loop_closed() {
         error.to_string().contains("pending when its loop closed"),
         "{error}"
     );
+}
+
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Else the awaiter, which nothing can wake any more, would look as if something could.
+#[test]
+fn what_is_no_longer_awaited_gives_the_awaiters_waker_back() {
+    let test = TestLoop::new();
+    let idle = Arc::new(Idle);
+    let waker = Waker::from(idle.clone());
+    let mut cx = Context::from_waker(&waker);
+    test.enter(|| {
+        let mut task = create_task(pending::<()>());
+        assert!(Pin::new(&mut task).poll(&mut cx).is_pending());
+        let (promise, mut future) = loop_runtime::create_future::<()>();
+        assert!(Pin::new(&mut future).poll(&mut cx).is_pending());
+        let mut nap = Box::pin(sleep(Duration::from_secs(9)));
+        assert!(nap.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(Arc::strong_count(&idle), 5);
+        drop((task, future, nap));
+        assert_eq!(Arc::strong_count(&idle), 2);
+        assert!(promise.is_abandoned());
+    });
 }
 
 #[test]

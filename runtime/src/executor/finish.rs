@@ -557,6 +557,8 @@ impl Executor {
         row.handles.store(handles, Ordering::Relaxed);
         if handles == 0 {
             row.set_flag(flag::DETACHED, true);
+            // Nobody awaits it any more: who did must not look as if this task could wake it.
+            drop(Work::of(row).and_then(Work::take_joiner));
         }
         // The task was awaited by one whose cancel is being delivered: it goes with it.
         if awaited && local.cancelling.get() {

@@ -297,6 +297,27 @@ impl<T: Send> LoopFuture<T> {
     }
 }
 
+impl<T: Send> Drop for LoopFuture<T> {
+    fn drop(&mut self) {
+        // Who waited must not look as if the promise could wake it. Elsewhere the waker stays until
+        // the promise ends: it is the loop's to touch.
+        let Ok(inner) = self.shared.get() else { return };
+        let waker = match &mut *inner.stage.borrow_mut() {
+            Stage::Pending(waker) => waker.take(),
+            _ => None,
+        };
+        if let Some(slot) = inner.row.filter(|_| waker.is_some()) {
+            let _ = context::with(|organs| {
+                if let Some(row) = organs.record.resources.get(slot) {
+                    row.waiter.store(0, Ordering::Relaxed);
+                    row.waiters.store(0, Ordering::Relaxed);
+                }
+            });
+        }
+        drop(waker);
+    }
+}
+
 impl<T: Send> Future for LoopFuture<T> {
     type Output = Result<T, FutureError>;
 
