@@ -111,9 +111,9 @@ pub(crate) fn anchor() -> Anchor {
     *ANCHOR.get_or_init(|| {
         let source = choose();
         COUNTER.store(source != TickSource::ClockGettime, Ordering::Relaxed);
-        let first = (ticks(), mono());
+        let first = both();
         if source != TickSource::ClockGettime {
-            // A tenth of a millisecond gives the rate to about 0.1 %, enough for limits;
+            // A tenth of a millisecond gives the rate to about 0.2 %, enough for limits;
             // durations are shown with the refined one.
             while mono() < first.1 + 100_000 {
                 std::hint::spin_loop();
@@ -129,8 +129,19 @@ pub(crate) fn anchor() -> Anchor {
     })
 }
 
+/// Both clocks at one moment: of some tries, the one that took least, since a thread may lose its
+/// CPU between two reads.
+fn both() -> (u64, u64) {
+    let tries = (0..16).map(|_| {
+        let (before, ticks, after) = (mono(), ticks(), mono());
+        (after - before, ticks, before + (after - before) / 2)
+    });
+    let (_, ticks, mono) = tries.min().unwrap_or_default();
+    (ticks, mono)
+}
+
 fn set_rate(ticks0: u64, mono0: u64) {
-    let (t, m) = (ticks(), mono());
+    let (t, m) = both();
     if t > ticks0 && m > mono0 {
         let rate = (m - mono0) as f64 / (t - ticks0) as f64;
         NS_PER_TICK.store(rate.to_bits(), Ordering::Relaxed);

@@ -25,7 +25,7 @@ mod inspector;
 
 pub use builder::Builder;
 pub use inspector::InspectorStatus;
-pub(crate) use inspector::{test_begins, test_ends};
+pub(crate) use inspector::{hand_over, test_begins};
 
 /// Makes an event loop, runs `main` on it and closes it.
 ///
@@ -153,7 +153,7 @@ fn clean_up(
         let _ = event_loop.turn_until(manners.grace, done, &mut idle);
         executor.for_each_loose(|row| row.set_flag(flag::LEFT, true));
         left(organs);
-        inspector::run_ended(event_loop);
+        inspector::run_ended();
     }
     // 2.
     event_loop.enter(|| executor.cancel_all());

@@ -159,7 +159,7 @@ impl Builder {
         }));
         // 4.
         if self.inspect && !matches!(result, Ok(Err(RunError::Forked))) {
-            super::inspector::hand_over(&event_loop);
+            super::inspector::hand_over(&event_loop, "", manners.grace);
         }
         let _ = event_loop.close();
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))

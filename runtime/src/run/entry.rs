@@ -7,6 +7,7 @@ use crate::event_loop::RunError;
 
 /// Runs `main`; a run without a value ends the process, with its text on stderr.
 #[doc(hidden)]
+#[track_caller]
 pub fn main<F>(builder: Builder, main: F) -> F::Output
 where
     F: Future + 'static,

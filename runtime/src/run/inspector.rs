@@ -5,7 +5,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::event_loop::EventLoop;
 use crate::handle::LoopHandle;
 
 /// Whether this process can be looked into, and if not, why.
@@ -60,28 +59,22 @@ impl LoopHandle {
     }
 }
 
+/// What a builder says about the inspector.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) listen_tcp: Option<std::net::SocketAddr>,
+}
+
 #[cfg(feature = "inspect")]
 mod face {
     use std::time::Duration;
 
-    use super::{EventLoop, InspectorStatus};
+    use super::{InspectorStatus, Settings};
     use crate::context;
+    use crate::event_loop::EventLoop;
     use crate::id::LoopId;
     use crate::record::{Command, bound};
-    use crate::serve;
-
-    pub(super) fn status() -> InspectorStatus {
-        match serve::status() {
-            serve::Status::Listening { socket, tcp } => InspectorStatus::Listening { socket, tcp },
-            serve::Status::Connected => InspectorStatus::Connected,
-            serve::Status::None(why) => InspectorStatus::None(why),
-        }
-    }
-
-    #[derive(Clone, Default)]
-    pub(crate) struct Settings {
-        pub(crate) listen_tcp: Option<std::net::SocketAddr>,
-    }
+    use crate::serve::{self, Done, Status};
 
     impl Settings {
         fn to_serve(&self) -> serve::Settings {
@@ -92,60 +85,63 @@ mod face {
         }
     }
 
-    /// A viewer's command, carried out by the loop that it is about.
-    fn carry(id: LoopId, command: Command, done: serve::Done) -> Result<(), String> {
+    /// Has a loop carry out what a viewer commands, at its next turn.
+    fn carry(id: LoopId, command: Command, done: Done) -> Result<(), String> {
         let errand = move || {
-            let carried = context::with(|organs| match command {
+            let found = context::with(|organs| match command {
                 Command::Cancel { task } => organs.executor.cancel_by_id(task, None),
                 Command::Nudge { task } => organs.executor.wake_by_id(task),
             });
-            done(carried.unwrap_or(false));
+            done(found.unwrap_or(false));
         };
         bound::send(id, Box::new(errand)).map_err(|_| format!("loop {id} is closed"))
     }
 
+    pub(super) fn status() -> InspectorStatus {
+        match serve::status() {
+            Status::Listening { socket, tcp } => InspectorStatus::Listening { socket, tcp },
+            Status::Connected => InspectorStatus::Connected,
+            Status::None(why) => InspectorStatus::None(why),
+        }
+    }
+
+    /// Starts the inspector, unless there is one or the environment says no.
     pub(crate) fn ensure(settings: &Settings) {
         serve::ensure(&settings.to_serve());
     }
 
-    pub(crate) fn run_ended(_: &EventLoop) {
+    /// The grace of a run is over, and nothing is cancelled yet.
+    pub(crate) fn run_ended() {
         serve::run_ended();
     }
 
-    pub(crate) fn hand_over(event_loop: &EventLoop) {
-        serve::hand_over(event_loop.id(), "", Duration::ZERO);
+    /// A run is over, and its loop about to close. `test` is the test's name, if it was one.
+    pub(crate) fn hand_over(event_loop: &EventLoop, test: &str, grace: Duration) {
+        serve::hand_over(event_loop.id(), test, grace);
     }
 
-    pub(crate) fn test_begins(_: &EventLoop) {
+    /// A test has no inspector, unless a gate judges it.
+    pub(crate) fn test_begins() {
         serve::ensure_for_test(&Settings::default().to_serve());
-    }
-
-    /// A test's thread has the test's name.
-    pub(crate) fn test_ends(event_loop: &EventLoop) {
-        let thread = std::thread::current();
-        serve::hand_over(event_loop.id(), thread.name().unwrap_or(""), Duration::ZERO);
     }
 }
 
 #[cfg(not(feature = "inspect"))]
 mod face {
-    use super::{EventLoop, InspectorStatus};
+    use std::time::Duration;
+
+    use super::{InspectorStatus, Settings};
+    use crate::event_loop::EventLoop;
 
     pub(super) fn status() -> InspectorStatus {
         InspectorStatus::None("built without the feature `inspect`".to_owned())
     }
 
-    #[derive(Clone, Default)]
-    pub(crate) struct Settings {
-        pub(crate) listen_tcp: Option<std::net::SocketAddr>,
-    }
-
     pub(crate) fn ensure(_: &Settings) {}
-    pub(crate) fn run_ended(_: &EventLoop) {}
-    pub(crate) fn hand_over(_: &EventLoop) {}
-    pub(crate) fn test_begins(_: &EventLoop) {}
-    pub(crate) fn test_ends(_: &EventLoop) {}
+    pub(crate) fn run_ended() {}
+    pub(crate) fn hand_over(_: &EventLoop, _: &str, _: Duration) {}
+    pub(crate) fn test_begins() {}
 }
 
 use face::status;
-pub(crate) use face::{Settings, ensure, hand_over, run_ended, test_begins, test_ends};
+pub(crate) use face::{ensure, hand_over, run_ended, test_begins};

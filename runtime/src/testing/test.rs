@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::START;
 use super::judge::{Blocks, Leaks};
+use crate::clock;
 use crate::context::LoopClock;
 use crate::event_loop::{Config, EventLoop};
 use crate::run::{Manners, run_on_judged};
@@ -94,7 +95,7 @@ impl Test {
         if self.turned {
             config.clock = LoopClock::Turned(Arc::new(AtomicU64::new(START)));
         }
-        let clock = config.clock.clone();
+        let turned = config.clock.clone();
         let event_loop =
             EventLoop::with(config).unwrap_or_else(|error| panic!("no loop for the test: {error}"));
         let blocks = Rc::new(RefCell::new(Blocks::new(self.max_blocked)));
@@ -104,31 +105,41 @@ impl Test {
             interrupts: false,
             ..Manners::default()
         };
-        crate::run::test_begins(&event_loop);
+        crate::run::test_begins();
+        if let Some(limit) = self.max_blocked {
+            // A gate may have brought a budget of its own; the test's holds if it is tighter.
+            let record = &event_loop.organs().record;
+            record.set_budget(clock::ns_to_ticks(limit).min(record.budget()));
+        }
         let (seen, left) = (blocks.clone(), leaks.clone());
-        let result = run_on_judged(
-            &event_loop,
-            &manners,
-            future,
-            move |organs| seen.borrow_mut().look(organs),
-            move |organs| {
-                let next = organs.timers.next_deadline();
-                match (&clock, next) {
-                    (LoopClock::Turned(now), Some(next)) if !organs.blocking.is_busy() => {
-                        now.fetch_max(next, Ordering::Relaxed);
-                        true
+        let run = || {
+            run_on_judged(
+                &event_loop,
+                &manners,
+                future,
+                move |organs| seen.borrow_mut().look(organs),
+                move |organs| {
+                    let next = organs.timers.next_deadline();
+                    match (&turned, next) {
+                        (LoopClock::Turned(now), Some(next)) if !organs.blocking.is_busy() => {
+                            now.fetch_max(next, Ordering::Relaxed);
+                            true
+                        }
+                        _ => false,
                     }
-                    _ => false,
-                }
-            },
-            move |organs| left.borrow_mut().look(organs),
-        );
+                },
+                move |organs| left.borrow_mut().look(organs),
+            )
+        };
+        // A test that panics is judged all the same: its leaks are none the less.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         let mut found = blocks.borrow().findings();
         if self.deny_leaks {
             found.extend(leaks.borrow().findings(self.grace));
         }
-        crate::run::test_ends(&event_loop);
+        crate::run::hand_over(&event_loop, self.name, self.grace);
         let _ = event_loop.close();
+        let result = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let output = result.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         assert!(
             found.is_empty(),
