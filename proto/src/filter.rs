@@ -280,7 +280,7 @@ fn on_text(value: Value<'_>, test: impl Fn(&str) -> bool) -> bool {
         Value::Numbered(stem, number) => {
             composed = Composed::new();
             composed.push(stem);
-            composed.push("-");
+            composed.push(crate::row::joint(stem));
             composed.push_number(number, 0);
         }
         Value::Place(file, line, column) => {

@@ -50,7 +50,7 @@ impl Texts {
     pub fn name(&self, name: Option<&pb::Name>) -> String {
         match self.name_value(name) {
             Value::Text(text) => text.to_owned(),
-            Value::Numbered(stem, number) => format!("{stem}-{number}"),
+            Value::Numbered(stem, number) => format!("{stem}{}{number}", crate::row::joint(stem)),
             _ => String::new(),
         }
     }

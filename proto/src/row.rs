@@ -59,7 +59,7 @@ pub enum Value<'a> {
     Flag(bool),
     /// Text as it is.
     Text(&'a str),
-    /// `stem-number`.
+    /// `stem-number`, put together with [`joint`].
     Numbered(&'a str, u64),
     /// `file:line:column`.
     Place(&'a str, u32, u32),
@@ -142,7 +142,7 @@ impl Waiting<'_> {
         out.write_char(' ')?;
         out.write_str(self.name)?;
         match self.number {
-            Some(number) => write!(out, "-{number}"),
+            Some(number) => write!(out, "{}{number}", joint(self.name)),
             None => Ok(()),
         }
     }
@@ -312,6 +312,17 @@ pub enum Field {
 
 /// How many bytes of a composed text (a numbered name, a place, a wait in words) are looked at.
 pub const COMPOSED: usize = 256;
+
+/// What stands between a stem and its number: nothing where the stem ends with a sign of its own,
+/// as `127.0.0.1:` does.
+#[must_use]
+pub fn joint(stem: &str) -> &'static str {
+    if stem.ends_with([':', '-', '#', '/', ' ']) {
+        ""
+    } else {
+        "-"
+    }
+}
 
 /// A text put together on the stack. What does not fit is cut at a character's border.
 pub(crate) struct Composed {

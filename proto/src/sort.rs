@@ -179,7 +179,7 @@ fn compose<'b>(value: Value<'_>, column: &Column, buffer: &'b mut Composed) -> &
         Value::Text(text) => push_numbered(text, buffer),
         Value::Numbered(stem, number) => {
             buffer.push(stem);
-            buffer.push("-");
+            buffer.push(crate::row::joint(stem));
             buffer.push_number(number, 20);
         }
         Value::Place(file, line, column) => {

@@ -247,7 +247,10 @@ impl Decoder {
                 stem_text,
                 number: Some(number),
                 ..
-            }) => format!("{}-{number}", self.text(*stem_text)),
+            }) => {
+                let stem = self.text(*stem_text);
+                format!("{stem}{}{number}", loop_proto::row::joint(&stem))
+            }
             Some(n) => self.text(n.stem_text),
         }
     }

@@ -18,7 +18,8 @@ pub struct Name {
     /// The stem. 0: the name is `own`, or there is none.
     #[prost(uint32, tag = "1")]
     pub stem_text: u32,
-    /// Shown as `stem-number`. Absent: the stem alone is the name.
+    /// Shown as `stem-number`, without the dash where the stem ends with `:`, `-`, `#`, `/` or a space.
+    /// Absent: the stem alone is the name.
     #[prost(uint64, optional, tag = "2")]
     pub number: ::core::option::Option<u64>,
     /// A name that was given to this one thing by `set_name`, at most 24 bytes. Empty: none. It

@@ -257,8 +257,7 @@ pub(crate) fn name_of(record: &record::LoopRecord, row: &TaskRow) -> String {
     let name = record::names::NameId::from_raw(row.name.load(Ordering::Relaxed));
     let number = row.number.load(Ordering::Relaxed);
     match name.text() {
-        Some(text) if number != 0 => format!("{text}{number}"),
-        Some(text) => text.to_owned(),
+        Some(text) => record::names::numbered(text, number),
         None => record
             .sites
             .get(row.site.load(Ordering::Relaxed))

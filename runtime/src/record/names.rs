@@ -42,6 +42,19 @@ impl NameId {
     }
 }
 
+/// A name and the number that tells it from others of that name, as the schema's `joint` says.
+pub(crate) fn numbered(text: &str, number: u32) -> String {
+    let joint = if text.ends_with([':', '-', '#', '/', ' ']) {
+        ""
+    } else {
+        "-"
+    };
+    match number {
+        0 => text.to_owned(),
+        _ => format!("{text}{joint}{number}"),
+    }
+}
+
 struct Table {
     ids: HashMap<&'static str, NameId>,
     texts: Vec<&'static str>,
@@ -116,6 +129,22 @@ mod tests {
         let there = std::thread::spawn(|| intern("names::one")).join().unwrap();
         assert_eq!((here, here.text()), (there, Some("names::one")));
         assert_eq!(intern(""), NameId::NONE);
+    }
+
+    #[test]
+    fn a_number_stands_behind_a_dash_or_the_names_own_sign() {
+        assert_eq!(numbered("worker", 7), "worker-7");
+        assert_eq!(numbered("conn 127.0.0.1:", 80), "conn 127.0.0.1:80");
+        assert_eq!(numbered("worker", 0), "worker");
+    }
+
+    #[cfg(feature = "inspect")]
+    #[test]
+    fn the_schema_joins_names_and_numbers_alike() {
+        for stem in ["worker", "conn 127.0.0.1:", "worker-", "no #", "a/", "b "] {
+            let joint = loop_proto::row::joint(stem);
+            assert_eq!(numbered(stem, 7), format!("{stem}{joint}7"));
+        }
     }
 
     #[test]

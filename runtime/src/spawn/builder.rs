@@ -43,7 +43,8 @@ impl TaskBuilder {
         self
     }
 
-    /// A number shown behind the name; 0 for none.
+    /// A number shown behind the name and a dash (none where the name ends with `:`, `-`, `#`, `/` or
+    /// a space); 0 for none.
     pub fn number(mut self, number: u32) -> Self {
         self.number = number;
         self

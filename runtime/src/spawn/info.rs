@@ -10,6 +10,7 @@ use crate::context::{self, NoRunningLoop};
 use crate::executor::Shared;
 use crate::id::{LoopId, TaskId};
 use crate::record::bound;
+use crate::record::names;
 use crate::record::task::{Kind, State, TaskFacts};
 use crate::record::{self, LoopRecord};
 
@@ -126,8 +127,7 @@ impl TaskInfo {
     pub(crate) fn new(record: &LoopRecord, facts: &TaskFacts) -> Self {
         let site = record.sites.get(facts.site);
         let name = match (facts.name.text(), facts.number) {
-            (Some(text), 0) => text.to_owned(),
-            (Some(text), number) => format!("{text}{number}"),
+            (Some(text), number) => names::numbered(text, number),
             (None, _) => site.map_or("", |site| site.type_name()).to_owned(),
         };
         Self {
