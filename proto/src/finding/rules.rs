@@ -88,7 +88,10 @@ pub fn stranded(task: &TaskFacts) -> Option<Verdict> {
             ),
             "no waker of it is alive".to_owned(),
             "no handle to it is alive".to_owned(),
-            format!("polled {} times, never again", task.polls),
+            match task.polls {
+                1 => "polled once, never again".to_owned(),
+                polls => format!("polled {polls} times, never again"),
+            },
         ];
         verdict(
             FindingName::Stranded,

@@ -430,7 +430,12 @@ impl TaskRow {
             number: self.number.load(Ordering::Relaxed),
             loop_id: self.loop_id.load(Ordering::Relaxed),
             wakes: self.wakes.load(Ordering::Relaxed),
-            waiting_at: self.waiting_at.get(),
+            // A leaf that is a task's whole future is polled by the executor, one behind a
+            // reference or a box by the standard library: no line of the app's.
+            waiting_at: self.waiting_at.get().filter(|at| {
+                let file = at.file();
+                !file.ends_with("executor/raw.rs") && !file.starts_with("/rustc/")
+            }),
             waiting_on: WaitingOn(self.waiting_on.load(Ordering::Relaxed)),
             woken_by: Cause::from_raw(self.woken_by.load(Ordering::Relaxed)),
             outcome: Outcome::from_raw(self.outcome.load(Ordering::Relaxed)),

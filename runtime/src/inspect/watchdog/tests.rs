@@ -220,7 +220,8 @@ fn a_block_that_ended_right_before_is_settled_by_catch_up() {
         });
         assert!(watchdog().catch_up());
         let tally = watchdog().blocks().tally(listed.0.id);
-        assert_eq!(tally.proven + tally.soft + tally.host, 1, "{tally:?}");
+        // One, or more where the loop's own work between was held up too.
+        assert!(tally.proven + tally.soft + tally.host >= 1, "{tally:?}");
         if tally.host == 0 {
             let filed = filed(listed.0.id).unwrap();
             assert_eq!(filed.task.map(|blamed| blamed.id), Some(task));

@@ -51,7 +51,12 @@ impl Wire<'_> {
             None => (Vec::new(), block.stack_missing.clone()),
         };
         let cause = &block.cause;
-        let words = [cause.words.as_str(), cause.because.as_str(), cause.advice];
+        // Where the kind says it all, the words would only say it again.
+        let words = match cause.kind {
+            Cause::Unknown | Cause::Cpu => "",
+            _ => cause.words.as_str(),
+        };
+        let words = [words, cause.because.as_str(), cause.advice];
         let reason: Vec<&str> = words.into_iter().filter(|text| !text.is_empty()).collect();
         let findings = rules::blocked(&facts).map(|verdict| verdict.name as i32);
         pb::BlockRow {
