@@ -13,7 +13,7 @@ use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 use super::blocks::{Block, Blocks};
 use super::names;
 use super::stack::names::PlaceKind;
-use super::tables::{Look, LoopLook, TaskName, since};
+use super::tables::{Look, LoopLook, Spot, TaskName, since};
 use super::waits::{Found, Wanted, address};
 use crate::id::LoopId;
 use crate::record::slab::CHUNK;
@@ -22,6 +22,9 @@ use crate::record::task::{Kind, On, Outcome, State, TaskFacts, TaskRow, flag};
 use crate::record::timer::Kind as TimerKind;
 
 mod facts;
+mod joins;
+#[cfg(test)]
+mod tests;
 use facts::{Seen, said};
 
 /// Findings that hold no more and are kept.
@@ -148,10 +151,14 @@ impl Judge {
                     found: &mut walk.found,
                     by_task: &mut walk.by_task,
                 };
+                let spot = Spot {
+                    at: walk.at as u32,
+                    slot,
+                };
                 judge_task(
                     &mut note,
                     row,
-                    facts,
+                    (spot, facts),
                     &self.seen,
                     &mut walk.seen,
                     &self.limits,
@@ -183,6 +190,17 @@ impl Judge {
             judge_ended(&mut note);
             if let Some(blocks) = blocks {
                 judge_blocks(&mut note, blocks);
+            }
+        }
+        if let Some(at) = walk.look.loops.first() {
+            let mut note = Note {
+                look: &walk.look,
+                at,
+                found: &mut walk.found,
+                by_task: &mut walk.by_task,
+            };
+            for group in walk.seen.joins.groups(&walk.look, &self.seen.joins) {
+                walk.seen.joins.note(&group, &mut note);
             }
         }
         let now = walk.look.now.mono;
@@ -306,7 +324,7 @@ impl Note<'_> {
 fn judge_task(
     note: &mut Note<'_>,
     row: &TaskRow,
-    facts: TaskFacts,
+    (spot, facts): (Spot, TaskFacts),
     before: &Seen,
     seen: &mut Seen,
     limits: &Limits,
@@ -342,6 +360,8 @@ fn judge_task(
         State::Run => since(&note.at.record, row, State::Run),
         _ => facts.woken_at,
     };
+    let since_ns = now.mono.saturating_sub(now.since(tick));
+    seen.joins.offer(spot, &facts, since_ns);
     let of_rules = rules::TaskFacts {
         at_ns: now.mono,
         state: match facts.state {
@@ -350,7 +370,7 @@ fn judge_task(
             State::Wait => rules::State::Wait,
             State::Done => rules::State::Done,
         },
-        since_ns: now.mono.saturating_sub(now.since(tick)),
+        since_ns,
         settled,
         polls: facts.polls,
         wakers: facts.wakers.max(0) as u64,
@@ -390,7 +410,8 @@ fn judge_task(
         user: !facts.has(flag::INTERNAL) && !note.at.record.facts.internal,
         awaits: (facts.waits > 0 && facts.state == State::Wait)
             .then_some(facts.waiting_at)
-            .flatten(),
+            .flatten()
+            .filter(super::live::of_the_app),
     };
     for verdict in verdicts {
         note.add(verdict, &about);

@@ -140,7 +140,7 @@ impl Row for LiveTask<'_> {
                 .waiting(&self.aside.found)
                 .map_or(Value::Absent, Value::Waiting),
             Field::At if self.row.waits.load(relaxed) > 0 && state_of(row) == State::Wait => {
-                place(row.waiting_at.get())
+                place(row.waiting_at.get().filter(of_the_app))
             }
             Field::For => {
                 let state = state_of(row);
@@ -188,6 +188,18 @@ fn place(place: Option<&'static std::panic::Location<'static>>) -> Value<'static
     place.map_or(Value::Absent, |place| {
         Value::Place(place.file(), place.line(), place.column())
     })
+}
+
+/// Whether a place is an await of the app's. A future of ours that is a task by itself is polled by
+/// the executor: then there is no await to name.
+pub(crate) fn of_the_app(place: &&'static std::panic::Location<'static>) -> bool {
+    // This file's own path tells what the executor's begins with.
+    let own = file!();
+    let root = &own[..own.len() - "inspect/live.rs".len()];
+    place
+        .file()
+        .strip_prefix(root)
+        .is_none_or(|rest| !rest.starts_with("executor"))
 }
 
 pub(crate) fn task_kind(raw: u8) -> TaskKind {

@@ -173,3 +173,91 @@ impl Strips {
         self.loops.values().map(of).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::inspect::tables::LoopLook;
+    use crate::record::names::NameId;
+    use crate::record::task::{Birth, Kind, TaskRow};
+    use crate::record::{LoopRecord, Owner};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn look(record: &Arc<LoopRecord>, mono: u64) -> Look {
+        let mut look = Look::of(vec![LoopLook::new(record.clone())], false);
+        look.now.mono = mono;
+        look
+    }
+
+    fn born<'a>(record: &'a LoopRecord, owner: &Owner, id: u64) -> (u32, &'a TaskRow) {
+        let (slot, row) = record.tasks.take(&owner.tasks).unwrap();
+        row.spawned(&Birth {
+            id,
+            kind: Kind::Task,
+            parent: 0,
+            at: 0,
+            site: 0,
+            name: NameId::NONE,
+            number: 0,
+            loop_id: record.id.get(),
+            flags: 0,
+        });
+        (slot, row)
+    }
+
+    #[test]
+    fn a_share_is_of_the_time_since_keeping_began_and_of_a_minute_at_most() {
+        crate::clock::anchor();
+        let record = LoopRecord::new("l", false, std::panic::Location::caller());
+        let owner = Owner::default();
+        let (slot, row) = born(&record, &owner, 7);
+        // What it did before anybody looked does not count.
+        row.busy.store(1 << 40, Ordering::Relaxed);
+        let mut now = SECOND;
+        let mut strips = Strips::begin(&look(&record, now));
+        let half = crate::clock::ns_to_ticks(std::time::Duration::from_millis(500));
+        let share = |strips: &Strips, now: u64| {
+            let busy = row.busy.load(Ordering::Relaxed);
+            let look = look(&record, now);
+            strips.share(record.id, slot, 7, busy, &look.now)
+        };
+        for _ in 0..10 {
+            row.busy.fetch_add(half, Ordering::Relaxed);
+            now += SECOND;
+            strips.turn(&look(&record, now));
+        }
+        let after_ten = share(&strips, now).unwrap();
+        assert!((after_ten - 0.5).abs() < 0.02, "{after_ten}");
+        for _ in 0..60 {
+            now += SECOND;
+            strips.turn(&look(&record, now));
+        }
+        assert_eq!(
+            share(&strips, now),
+            Some(0.0),
+            "the busy ten seconds are over"
+        );
+        let kept = strips.of(record.id, slot, 7, 1 << 40, &look(&record, now).now);
+        assert_eq!(kept.unwrap().values.len(), 60);
+    }
+
+    #[test]
+    fn a_slot_that_has_a_new_task_forgets_the_old_one() {
+        let record = LoopRecord::new("l", false, std::panic::Location::caller());
+        let owner = Owner::default();
+        let (slot, row) = born(&record, &owner, 7);
+        let mut strips = Strips::begin(&look(&record, SECOND));
+        row.vacate();
+        record.tasks.give_back(&owner.tasks, slot);
+        assert_eq!(born(&record, &owner, 8).0, slot);
+        let now = look(&record, 2 * SECOND);
+        assert_eq!(strips.share(record.id, slot, 8, 0, &now.now), None);
+        strips.turn(&now);
+        let later = look(&record, 3 * SECOND);
+        assert_eq!(strips.share(record.id, slot, 7, 0, &later.now), None);
+        assert_eq!(strips.share(record.id, slot, 8, 0, &later.now), Some(0.0));
+    }
+}

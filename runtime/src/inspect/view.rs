@@ -12,7 +12,7 @@ use loop_proto::table::Table;
 
 use super::desk::Desk;
 use super::live::{Aside, LiveTask};
-use super::tables::{Look, LoopLook, Spot, children_of, state_of};
+use super::tables::{Look, LoopLook, Moment, Spot, children_of, state_of};
 use super::texts::Sent;
 use super::waits::{Found, Wanted};
 use super::wire::{Extras, Wire};
@@ -86,9 +86,28 @@ impl<R: Row> Row for Located<R> {
 }
 
 impl Answer {
-    /// Reads a query and prepares its walk. Errors: what is wrong with the query.
-    pub(crate) fn begin(query: &pb::Query, desk: &mut Desk) -> Result<Self, pb::QueryError> {
-        let look = Look::new(query.internal);
+    /// Reads a query and prepares its walk. `paged`: the moment of the answer that the position it
+    /// seeks comes from. Errors: what is wrong with the query.
+    pub(crate) fn begin(
+        query: &pb::Query,
+        paged: Option<Moment>,
+        desk: &mut Desk,
+    ) -> Result<Self, pb::QueryError> {
+        let mut look = Look::new(query.internal);
+        // Ages grow while a viewer pages, all of them alike. Who pages once through a table sees it
+        // as of one moment, to the tick; a page that stays on a screen moves along.
+        let moved;
+        let query = match paged {
+            Some(paged) if query.interval_ms == 0 => {
+                look.now = paged;
+                query
+            }
+            Some(paged) => {
+                moved = moved_along(query, look.now.mono.saturating_sub(paged.mono));
+                &moved
+            }
+            None => query,
+        };
         let extras = Extras::of(&query.columns);
         let cpu = thread_time();
         desk.texts.note();
@@ -130,6 +149,11 @@ impl Answer {
         })
     }
 
+    /// The moment that its numbers are of.
+    pub(crate) fn moment(&self) -> Moment {
+        self.look.now
+    }
+
     /// Walks on. True: the answer is there, call `finish`.
     pub(crate) fn step(&mut self, desk: &mut Desk) -> bool {
         let What::Page(pager) = &mut self.what else {
@@ -169,6 +193,38 @@ impl Answer {
         view.interned = desk.texts.noted(sent);
         view
     }
+}
+
+/// The query with the position it seeks where it lies `passed` nanoseconds later.
+fn moved_along(query: &pb::Query, passed: u64) -> pb::Query {
+    use loop_proto::pb::seek::To;
+    let mut query = query.clone();
+    let Ok(request) = Request::from_message(&query) else {
+        return query;
+    };
+    let grows = match request.sort.column().field {
+        Field::Age | Field::For | Field::Idle | Field::Ended => true,
+        Field::Due => false,
+        _ => return query,
+    };
+    if let Some(To::After(position) | To::Before(position)) =
+        query.seek.as_mut().and_then(|seek| seek.to.as_mut())
+    {
+        // Descending orders count down, and so does the time until something is due.
+        position.number = if grows == request.sort.is_descending() {
+            position.number.saturating_sub(passed)
+        } else {
+            position.number.saturating_add(passed)
+        };
+    }
+    query
+}
+
+/// Whether the page begins beside a position of an earlier answer.
+pub(crate) fn seeks_position(query: &pb::Query) -> bool {
+    use loop_proto::pb::seek::To;
+    let to = query.seek.as_ref().and_then(|seek| seek.to.as_ref());
+    matches!(to, Some(To::After(_) | To::Before(_)))
 }
 
 fn thread_time() -> u64 {

@@ -16,8 +16,9 @@ use super::outbox::{Sender, Stop};
 use super::shared::Shared;
 use super::signal::Signal;
 use crate::clock;
+use crate::inspect::tables::Moment;
 use crate::inspect::texts::Sent;
-use crate::inspect::view::Answer;
+use crate::inspect::view::{Answer, seeks_position};
 use crate::spawn::yield_now;
 use crate::time::sleep;
 
@@ -33,6 +34,10 @@ struct Slot {
     /// Nanoseconds; `None`: answered, and not asked again.
     due: Option<u64>,
     answered: u64,
+    /// The moment of the last answer.
+    moment: Option<Moment>,
+    /// The moment of the answer that the query's position comes from.
+    paged: Option<Moment>,
 }
 
 #[derive(Default)]
@@ -59,16 +64,25 @@ impl Viewer {
         if query.close {
             state.slots.remove(&query.slot);
         } else if state.slots.len() < SLOTS || state.slots.contains_key(&query.slot) {
-            let answered = state.slots.get(&query.slot).map_or(0, |slot| slot.answered);
+            let before = state.slots.get(&query.slot);
+            let moment = before.and_then(|slot| slot.moment);
             let slot = Slot {
                 due: Some(0),
-                answered,
+                answered: before.map_or(0, |slot| slot.answered),
+                moment,
+                paged: moment.filter(|_| seeks_position(&query)),
                 query,
             };
             state.slots.insert(slot.query.slot, slot);
         }
         drop(state);
         self.changed.raise();
+    }
+
+    fn answered(&self, slot: u32, moment: Option<Moment>) {
+        if let Some(slot) = self.lock().slots.get_mut(&slot) {
+            slot.moment = moment.or(slot.moment);
+        }
     }
 
     /// Has slots that look at `target` and are answered again at all answered at once.
@@ -110,7 +124,7 @@ impl Viewer {
                 slot.answered += 1;
                 let interval = u64::from(slot.query.interval_ms) * 1_000_000;
                 slot.due = (interval > 0).then(|| now + interval.max(SHORTEST));
-                Next::Answer(Box::new(slot.query.clone()), slot.answered)
+                Next::Answer(Box::new(slot.query.clone()), slot.answered, slot.paged)
             }
             Some((due, _)) => Next::At(due),
             None if over => Next::Over,
@@ -120,7 +134,7 @@ impl Viewer {
 }
 
 enum Next {
-    Answer(Box<pb::Query>, u64),
+    Answer(Box<pb::Query>, u64, Option<Moment>),
     At(u64),
     Wait,
     Over,
@@ -136,9 +150,12 @@ pub(crate) async fn answer(
     let mut sent = Sent::default();
     loop {
         let until = match viewer.next(clock::mono()) {
-            Next::Answer(query, number) => {
-                match one(&shared, &query, number, &sender, &mut sent).await {
-                    Ok(()) => continue,
+            Next::Answer(query, number, paged) => {
+                match one(&shared, &query, (number, paged), &sender, &mut sent).await {
+                    Ok(moment) => {
+                        viewer.answered(query.slot, moment);
+                        continue;
+                    }
                     Err(Stop::Closed) => return,
                     Err(Stop::Stalled) => {
                         // Whoever reads nothing for so long does not read why, either.
@@ -177,10 +194,10 @@ pub(crate) async fn answer(
 async fn one(
     shared: &Arc<Shared>,
     query: &pb::Query,
-    number: u64,
+    (number, paged): (u64, Option<Moment>),
     sender: &Sender<pb::View>,
     sent: &mut Sent,
-) -> Result<(), Stop> {
+) -> Result<Option<Moment>, Stop> {
     let target = query.target();
     if matches!(
         target,
@@ -194,7 +211,8 @@ async fn one(
             shared.judged().await;
         }
     }
-    let begun = Answer::begin(query, &mut shared.desk());
+    let begun = Answer::begin(query, paged, &mut shared.desk());
+    let moment = begun.as_ref().ok().map(Answer::moment);
     let mut view = match begun {
         Err(error) => pb::View {
             slot: query.slot,
@@ -219,5 +237,5 @@ async fn one(
     for part in split_view(view, MESSAGE) {
         sender.send(part).await?;
     }
-    Ok(())
+    Ok(moment)
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 
 use super::KEPT;
+use super::joins::Joins;
 use crate::inspect::tables::Look;
 use crate::record::task::Kind;
 
@@ -20,6 +21,8 @@ pub(super) struct Parent {
 pub(super) struct Seen {
     /// Waiting without any waker: at how many polls.
     pub(super) lone: HashMap<u64, u64>,
+    /// Who waits for whom.
+    pub(super) joins: Joins,
     /// When a mark was first seen, by task.
     pub(super) left: HashMap<u64, u64>,
     pub(super) cancelled: HashMap<u64, u64>,
@@ -92,7 +95,8 @@ impl Seen {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        24 * (self.lone.len() + self.left.len() + self.cancelled.len())
+        self.joins.bytes()
+            + 24 * (self.lone.len() + self.left.len() + self.cancelled.len())
             + 32 * (self.parents.len() + self.alive.len())
     }
 }

@@ -4,7 +4,7 @@ use loop_proto::pb;
 use loop_proto::quantile;
 
 use super::{Wire, names_of, strip};
-use crate::inspect::live::{task_kind, task_state, wake_cause};
+use crate::inspect::live::{of_the_app, task_kind, task_state, wake_cause};
 use crate::inspect::tables::{LoopLook, Spot, since};
 use crate::inspect::waits::{Reading, words};
 use crate::record::task::{COARSE, State, TaskFacts, TaskRow, WaitingOn, coarse_lower, flag};
@@ -67,7 +67,7 @@ impl Wire<'_> {
             waiting_on,
             more_waits: if waits { u32::from(facts.waits) - 1 } else { 0 },
             waiting_at_text: if waits {
-                self.texts.place(facts.waiting_at)
+                self.texts.place(facts.waiting_at.filter(of_the_app))
             } else {
                 0
             },
@@ -118,7 +118,8 @@ impl Wire<'_> {
 
     /// What the task waits for.
     fn wait(&mut self, kind: pb::WaitKind, on: WaitingOn, facts: &TaskFacts) -> pb::Wait {
-        let place = (facts.waits > 0).then_some(facts.waiting_at).flatten();
+        let place = facts.waiting_at.filter(of_the_app);
+        let place = place.filter(|_| facts.waits > 0);
         let wait = words(kind, on.id(), facts.id, facts.wakers, self.found);
         let (name, number) = (wait.name, wait.number);
         let name = (!name.is_empty()).then(|| pb::Name {

@@ -307,3 +307,114 @@ fn events_come_with_names_and_places_and_their_losses() {
         );
     });
 }
+
+#[test]
+fn tasks_that_join_each_other_are_found_deadlocked_and_a_chain_that_moves_is_not() {
+    type Other = std::rc::Rc<std::cell::RefCell<Option<crate::Task<()>>>>;
+    async fn after(other: Other) {
+        yield_now().await;
+        let task = other.borrow_mut().take();
+        let _ = task.expect("the other was spawned").await;
+    }
+    let inspected = Inspected::new("deadlock");
+    on_loop(|id| async move {
+        let (left, right) = (Other::default(), Other::default());
+        let first = create_task(after(right.clone()));
+        let second = create_task(after(left.clone()));
+        let ids = [first.id().get(), second.id().get()];
+        (*left.borrow_mut(), *right.borrow_mut()) = (Some(first), Some(second));
+        let sleeper = create_task(sleep(Duration::from_secs(60)));
+        create_task(async move {
+            let _ = sleeper.await;
+        })
+        .detach();
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let mut client = inspected.client().await;
+        let wanted = query(pb::Target::Findings, &format!("loop={id}"));
+        let (view, _) = ask(&mut client, wanted).await;
+        assert_eq!(view.findings.len(), 1, "{:?}", view.findings);
+        let finding = &view.findings[0];
+        assert_eq!(finding.name(), pb::FindingName::Deadlocked);
+        assert_eq!(finding.grade(), pb::Grade::Certain);
+        assert!(ids.contains(&finding.subject_id));
+    });
+}
+
+#[test]
+fn pages_by_age_one_after_the_other_are_every_task_once() {
+    let inspected = Inspected::new("pages");
+    on_loop(|id| async move {
+        let mut ids = Vec::new();
+        for _ in 0..40 {
+            let task = create_task(std::future::pending::<()>());
+            ids.push(task.id().get());
+            task.detach();
+            yield_now().await;
+        }
+        let mut client = inspected.client().await;
+        // Its name tells the tasks of this test from those of the client.
+        let filter = format!("loop={id} name=core::future::pending::Pending");
+        let (asks, queries) = channel_of_queries();
+        let mut views = client.watch(queries).await.unwrap().into_inner();
+        let mut wanted = query(pb::Target::Tasks, &filter);
+        (wanted.limit, wanted.sort) = (7, "-for".to_owned());
+        let mut seen = Vec::new();
+        loop {
+            asks.send(wanted.clone());
+            let view = views.message().await.unwrap().unwrap();
+            assert_eq!(view.first_rank as usize, seen.len());
+            seen.extend(view.tasks.iter().map(|row| row.id));
+            let Some(last) = view.last else { break };
+            wanted.serial += 1;
+            wanted.seek = Some(pb::Seek {
+                to: Some(pb::seek::To::After(last)),
+            });
+            // Time passes between two pages.
+            sleep(Duration::from_millis(3)).await;
+        }
+        assert_eq!(seen, ids);
+    });
+}
+
+fn channel_of_queries() -> (
+    Asks,
+    impl futures_util::Stream<Item = pb::Query> + Send + 'static,
+) {
+    let asks = Asks::default();
+    let taken = asks.0.clone();
+    let queries = stream::poll_fn(move |cx| {
+        let mut line = taken.lock().unwrap();
+        match line.0.pop_front() {
+            Some(query) => Poll::Ready(Some(query)),
+            None => {
+                line.1 = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    });
+    (asks, queries)
+}
+
+type Line = (
+    std::collections::VecDeque<pb::Query>,
+    Option<std::task::Waker>,
+);
+
+/// Queries on their way into a stream.
+#[derive(Default)]
+struct Asks(Arc<std::sync::Mutex<Line>>);
+
+impl Asks {
+    fn send(&self, query: pb::Query) {
+        let waker = {
+            let mut line = self.0.lock().unwrap();
+            line.0.push_back(query);
+            line.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
