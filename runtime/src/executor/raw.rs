@@ -24,7 +24,6 @@ use crate::record::{LoopRecord, bound};
 pub(crate) type Done = Box<dyn FnOnce()>;
 
 /// Boxed: most tasks have none, and a task's head is small.
-#[expect(clippy::box_collection, reason = "one word in the head of every task")]
 pub(crate) type Callbacks = Box<Vec<Done>>;
 
 /// What every box begins with.

@@ -42,7 +42,7 @@ pub(crate) fn of_type(type_name: &'static str) -> &'static str {
     static KNOWN: Mutex<Option<HashMap<(usize, usize), &'static str>>> = Mutex::new(None);
     let key = (type_name.as_ptr() as usize, type_name.len());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    *known.get_or_insert_default().entry(key).or_insert_with(|| {
+    known.get_or_insert_default().entry(key).or_insert_with(|| {
         let short = readable(type_name);
         if short == type_name {
             type_name

@@ -108,10 +108,7 @@ impl Wire<'_> {
 }
 
 pub(crate) fn names_of(bits: u64) -> Vec<i32> {
-    (1..64)
-        .filter(|number| bits >> number & 1 != 0)
-        .map(|number| number as i32)
-        .collect()
+    (1..64).filter(|number| bits >> number & 1 != 0).collect()
 }
 
 pub(crate) fn strip(strip: Strip) -> pb::Strip {
