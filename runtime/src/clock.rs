@@ -13,6 +13,7 @@ pub(crate) enum TickSource {
     /// The x86 time stamp counter; used where it is invariant and the kernel itself trusts it.
     Tsc,
     /// The ARM virtual counter.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
     Cntvct,
     /// CLOCK_MONOTONIC, in nanoseconds: right everywhere, about 15 ns dearer a poll.
     ClockGettime,
@@ -179,16 +180,6 @@ pub(crate) fn ticks_to_ns(ticks: u64) -> u64 {
 /// A limit as ticks; saturates.
 pub(crate) fn ns_to_ticks(limit: Duration) -> u64 {
     (limit.as_nanos() as f64 / ns_per_tick()) as u64
-}
-
-/// When a tick was, on CLOCK_MONOTONIC. For showing; never for a deadline.
-pub(crate) fn mono_of(at: u64) -> u64 {
-    let anchor = anchor();
-    if at >= anchor.ticks {
-        anchor.mono + ticks_to_ns(at - anchor.ticks)
-    } else {
-        anchor.mono.saturating_sub(ticks_to_ns(anchor.ticks - at))
-    }
 }
 
 #[cfg(target_arch = "x86_64")]

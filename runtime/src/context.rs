@@ -51,7 +51,6 @@ pub(crate) struct State {
     pub(crate) running: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
-    pub(crate) debug: Cell<bool>,
     /// What is to be undone when the loop closes, newest last.
     pub(crate) at_close: RefCell<Vec<Box<dyn FnOnce()>>>,
 }

@@ -551,11 +551,8 @@ impl Executor {
         &self.scopes
     }
 
-    pub(crate) fn local(&self) -> &Local {
-        &self.local
-    }
-
     /// Has `around` told of every poll from now on. The first stays.
+    #[cfg_attr(not(feature = "tracing"), allow(dead_code))]
     pub(crate) fn set_around(&self, around: Box<dyn Around>) {
         // Set once, by whoever makes the loop.
         let _ = self.local.around.set(around);

@@ -103,13 +103,6 @@ impl<T: Send + 'static> Link<T> {
     }
 }
 
-impl<T> Job<T> {
-    /// The row's id.
-    pub(crate) fn id(&self) -> u64 {
-        self.link.id
-    }
-}
-
 impl<T> Future for Job<T> {
     type Output = thread::Result<T>;
 

@@ -113,10 +113,6 @@ impl LocalLoop {
         Self { organs }
     }
 
-    pub(crate) fn organs(&self) -> &Organs {
-        &self.organs
-    }
-
     /// The loop's id, as the console prints it.
     pub fn id(&self) -> LoopId {
         self.organs.record.id
