@@ -94,6 +94,16 @@ impl<T> Drop for Sender<T> {
 /// A task on another thread's loop; made by `LoopHandle::spawn`.
 ///
 /// Dropping it detaches the task.
+///
+/// ```
+/// loop_runtime::run(async {
+///     let here = loop_runtime::get_running_loop().unwrap().handle();
+///     let thread = std::thread::spawn(move || here.spawn(|| async { 6 * 7 }).unwrap().wait(None));
+///     let joined = loop_runtime::run_in_executor(move || thread.join().unwrap()).await;
+///     assert_eq!(joined.unwrap().unwrap(), 42);
+/// })
+/// .unwrap();
+/// ```
 #[must_use = "dropping it detaches the task; await it, wait for it or keep it"]
 pub struct RemoteTask<T> {
     shared: Arc<Shared<T>>,

@@ -98,6 +98,17 @@ impl TaskRef {
 }
 
 /// A task at one moment.
+///
+/// ```
+/// loop_runtime::run(async {
+///     let own = loop_runtime::current_task().unwrap();
+///     let info = own.info().unwrap();
+///     assert_eq!((info.name(), info.state()), ("main", loop_runtime::TaskState::Run));
+///     let child = loop_runtime::create_task(async {});
+///     assert_eq!(child.task_ref().info().unwrap().parent(), Some(own.id()));
+/// })
+/// .unwrap();
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct TaskInfo {
     id: u64,

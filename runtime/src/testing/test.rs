@@ -15,6 +15,11 @@ use crate::event_loop::{Config, EventLoop};
 use crate::run::{Manners, run_on_judged};
 
 /// A test that is about to run. `#[loop_runtime::test]` makes one.
+///
+/// ```
+/// let test = loop_runtime::testing::Test::new("answers").max_blocked("5s").leaks("deny");
+/// assert_eq!(test.run(async { 6 * 7 }), 42);
+/// ```
 #[derive(Debug)]
 #[must_use = "a test does nothing until `run`"]
 pub struct Test {

@@ -312,7 +312,7 @@ fn a_loop_that_is_struck_off_leaves_its_blocks_filed() {
     let _runs = listed.0.runs_here();
     // A loop that comes and goes between two passes is seen by nobody who did not ask.
     assert!(watchdog().catch_up());
-    poll_once(&listed.0, || std::thread::sleep(Duration::from_millis(5)));
+    poll_once(&listed.0, || std::thread::sleep(Duration::from_millis(100)));
     drop(listed);
     assert!(watchdog().catch_up());
     assert!(filed(id).is_some());
