@@ -8,6 +8,7 @@ pub(crate) mod desk;
 pub(crate) mod detail;
 pub(crate) mod events;
 pub(crate) mod history;
+pub(crate) mod ids;
 pub(crate) mod judge;
 pub(crate) mod live;
 pub(crate) mod names;

@@ -1,7 +1,6 @@
 //! What the inspector keeps between two looks: texts, counts, findings, history, and what it all
 //! costs. Knows no viewer.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use loop_proto::pb;
@@ -9,6 +8,7 @@ use loop_proto::pb;
 use super::blocks::Blocks;
 use super::census::Census;
 use super::history::History;
+use super::ids::IdMap;
 use super::judge::Judge;
 use super::strips::Strips;
 use super::tables::Look;
@@ -90,7 +90,7 @@ impl Desk {
         &'a mut self,
         look: &'a Look,
         found: &'a Found,
-        children: Option<&'a HashMap<u64, u32>>,
+        children: Option<&'a IdMap<u32>>,
         extras: Extras,
     ) -> Wire<'a> {
         Wire {

@@ -1,7 +1,7 @@
 //! What happens, as it happens: the loops' rings, emptied while somebody wants them, and handed to
 //! each who does. Losses are counted a kind, wherever they happen. Knows no stream.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;
 
 use loop_proto::filter::Filter;
@@ -10,6 +10,7 @@ use loop_proto::pb;
 use loop_proto::pb::EventKind;
 
 use super::desk::Desk;
+use super::ids::{IdMap, IdSet};
 use super::judge::Held;
 use super::live::wake_cause;
 use super::tables::{Look, TaskName};
@@ -47,7 +48,7 @@ struct Feed {
     filtered: u64,
     delivered: u64,
     sent: Sent,
-    named: HashSet<u64>,
+    named: IdSet,
     began: bool,
 }
 
@@ -103,7 +104,7 @@ impl Feeds {
             filtered: 0,
             delivered: 0,
             sent: Sent::default(),
-            named: HashSet::new(),
+            named: IdSet::default(),
             began: false,
         };
         if request.backlog {
@@ -343,7 +344,7 @@ fn name(feed: &mut Feed, events: &mut [pb::Event], desk: &mut Desk) {
     if feed.named.len() > NAMED {
         feed.named.clear();
     }
-    let mut new: HashSet<u64> = events
+    let mut new: IdSet = events
         .iter()
         .filter(|event| event.task_id != 0 && event.name.is_none())
         .map(|event| event.task_id)
@@ -366,8 +367,8 @@ fn name(feed: &mut Feed, events: &mut [pb::Event], desk: &mut Desk) {
 }
 
 /// The names of tasks that live or whose end is remembered.
-fn names_of(look: &Look, wanted: &mut HashSet<u64>) -> HashMap<u64, TaskName> {
-    let mut names = HashMap::new();
+fn names_of(look: &Look, wanted: &mut IdSet) -> IdMap<TaskName> {
+    let mut names = IdMap::default();
     for at in &look.loops {
         if at.record.tasks.slots() <= SEARCHED {
             for (_, row) in at.record.tasks.live() {

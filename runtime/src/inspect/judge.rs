@@ -11,6 +11,7 @@ use loop_proto::finding::{self as rules, Limits, Verdict};
 use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 
 use super::blocks::{Block, Blocks};
+use super::ids::IdMap;
 use super::names;
 use super::stack::names::PlaceKind;
 use super::tables::{Look, LoopLook, Spot, TaskName, since};
@@ -31,6 +32,8 @@ use facts::{Seen, said};
 const CLEARED: usize = 256;
 /// A block is shown among the findings for so long after its end, nanoseconds.
 const SHOWN_NS: u64 = 60_000_000_000;
+/// Moments that are less apart are the same one.
+const JITTER_NS: u64 = 1_000_000;
 /// Facts of single tasks that are kept between two walks; more are not told apart.
 const KEPT: usize = 1 << 20;
 
@@ -69,7 +72,7 @@ pub(crate) struct Judge {
     holds: HashMap<Key, Held>,
     cleared: VecDeque<Held>,
     made: u64,
-    by_task: Arc<HashMap<u64, u64>>,
+    by_task: Arc<IdMap<u64>>,
     seen: Seen,
     pub(crate) limits: Limits,
     /// When the last walk ended, and what it cost of CPU time.
@@ -86,7 +89,7 @@ pub(crate) struct Walk {
     at: usize,
     slot: u32,
     found: HashMap<Key, Held>,
-    by_task: HashMap<u64, u64>,
+    by_task: IdMap<u64>,
     seen: Seen,
 }
 
@@ -102,7 +105,7 @@ impl Judge {
     }
 
     /// The names of what holds of each task, as bits.
-    pub(crate) fn by_task(&self) -> Arc<HashMap<u64, u64>> {
+    pub(crate) fn by_task(&self) -> Arc<IdMap<u64>> {
         self.by_task.clone()
     }
 
@@ -128,7 +131,7 @@ impl Judge {
             at: 0,
             slot: 0,
             found: HashMap::new(),
-            by_task: HashMap::new(),
+            by_task: IdMap::default(),
             seen: Seen::default(),
         }
     }
@@ -219,7 +222,10 @@ impl Judge {
             match before.remove(&key) {
                 Some(old) => {
                     held.id = old.id;
-                    held.since_ns = old.since_ns.min(held.since_ns);
+                    // The same tick comes out some nanoseconds apart, as the clock's rate is refined.
+                    if old.since_ns < held.since_ns + JITTER_NS {
+                        held.since_ns = old.since_ns;
+                    }
                 }
                 None => {
                     self.made += 1;
@@ -254,7 +260,7 @@ struct Note<'a> {
     look: &'a Look,
     at: &'a LoopLook,
     found: &'a mut HashMap<Key, Held>,
-    by_task: &'a mut HashMap<u64, u64>,
+    by_task: &'a mut IdMap<u64>,
 }
 
 /// Whom a verdict is about.

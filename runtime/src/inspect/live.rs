@@ -1,12 +1,12 @@
 //! Live tasks as rows for filters and sorts: each field is read in place, when it is asked for,
 //! and nothing is allocated. Knows no message.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use loop_proto::pb::{TaskKind, TaskState, WakeCause};
 use loop_proto::row::{Field, Row, Value};
 
+use super::ids::IdMap;
 use super::strips::Strips;
 use super::tables::{Look, LoopLook, Site, Spot, TaskName, since, state_of};
 use super::waits::{Found, Reading};
@@ -21,9 +21,9 @@ pub(crate) struct Aside {
     /// What tasks wait for; empty unless a field asks.
     pub(crate) found: Found,
     /// How many live tasks each task spawned; `None` unless a field asks.
-    pub(crate) children: Option<HashMap<u64, u32>>,
+    pub(crate) children: Option<IdMap<u32>>,
     /// Findings that hold, as bits, by task.
-    pub(crate) findings: std::sync::Arc<HashMap<u64, u64>>,
+    pub(crate) findings: std::sync::Arc<IdMap<u64>>,
 }
 
 /// A live task in its slot.

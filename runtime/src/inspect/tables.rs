@@ -1,11 +1,11 @@
 //! The tables of all loops at one moment, read in place: what a look at a row needs to be put in
 //! words. Knows neither filters nor messages.
 
-use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::ids::IdMap;
 use super::names::{self, Names};
 use crate::clock;
 use crate::id::LoopId;
@@ -250,8 +250,8 @@ pub(crate) fn since(record: &LoopRecord, row: &TaskRow, state: State) -> u64 {
 }
 
 /// Counts the live tasks that each of `parents` spawned.
-pub(crate) fn children_of(look: &Look, parents: impl Iterator<Item = u64>) -> HashMap<u64, u32> {
-    let mut counts: HashMap<u64, u32> = parents.map(|parent| (parent, 0)).collect();
+pub(crate) fn children_of(look: &Look, parents: impl Iterator<Item = u64>) -> IdMap<u32> {
+    let mut counts: IdMap<u32> = parents.map(|parent| (parent, 0)).collect();
     if counts.is_empty() {
         return counts;
     }

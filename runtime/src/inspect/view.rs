@@ -1,7 +1,6 @@
 //! A query and its answer: filtered, sorted and cut to a page while the tables are walked in
 //! pieces, with pauses that the caller chooses. Knows neither streams nor time.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use loop_proto::message::Of;
@@ -11,6 +10,7 @@ use loop_proto::row::{Field, Row, Value};
 use loop_proto::table::Table;
 
 use super::desk::Desk;
+use super::ids::IdMap;
 use super::live::{Aside, LiveTask};
 use super::tables::{Look, LoopLook, Moment, Spot, children_of, state_of};
 use super::texts::Sent;
@@ -467,8 +467,8 @@ fn owners(table: Table, look: &Look) -> Wanted {
     wanted
 }
 
-fn all_children(look: &Look) -> HashMap<u64, u32> {
-    let mut counts = HashMap::new();
+fn all_children(look: &Look) -> IdMap<u32> {
+    let mut counts = IdMap::default();
     for at in &look.loops {
         for (_, row) in at.record.tasks.live() {
             let parent = row.parent.load(Ordering::Relaxed);
@@ -491,7 +491,9 @@ pub(crate) fn tasks(
         .filter_map(|(id, spot)| {
             let at = look.at(spot)?;
             let row = at.record.tasks.get(spot.slot)?;
-            let facts = row.read().filter(|facts| facts.id == id)?;
+            let facts = row
+                .read()
+                .filter(|facts| facts.id == id && facts.state != State::Done)?;
             Some((at, spot, row, facts))
         })
         .collect();

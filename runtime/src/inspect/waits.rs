@@ -1,12 +1,12 @@
 //! What tasks wait for: the things that wait words name, looked up in one pass a table. Knows no
 //! message.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use loop_proto::pb::{ResourceKind, WaitKind};
 use loop_proto::row::Waiting;
 
+use super::ids::{IdMap, IdSet};
 use super::tables::{Look, Spot, TaskName, state_of};
 use crate::record::child::ChildFacts;
 use crate::record::job::JobFacts;
@@ -20,12 +20,12 @@ use crate::record::{self};
 /// Ids to be looked up, a table.
 #[derive(Default)]
 pub(crate) struct Wanted {
-    pub(crate) tasks: HashSet<u64>,
-    pub(crate) timers: HashSet<u64>,
-    pub(crate) sources: HashSet<u64>,
-    pub(crate) jobs: HashSet<u64>,
-    pub(crate) children: HashSet<u64>,
-    pub(crate) resources: HashSet<u64>,
+    pub(crate) tasks: IdSet,
+    pub(crate) timers: IdSet,
+    pub(crate) sources: IdSet,
+    pub(crate) jobs: IdSet,
+    pub(crate) children: IdSet,
+    pub(crate) resources: IdSet,
 }
 
 impl Wanted {
@@ -73,19 +73,19 @@ pub(crate) struct FoundTask {
 /// What was found of what was wanted; the rest is gone.
 #[derive(Default)]
 pub(crate) struct Found {
-    pub(crate) tasks: HashMap<u64, FoundTask>,
-    pub(crate) timers: HashMap<u64, TimerFacts>,
+    pub(crate) tasks: IdMap<FoundTask>,
+    pub(crate) timers: IdMap<TimerFacts>,
     /// With the peer in words.
-    pub(crate) sources: HashMap<u64, (SourceFacts, String)>,
-    pub(crate) jobs: HashMap<u64, (JobFacts, &'static str)>,
-    pub(crate) children: HashMap<u64, (ChildFacts, &'static str)>,
-    pub(crate) resources: HashMap<u64, (ResourceFacts, &'static str)>,
+    pub(crate) sources: IdMap<(SourceFacts, String)>,
+    pub(crate) jobs: IdMap<(JobFacts, &'static str)>,
+    pub(crate) children: IdMap<(ChildFacts, &'static str)>,
+    pub(crate) resources: IdMap<(ResourceFacts, &'static str)>,
 }
 
 /// Calls `take` with each live row of `slab` whose id is in `wanted`, until all were met.
 fn meet<'a, T: record::slab::Row>(
     slab: &'a Slab<T>,
-    wanted: &HashSet<u64>,
+    wanted: &IdSet,
     left: &mut usize,
     mut take: impl FnMut(u32, &'a T),
 ) {

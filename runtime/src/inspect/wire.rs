@@ -1,11 +1,11 @@
 //! From plain values to messages. The only folder of the inspector that names both.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use loop_proto::pb;
 
 use super::blocks::Blocks;
+use super::ids::IdMap;
 use super::strips::{Strip, Strips};
 use super::tables::{Look, TaskName};
 use super::texts::Texts;
@@ -27,8 +27,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) texts: &'a mut Texts,
     pub(crate) found: &'a Found,
     /// Findings that hold, as bits, by task.
-    pub(crate) findings: Arc<HashMap<u64, u64>>,
-    pub(crate) children: Option<&'a HashMap<u64, u32>>,
+    pub(crate) findings: Arc<IdMap<u64>>,
+    pub(crate) children: Option<&'a IdMap<u32>>,
     pub(crate) strips: Option<&'a Strips>,
     pub(crate) blocks: Option<Arc<Blocks>>,
     pub(crate) stacks_off: &'a str,

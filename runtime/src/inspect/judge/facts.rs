@@ -1,11 +1,11 @@
 //! What one walk remembers for the next: who had no waker, who was first seen cancelled, and when
 //! parents ended.
 
-use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 
 use super::KEPT;
 use super::joins::Joins;
+use crate::inspect::ids::{IdMap, IdSet};
 use crate::inspect::tables::Look;
 use crate::record::task::Kind;
 
@@ -20,25 +20,25 @@ pub(super) struct Parent {
 #[derive(Default)]
 pub(super) struct Seen {
     /// Waiting without any waker: at how many polls.
-    pub(super) lone: HashMap<u64, u64>,
+    pub(super) lone: IdMap<u64>,
     /// Who waits for whom.
     pub(super) joins: Joins,
     /// When a mark was first seen, by task.
-    pub(super) left: HashMap<u64, u64>,
-    pub(super) cancelled: HashMap<u64, u64>,
-    pub(super) parents: HashMap<u64, Parent>,
+    pub(super) left: IdMap<u64>,
+    pub(super) cancelled: IdMap<u64>,
+    pub(super) parents: IdMap<Parent>,
     /// Those of the last walk's parents that live.
-    pub(super) alive: HashSet<u64>,
+    pub(super) alive: IdSet,
 }
 
 impl Seen {
     /// When a mark of `id` was first seen.
     pub(super) fn first(
         &mut self,
-        before: &HashMap<u64, u64>,
+        before: &IdMap<u64>,
         id: u64,
         now: u64,
-        of: impl FnOnce(&mut Self) -> &mut HashMap<u64, u64>,
+        of: impl FnOnce(&mut Self) -> &mut IdMap<u64>,
     ) -> u64 {
         let first = before.get(&id).copied().unwrap_or(now);
         let kept = of(self);
@@ -58,7 +58,7 @@ impl Seen {
 
     /// Decides, at the end of a walk, which parents have ended since the one before.
     pub(super) fn settle(&mut self, look: &Look, before: &Seen, now: u64) {
-        let mut missing: HashSet<u64> = HashSet::new();
+        let mut missing = IdSet::default();
         for (id, parent) in &mut self.parents {
             let Some(known) = before.parents.get(id) else {
                 // Named for the first time: the next walk looks whether it lives.

@@ -1,11 +1,10 @@
 //! Tasks that wait for each other: who holds whose wakers, as far as the tables tell.
 
-use std::collections::HashMap;
-
 use loop_proto::finding::{Holder, Joined, Verdict, deadlocked};
 use loop_proto::pb::{FindingName, Grade};
 
 use super::{About, Note, Subject};
+use crate::inspect::ids::IdMap;
 use crate::inspect::tables::{Look, Spot};
 use crate::inspect::waits::{Found, Wanted};
 use crate::record::task::{On, State, TaskFacts, flag};
@@ -28,7 +27,7 @@ struct Wait {
 /// The waits of one walk.
 #[derive(Default)]
 pub(super) struct Joins {
-    waits: HashMap<u64, Wait>,
+    waits: IdMap<Wait>,
     full: bool,
 }
 
@@ -70,7 +69,7 @@ impl Joins {
         let locks = self.waits.values().filter(|wait| wait.lock);
         wanted.resources.extend(locks.map(|wait| wait.on));
         let found = Found::of(look, &wanted);
-        let mut joiners: HashMap<u64, u32> = HashMap::new();
+        let mut joiners: IdMap<u32> = IdMap::default();
         for wait in self.waits.values().filter(|wait| !wait.lock) {
             *joiners.entry(wait.on).or_default() += 1;
         }
