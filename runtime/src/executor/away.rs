@@ -183,29 +183,57 @@ pub(crate) fn clone(row: &impl Away) {
 pub(crate) fn wake(stack: &Stack, row: &impl Away) -> (Left, bool) {
     // AcqRel: what the waker wrote before is seen by the poll that follows.
     let marks = row.marks().fetch_or(WAKE, Ordering::AcqRel);
-    let left = if marks == 0 {
-        announce(stack, row, true)
-    } else {
-        Left::default()
+    let left = match marks {
+        0 => announce(stack, row, true),
+        // Announced by a drop, which lets the loop sleep. Either the push is over, and the sleeper
+        // is claimed here, or the drop sees this mark after its push.
+        _ if marks & WAKE == 0 => Left {
+            wake_loop: stack.claim_sleeper(),
+            release: false,
+        },
+        _ => Left::default(),
     };
     (left, marks & WAKE == 0)
 }
 
 /// Another thread gives up a reference.
-pub(crate) fn give_up(stack: &Stack, row: &impl Away) -> Left {
-    let marks = row.marks().fetch_add(DROP, Ordering::AcqRel);
-    if marks == 0 {
-        announce(stack, row, false)
-    } else {
-        Left::default()
+///
+/// `keep` keeps the stack and the row's memory alive until what it gives is dropped, which is after
+/// the caller has done what is left: a row that was announced may be anybody's.
+pub(crate) fn give_up<K>(
+    stack: &Stack,
+    row: &impl Away,
+    keep: impl FnOnce() -> K,
+) -> (Left, Option<K>) {
+    let mut marks = row.marks().load(Ordering::Relaxed);
+    // Who finds marks leaves it to whoever set the first to announce the row.
+    while marks != 0 {
+        match row.marks().compare_exchange_weak(
+            marks,
+            marks + DROP,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return (Left::default(), None),
+            Err(other) => marks = other,
+        }
     }
+    let keep = keep();
+    let marks = row.marks().fetch_add(DROP, Ordering::AcqRel);
+    let left = match marks {
+        0 => announce(stack, row, false),
+        _ => Left::default(),
+    };
+    (left, Some(keep))
 }
 
 /// Puts a row with fresh marks on the stack, or settles it here if the loop is closed.
 fn announce(stack: &Stack, row: &impl Away, wake: bool) -> Left {
     let address = std::ptr::from_ref(row).cast::<()>() as usize;
     if stack.push(address, |below| row.link().store(below, Ordering::Relaxed)) {
-        // A drop can wait until the loop turns for another reason.
+        // A drop can wait until the loop turns for another reason, unless a wake came meanwhile and
+        // took the row for announced. A write of nothing, so that one of the two sees the other.
+        let wake = wake || row.marks().fetch_or(0, Ordering::AcqRel) & WAKE != 0;
         return Left {
             wake_loop: wake && stack.claim_sleeper(),
             release: false,

@@ -1,7 +1,7 @@
 //! Loom: the protocols of `away`, over all interleavings of the threads named.
 //!
 //! Each was seen to fail with its protocol weakened: `take_marks` or `settle_closed` as a load and
-//! a store in place of the swap, a relaxed `fetch_or` in `wake`, a relaxed push, a load in place of
+//! a store in place of the swap, a relaxed `fetch_or` in `wake`, a relaxed push, a wake that relies on a drop's announcement, a load in place of
 //! the write of nothing in `prepare_sleep`, and a last drop that is judged by the count before it.
 
 use std::sync::atomic::{AtomicUsize as Count, Ordering as StdOrdering};
@@ -65,6 +65,12 @@ impl World {
         }
     }
 
+    fn give_up(&self) {
+        // The world outlives its threads: nothing needs to be kept.
+        let (left, _keep) = away::give_up(&self.stack, &self.row, || ());
+        self.after(left);
+    }
+
     /// As the loop does: whether the row was woken, and how many references came back.
     fn take(&self) -> (bool, i32) {
         let head = self.stack.take();
@@ -118,8 +124,8 @@ fn model_every_reference_given_up_is_deducted_once() {
                 let world = world.clone();
                 thread::spawn(move || {
                     away::clone(&world.row);
-                    world.after(away::give_up(&world.stack, &world.row));
-                    world.after(away::give_up(&world.stack, &world.row));
+                    world.give_up();
+                    world.give_up();
                 })
             })
             .collect();
@@ -142,7 +148,7 @@ fn model_the_last_reference_of_a_closed_loop_releases_its_hold_once() {
                 let world = world.clone();
                 thread::spawn(move || {
                     world.after(away::wake(&world.stack, &world.row).0);
-                    world.after(away::give_up(&world.stack, &world.row));
+                    world.give_up();
                 })
             })
             .collect();
@@ -180,6 +186,44 @@ fn model_a_loop_does_not_sleep_through_a_wake() {
             "asleep beside work, and nobody wakes it"
         );
         assert!(world.take().0);
+    });
+}
+
+/// A drop alone lets the loop sleep, so a wake that finds the row announced by one must not rely
+/// on the announcement.
+#[test]
+fn model_a_loop_does_not_sleep_through_a_wake_that_meets_a_drop() {
+    loom::model(|| {
+        let world = World::new();
+        let dropper = thread::spawn({
+            let world = world.clone();
+            move || world.give_up()
+        });
+        let waker = thread::spawn({
+            let world = world.clone();
+            move || world.after(away::wake(&world.stack, &world.row).0)
+        });
+        // A loop that was kicked looks again, and may go back to sleep.
+        let mut woken = false;
+        let mut sleeps = false;
+        for _ in 0..2 {
+            woken |= world.take().0;
+            let kicks = world.kicks.load(StdOrdering::Relaxed);
+            sleeps = world.stack.prepare_sleep();
+            if sleeps && world.kicks.load(StdOrdering::Relaxed) == kicks {
+                break;
+            }
+            world.stack.awake();
+            sleeps = false;
+        }
+        let kicks = world.kicks.load(StdOrdering::Relaxed);
+        dropper.join().expect("a dropper does not panic");
+        waker.join().expect("a waker does not panic");
+        let kicked = world.kicks.load(StdOrdering::Relaxed) > kicks;
+        assert!(
+            woken || !sleeps || kicked,
+            "asleep beside a wake, and nobody tells"
+        );
     });
 }
 

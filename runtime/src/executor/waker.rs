@@ -161,10 +161,21 @@ fn give_up_elsewhere(row: &TaskRow) {
 
 /// Another thread gives up a reference or a handle.
 pub(crate) fn give_up_away(shared: &Shared, row: &TaskRow) {
-    let left = away::give_up(&shared.stack, row);
+    let (left, _kept) = away::give_up(&shared.stack, row, || keep(shared));
     if left != away::Left::default() {
         shared.after(row, left);
     }
+}
+
+/// Keeps the shared side of a loop, and with it all its rows, through the moment in which the
+/// reference that did so is given up.
+fn keep(shared: &Shared) -> Arc<Shared> {
+    let shared = ptr::from_ref(shared);
+    // SAFETY: the caller got it through `with_shared`, so it lies in an Arc (`enlist`) whose count
+    // the reference that is still there keeps above zero.
+    unsafe { Arc::increment_strong_count(shared) };
+    // SAFETY: the count just added is the one that this Arc gives back.
+    unsafe { Arc::from_raw(shared) }
 }
 
 /// The handle of a task of a closed loop is dropped, on any thread: its box goes, and a count.
