@@ -65,7 +65,6 @@ pub mod time;
 mod event_loop;
 mod run;
 #[cfg(feature = "inspect")]
-#[allow(dead_code)] // Its refusals have no caller yet.
 mod serve;
 pub mod testing;
 #[cfg(feature = "tracing")]

@@ -124,10 +124,6 @@ impl Feeds {
         self.switch();
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
-        self.feeds.is_empty()
-    }
-
     /// Has every loop record what somebody wants, and nothing else.
     fn switch(&mut self) {
         let wanted = self.feeds.iter().fold(0, |bits, feed| bits | feed.kinds);

@@ -7,13 +7,13 @@ use loop_proto::pb::{ResourceKind, WaitKind};
 use loop_proto::row::Waiting;
 
 use super::ids::{IdMap, IdSet};
-use super::tables::{Look, Spot, TaskName, state_of};
+use super::tables::{Look, TaskName, state_of};
 use crate::record::child::ChildFacts;
 use crate::record::job::JobFacts;
 use crate::record::resource::{self, ResourceFacts};
 use crate::record::slab::Slab;
 use crate::record::source::{Address, SourceFacts};
-use crate::record::task::{Kind, On, State, TaskFacts, TaskRow, WaitingOn};
+use crate::record::task::{On, State, TaskFacts, TaskRow, WaitingOn};
 use crate::record::timer::TimerFacts;
 use crate::record::{self};
 
@@ -62,18 +62,10 @@ impl Wanted {
     }
 }
 
-/// A live task that another row names.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FoundTask {
-    pub(crate) spot: Spot,
-    pub(crate) name: TaskName,
-    pub(crate) kind: Kind,
-}
-
 /// What was found of what was wanted; the rest is gone.
 #[derive(Default)]
 pub(crate) struct Found {
-    pub(crate) tasks: IdMap<FoundTask>,
+    pub(crate) tasks: IdMap<TaskName>,
     pub(crate) timers: IdMap<TimerFacts>,
     /// With the peer in words.
     pub(crate) sources: IdMap<(SourceFacts, String)>,
@@ -115,23 +107,14 @@ impl Found {
             wanted.children.len(),
             wanted.resources.len(),
         ];
-        for (number, at) in look.loops.iter().enumerate() {
+        for at in &look.loops {
             let record = &at.record;
             let names = &look.names;
-            meet(&record.tasks, &wanted.tasks, &mut left[0], |slot, row| {
+            meet(&record.tasks, &wanted.tasks, &mut left[0], |_, row| {
                 let Some(facts) = row.read().filter(|facts| facts.state != State::Done) else {
                     return;
                 };
-                let at_number = number as u32;
-                let task = FoundTask {
-                    spot: Spot {
-                        at: at_number,
-                        slot,
-                    },
-                    name: look.name_of(at, &facts),
-                    kind: facts.kind,
-                };
-                found.tasks.insert(facts.id, task);
+                found.tasks.insert(facts.id, look.name_of(at, &facts));
             });
             meet(&record.timers, &wanted.timers, &mut left[1], |_, row| {
                 found
@@ -196,7 +179,6 @@ pub(crate) fn address(address: Address) -> String {
 pub(crate) struct Reading {
     pub(crate) id: u64,
     pub(crate) state: State,
-    pub(crate) polls: u64,
     pub(crate) wakers: i32,
     pub(crate) waits: u8,
     pub(crate) on: WaitingOn,
@@ -207,7 +189,6 @@ impl Reading {
         Self {
             id: facts.id,
             state: facts.state,
-            polls: facts.polls,
             wakers: facts.wakers,
             waits: facts.waits,
             on: facts.waiting_on,
@@ -219,14 +200,12 @@ impl Reading {
     #[inline]
     pub(crate) fn in_place(id: u64, row: &TaskRow) -> Self {
         let relaxed = Ordering::Relaxed;
-        let polls = row.polls.load(Ordering::Acquire);
         let marks = row.away_marks.load(Ordering::Acquire);
         let away = row.refs_away.load(Ordering::Acquire) - (marks >> 1) as i32;
         let wakers = row.refs_here.load(Ordering::Acquire) + away;
         Self {
             id,
             state: state_of(row),
-            polls,
             wakers,
             waits: row.waits.load(relaxed),
             on: WaitingOn(row.waiting_on.load(relaxed)),
@@ -287,8 +266,8 @@ pub(crate) fn words(kind: WaitKind, id: u64, task: u64, wakers: i32, found: &Fou
         }
         WaitKind::Task => {
             if let Some(other) = found.tasks.get(&id) {
-                waiting.name = other.name.text;
-                waiting.number = (other.name.number != 0).then_some(other.name.number.into());
+                waiting.name = other.text;
+                waiting.number = (other.number != 0).then_some(other.number.into());
             }
         }
         WaitKind::Job => waiting.name = found.jobs.get(&id).map_or("", |(_, name)| name),

@@ -101,7 +101,7 @@ impl Wire<'_> {
     pub(crate) fn task_by_id(&mut self, id: u64) -> (Option<pb::Name>, bool) {
         match self.found.tasks.get(&id) {
             _ if id == 0 => (None, false),
-            Some(task) => (self.name(task.name), false),
+            Some(task) => (self.name(*task), false),
             None => (None, true),
         }
     }

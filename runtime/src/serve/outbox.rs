@@ -13,7 +13,7 @@ use super::limits::PROGRESS;
 use crate::time::sleep;
 
 struct Inner<T> {
-    waiting: VecDeque<Result<T, Status>>,
+    waiting: VecDeque<T>,
     /// The client's end is gone.
     closed: bool,
     /// Nothing more comes.
@@ -65,15 +65,6 @@ fn wake(waker: Option<Waker>) {
 impl<T> Sender<T> {
     /// Puts `message` into line, when the one before has been taken.
     pub(crate) async fn send(&self, message: T) -> Result<(), Stop> {
-        self.put(Ok(message)).await
-    }
-
-    /// Ends the stream with a refusal.
-    pub(crate) async fn refuse(&self, status: Status) -> Result<(), Stop> {
-        self.put(Err(status)).await
-    }
-
-    async fn put(&self, message: Result<T, Status>) -> Result<(), Stop> {
         let mut patience = sleep(PROGRESS);
         poll_fn(|cx| {
             let mut inner = self.0.lock();
@@ -128,7 +119,7 @@ impl<T> futures_core::Stream for Outgoing<T> {
         let (next, writer) = {
             let mut inner = self.0.lock();
             match inner.waiting.pop_front() {
-                Some(next) => (Poll::Ready(Some(next)), inner.writer.take()),
+                Some(next) => (Poll::Ready(Some(Ok(next))), inner.writer.take()),
                 None if inner.ended => (Poll::Ready(None), None),
                 None => {
                     inner.reader = Some(cx.waker().clone());
