@@ -191,7 +191,7 @@ impl EventLoop {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner) = name;
         }
-        record.set_budget(clock::ns_to_ticks(config.budget));
+        record.set_budget(config.budget);
         let owner = Rc::new(Owner::default());
         let reactor = Reactor::new(record.clone(), owner.clone())?;
         let executor = Executor::new(record.clone(), owner.clone(), reactor.unparker());

@@ -7,6 +7,7 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::clock;
 use crate::id::{Ids, LoopId};
@@ -118,6 +119,8 @@ pub(crate) struct LoopRecord {
     wants: AtomicU32,
     /// Ticks a poll may take before it is a block; 0 for no limit.
     budget: AtomicU64,
+    /// The same as it was set, in nanoseconds.
+    budget_ns: AtomicU64,
     /// What the loop's thread wakes for while it polls nothing: a `Cause`, 0 for none.
     agent: AtomicU64,
     pub(crate) id: LoopId,
@@ -192,6 +195,7 @@ impl LoopRecord {
             stats: Stats::default(),
             wants: AtomicU32::new(0),
             budget: AtomicU64::new(0),
+            budget_ns: AtomicU64::new(0),
             agent: AtomicU64::new(0),
             id: LoopId::next(),
             tasks: Slab::new(TASKS),
@@ -239,10 +243,23 @@ impl LoopRecord {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Sets the limit of a poll, in ticks. Any thread.
-    pub(crate) fn set_budget(&self, ticks: u64) {
-        self.budget.store(ticks, Ordering::Relaxed);
+    /// Sets the limit of a poll. Any thread.
+    pub(crate) fn set_budget(&self, limit: Duration) {
+        let ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        self.budget_ns.store(ns, Ordering::Relaxed);
+        self.budget
+            .store(clock::ns_to_ticks(limit), Ordering::Relaxed);
         current::BELL.nudge();
+    }
+
+    /// A limit that was the budget, in nanoseconds: as it was set, where it still is the budget,
+    /// since the way through ticks and back costs some digits.
+    pub(crate) fn limit_ns(&self, ticks: u64) -> u64 {
+        if ticks == self.budget() {
+            self.budget_ns.load(Ordering::Relaxed)
+        } else {
+            clock::ticks_to_ns(ticks)
+        }
     }
 
     /// Whether somebody wants this kind of events now.

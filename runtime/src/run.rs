@@ -153,7 +153,7 @@ fn clean_up(
         let _ = event_loop.turn_until(manners.grace, done, &mut idle);
         executor.for_each_loose(|row| row.set_flag(flag::LEFT, true));
         left(organs);
-        inspector::run_ended();
+        inspector::run_ended(manners.grace);
     }
     // 2.
     event_loop.enter(|| executor.cancel_all());

@@ -38,6 +38,9 @@ mod watch;
 pub(crate) use shared::{Carry, Done};
 use shared::{Identity, Shared};
 
+/// How long a verdict waits for the names of stacks.
+const NAMING: Duration = Duration::from_secs(1);
+
 /// What `run` wants of the inspector.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -128,11 +131,11 @@ pub(crate) fn ensure(settings: &Settings) {
             if let Some(begin) = inspector.shared.gate.begun()
                 && begin.block_budget_ns > 0
             {
-                let ticks = clock::ns_to_ticks(Duration::from_nanos(begin.block_budget_ns));
+                let budget = Duration::from_nanos(begin.block_budget_ns);
                 record::loops()
                     .iter()
                     .filter(|record| !record.facts.internal)
-                    .for_each(|record| record.set_budget(ticks));
+                    .for_each(|record| record.set_budget(budget));
             }
         }
         _ => {}
@@ -290,9 +293,9 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
 }
 
 /// A run's tasks had their grace: what is left is judged before it is cancelled, if a gate judges.
-pub(crate) fn run_ended() {
+pub(crate) fn run_ended(grace: Duration) {
     if let Some(here) = gated() {
-        here.judge();
+        here.judge(grace);
     }
 }
 
@@ -310,7 +313,7 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
         .iter()
         .any(|record| !record.facts.internal && record.id != loop_id);
     if here.gated {
-        here.judge();
+        here.judge(grace);
         let run = Run {
             loop_id: Some(loop_id),
             test: test.to_owned(),
@@ -333,11 +336,19 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
 }
 
 impl Inspector {
-    fn judge(&self) {
+    /// Looks at everything once more, for a verdict on a run whose tasks had `grace`.
+    fn judge(&self, grace: Duration) {
         if let Some(watchdog) = &self.watchdog {
             watchdog.catch_up();
+            // The place of a block is in the names of its stack, which are on their way.
+            let until = clock::mono() + NAMING.as_nanos() as u64;
+            while watchdog.blocks().has_unnamed() && clock::mono() < until {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
         }
-        verdict::judge_now(&mut self.shared.desk());
+        let mut desk = self.shared.desk();
+        desk.judge.limits.grace_ns = grace.as_nanos() as u64;
+        verdict::judge_now(&mut desk);
     }
 
     /// Removes its files at once, and lets its thread end when it comes to it.

@@ -392,7 +392,9 @@ const BEYOND: u64 = LIMIT + (1 << 24);
 #[test]
 fn a_block_is_logged_with_its_task_once_and_a_slow_drop_is_not_the_next_tasks() {
     let bench = Bench::new();
-    bench.record.set_budget(LIMIT);
+    bench
+        .record
+        .set_budget(std::time::Duration::from_nanos(clock::ticks_to_ns(LIMIT)));
     let polls = bench.detach(async { spin(BEYOND) });
     bench.turn();
     assert_eq!(blocks(&bench), [(Doing::Polling, Some(polls))]);

@@ -225,6 +225,14 @@ impl Blocks {
         self.changed(keep.then_some(&*shown));
     }
 
+    /// Whether a stack has been taken whose names are still being looked up.
+    pub(crate) fn has_unnamed(&self) -> bool {
+        let inner = self.inner();
+        let all = inner.now.iter().chain(&inner.recent);
+        all.into_iter()
+            .any(|block| block.stack.is_some() && block.lines.is_none())
+    }
+
     /// Counts blocks of which nothing but the number is known.
     pub(crate) fn lose(&self, loop_id: LoopId, count: u64) {
         self.inner().tallies.entry(loop_id).or_default().lost += count;

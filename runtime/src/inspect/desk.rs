@@ -193,7 +193,10 @@ impl Desk {
 
     /// The budget of the strictest loop of the app, nanoseconds. 0: there is no loop.
     pub(crate) fn budget(&self, look: &Look) -> u64 {
-        let budgets = look.loops.iter().map(|at| look.now.ns(at.record.budget()));
+        let budgets = look
+            .loops
+            .iter()
+            .map(|at| at.record.limit_ns(at.record.budget()));
         budgets.filter(|budget| *budget > 0).min().unwrap_or(0)
     }
 

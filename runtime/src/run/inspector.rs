@@ -111,8 +111,8 @@ mod face {
     }
 
     /// The grace of a run is over, and nothing is cancelled yet.
-    pub(crate) fn run_ended() {
-        serve::run_ended();
+    pub(crate) fn run_ended(grace: Duration) {
+        serve::run_ended(grace);
     }
 
     /// A run is over, and its loop about to close. `test` is the test's name, if it was one.
@@ -138,7 +138,7 @@ mod face {
     }
 
     pub(crate) fn ensure(_: &Settings) {}
-    pub(crate) fn run_ended() {}
+    pub(crate) fn run_ended(_: Duration) {}
     pub(crate) fn hand_over(_: &EventLoop, _: &str, _: Duration) {}
     pub(crate) fn test_begins() {}
 }

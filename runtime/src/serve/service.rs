@@ -263,13 +263,13 @@ impl Inspect {
                 refused("a budget of 0 would make every poll a block")
             }
             Some(Action::SetBudget(budget)) => {
-                let ticks = clock::ns_to_ticks(Duration::from_nanos(budget.block_ns));
+                let limit = Duration::from_nanos(budget.block_ns);
                 let look = Look::new(false);
                 let meant = look.loops.iter().filter(|at| {
                     let id = u64::from(at.record.id.get());
                     budget.loop_id.is_none_or(|wanted| wanted == id)
                 });
-                let count = meant.inspect(|at| at.record.set_budget(ticks)).count();
+                let count = meant.inspect(|at| at.record.set_budget(limit)).count();
                 if count > 0 {
                     done()
                 } else {

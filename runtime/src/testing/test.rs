@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::START;
 use super::judge::{Blocks, Leaks};
-use crate::clock;
 use crate::context::LoopClock;
 use crate::event_loop::{Config, EventLoop};
 use crate::run::{Manners, run_on_judged};
@@ -114,7 +113,8 @@ impl Test {
         if let Some(limit) = self.max_blocked {
             // A gate may have brought a budget of its own; the test's holds if it is tighter.
             let record = &event_loop.organs().record;
-            record.set_budget(clock::ns_to_ticks(limit).min(record.budget()));
+            let now = Duration::from_nanos(record.limit_ns(record.budget()));
+            record.set_budget(limit.min(now));
         }
         let (seen, left) = (blocks.clone(), leaks.clone());
         let run = || {

@@ -30,7 +30,7 @@ impl Listed {
     #[track_caller]
     fn new(budget: Duration) -> Self {
         let record = LoopRecord::new("toy", false, std::panic::Location::caller());
-        record.set_budget(clock::ns_to_ticks(budget));
+        record.set_budget(budget);
         record::enlist(&record);
         Self(record)
     }
@@ -274,7 +274,7 @@ fn a_budget_that_is_lowered_holds_for_the_poll_that_runs() {
         });
     });
     let record = told.recv().unwrap();
-    record.set_budget(clock::ns_to_ticks(Duration::from_millis(5)));
+    record.set_budget(Duration::from_millis(5));
     let block = wait_for(|| proven(record.id));
     assert!(block.budget_ns < 6_000_000);
     drop(stop);

@@ -247,7 +247,7 @@ impl Watch {
         let proven = poll.as_ref().map_or(0, |poll| poll.lower);
         block.ended = Some(end);
         block.wall_ns = wall;
-        block.budget_ns = clock::ticks_to_ns(over.budget);
+        block.budget_ns = self.record.limit_ns(over.budget);
         block.bracket = lower.map(|lower| Bracket {
             lower: lower.saturating_sub(gap).max(proven).min(wall),
             upper: wall.saturating_sub(upper),
@@ -443,7 +443,7 @@ impl Poll {
             ended: None,
             wall_ns: 0,
             bracket: None,
-            budget_ns: clock::ticks_to_ns(budget),
+            budget_ns: record.limit_ns(budget),
             seen: Seen::Live,
             verdict: Verdict::Open,
             vetoed: false,
@@ -477,7 +477,7 @@ impl Poll {
     fn show(&mut self, record: &LoopRecord, probe: &Probe, budget: u64, desk: &mut Desk) -> u64 {
         let last = self.last;
         let (lower, gap) = (self.lower, self.gap);
-        let budget_ns = clock::ticks_to_ns(budget);
+        let budget_ns = record.limit_ns(budget);
         let wall = clock::ticks_to_ns(last.to.saturating_sub(self.since));
         let counted = last.sched.is_some();
         let proof = self

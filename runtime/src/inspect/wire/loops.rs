@@ -202,7 +202,7 @@ impl Wire<'_> {
             scheduled: self.extras.scheduled.then(|| self.delays(at)),
             timer_late: self.extras.late.then(|| self.lateness(at)),
             blocked: block.map(|block| self.block(&block)),
-            block_budget_ns: now.ns(record.budget()),
+            block_budget_ns: record.limit_ns(record.budget()),
             blocks: if known {
                 tally.proven + tally.soft + tally.lost
             } else {
