@@ -14,6 +14,10 @@
 //! loop finds its counts at zero. Clearing the marks is a `swap`: a plain store in its place would
 //! lose a wake that comes between.
 //!
+//! A drop alone lets the loop sleep on. A wake that finds the row announced by a drop therefore
+//! claims the sleeper itself, and the drop looks for such a wake after its push: one of the two
+//! comes after both. For that one look the dropper keeps the row's memory by other means.
+//!
 //! Once closed the stack refuses, and what is refused is settled where it is: the counts were
 //! folded into one, and who takes that to zero tells so. Loom test: `executor/model.rs`.
 
