@@ -1,5 +1,5 @@
 //! The gate: judges a running app, or every process of a command that embeds the runtime. This file says in which order things
-//! happen; what is over budget is decided in [`judge`], from values.
+//! happen; what is over budget is decided in [`judge`](mod@judge), from values.
 
 pub mod child;
 pub mod evidence;

@@ -1,5 +1,5 @@
 //! The screens' transport: one thread with a loop of its own, which finds the app, asks what the screens ask, and comes back
-//! when the app does. What arrives becomes a [`Happened`]; one task takes them one by one, so nothing here is shared.
+//! when the app does. What arrives becomes a `Happened`; one task takes them one by one, so nothing here is shared.
 
 use std::collections::BTreeMap;
 use std::io;
