@@ -13,8 +13,7 @@ fn page(total: u64, at_hand: u64) -> Update {
         name: format!("http::conn-{id}"),
         loop_id: id % 4,
         spawned_ns: 1,
-        spawned_at:
-            "/home/me/.cargo/registry/src/index.crates.io-1/server-1.2.3/src/serve.rs:60:13".into(),
+        spawned_at: "/home/me/.cargo/registry/src/index-1/server-1.2.3/src/serve.rs:60:13".into(),
         wait: Some(Wait {
             kind: "io".into(),
             what: format!("r fd {id} 10.0.4.7:50012"),

@@ -244,7 +244,8 @@ mod tests {
     #[test]
     fn a_place_loses_its_column_and_its_machine() {
         assert_eq!(place("src/ws.rs:41:9"), "src/ws.rs:41");
-        let vendored = "/home/me/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/hyper-1.12.0/src/x.rs:9:1";
+        let vendored =
+            "/home/me/.cargo/registry/src/index-1949cf8c6b5b557f/hyper-1.12.0/src/x.rs:9:1";
         assert_eq!(place(vendored), "hyper-1.12.0/src/x.rs:9");
         assert_eq!(
             place("/rustc/abc123/library/core/src/task.rs:5:1"),
