@@ -295,3 +295,32 @@ fn what_was_lost_is_always_in_the_header() {
         );
     }
 }
+
+#[test]
+fn a_tasks_log_is_on_its_page_newest_first() {
+    let mut driver = sample::full();
+    driver.frame(120, 60);
+    driver.keys("2 j j j j j j Enter");
+    let line = |level: &str, text: &str| LogLine {
+        level: level.to_owned(),
+        target: "shop::cart".to_owned(),
+        text: text.to_owned(),
+        ..LogLine::default()
+    };
+    let detail = TaskDetail {
+        logs: vec![
+            line("INFO", "the cart opened"),
+            line("WARN", "the cart \u{1b}[31mis slow"),
+        ],
+        ..sample::detail()
+    };
+    driver.learn(sample::view(wanted::TASK, Body::Task(Box::new(detail))));
+    driver.frame(120, 60);
+    let shown = text(&driver.frame(120, 60));
+    let (slow, opened) = (shown.find("is slow"), shown.find("the cart opened"));
+    assert!(slow.is_some() && slow < opened, "{shown}");
+    assert!(
+        !shown.contains('\u{1b}'),
+        "an escape sequence reached the screen"
+    );
+}

@@ -159,5 +159,8 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
         "blocking": detail.blocking.as_ref().map(block),
         "blocks": detail.blocks.iter().map(block).collect::<Vec<_>>(),
         "joined_by": detail.joined_by,
+        "logs": detail.logs.iter().map(|line| json!({
+            "at_ns": line.at_ns, "level": line.level, "target": line.target, "text": line.text,
+        })).collect::<Vec<_>>(),
     }))
 }

@@ -130,6 +130,15 @@ fn some(id: u64) -> Option<u64> {
     (id != 0).then_some(id)
 }
 
+fn log_line(line: &pb::LogLine) -> LogLine {
+    LogLine {
+        at_ns: line.at_ns,
+        level: line.level.clone(),
+        target: line.target.clone(),
+        text: line.text.clone(),
+    }
+}
+
 fn strip(s: pb::Strip) -> Strip {
     Strip {
         slot_ns: s.slot_ns,
@@ -363,6 +372,7 @@ impl Decoder {
             timers: d.timers.into_iter().map(|t| of.timer(t)).collect(),
             io: d.io.into_iter().map(|s| of.io(s)).collect(),
             joined_by: d.joined_by,
+            logs: d.logs.iter().map(log_line).collect(),
             busy: d.busy.map(strip),
             ready: d.ready.map(strip),
         }

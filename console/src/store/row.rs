@@ -519,8 +519,21 @@ pub struct TaskDetail {
     pub io: Vec<IoRow>,
     /// Tasks that wait for it to end.
     pub joined_by: Vec<u64>,
+    /// Its last log lines, oldest first.
+    pub logs: Vec<LogLine>,
     pub busy: Option<Strip>,
     pub ready: Option<Strip>,
+}
+
+/// One log line of a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogLine {
+    pub at_ns: u64,
+    /// `ERROR`, `WARN`, …
+    pub level: String,
+    pub target: String,
+    /// The message and its fields; escaped.
+    pub text: String,
 }
 
 /// Something that happened.

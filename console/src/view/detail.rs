@@ -253,13 +253,18 @@ fn panel(
             } else {
                 fmt::place(&d.row.spawned_at).into_owned()
             };
-            vec![
-                (place, Role::Plain),
-                (
-                    "No backtrace: spawns were not sampled when it was made.".to_owned(),
-                    Role::Dim,
-                ),
-            ]
+            let log = lines::log(d, look);
+            if log.is_empty() {
+                vec![
+                    (place, Role::Plain),
+                    (
+                        "No backtrace: spawns were not sampled when it was made.".to_owned(),
+                        Role::Dim,
+                    ),
+                ]
+            } else {
+                std::iter::once((place, Role::Plain)).chain(log).collect()
+            }
         }
     };
     let rows = usize::from(body.height);
@@ -339,6 +344,10 @@ fn title(d: &TaskDetail, look: &Look, index: usize) -> (String, String) {
         Panel::Blocks => (
             format!("Its blocks over budget ({})", d.blocks.len()),
             String::new(),
+        ),
+        Panel::Spawn if !d.logs.is_empty() => (
+            "Spawned at, and its log".into(),
+            format!("last {} lines, newest first", d.logs.len()),
         ),
         Panel::Spawn => ("Spawned at".into(), String::new()),
     }

@@ -11,6 +11,7 @@ use super::view::tasks;
 use super::waits::{Found, Wanted};
 use super::wire::Extras;
 use super::wire::loops::{Totals, histogram};
+use crate::record::logs;
 use crate::record::source::SourceFacts;
 use crate::record::task::{On, State, TaskFacts, WaitingOn};
 use crate::record::timer::TimerFacts;
@@ -208,7 +209,17 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
             .collect(),
         jobs: ties.jobs.iter().map(|facts| wire.job(at, facts)).collect(),
         joined_by,
+        logs: logs::of(id).into_iter().map(log_line).collect(),
         ..pb::TaskDetail::default()
+    }
+}
+
+fn log_line(line: logs::Line) -> pb::LogLine {
+    pb::LogLine {
+        at_ns: line.at,
+        level: line.level.to_owned(),
+        target: line.target.to_owned(),
+        text: line.text,
     }
 }
 

@@ -105,6 +105,24 @@ pub(super) fn waits(d: &TaskDetail, look: &Look) -> Vec<Line> {
     out
 }
 
+/// The log lines of a task, newest first.
+pub(super) fn log(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    d.logs
+        .iter()
+        .rev()
+        .map(|line| {
+            let role = match line.level.as_str() {
+                "ERROR" => Role::Problem,
+                "WARN" => Role::Warning,
+                _ => Role::Plain,
+            };
+            let ago = fmt::span(look.ago(line.at_ns));
+            let text = format!("{} {ago} ago {}: {}", line.level, line.target, line.text);
+            (text, role)
+        })
+        .collect()
+}
+
 fn children(n: u64) -> String {
     if n == 1 {
         "1 child".to_owned()
