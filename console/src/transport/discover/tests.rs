@@ -128,7 +128,7 @@ fn a_process_in_another_mount_namespace_is_reached_through_its_root_and_by_its_o
         .expect("a status");
         fs::write(home.join("environ"), "A=1\0LOOP_CONSOLE_DIR=/hidden\0").expect("an environment");
     }
-    let hidden = proc.join("300/root/hidden");
+    let hidden = proc.join("300").join("root").join("hidden");
     fs::create_dir_all(&hidden).expect("its root");
     fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).expect("its mode");
     let _socket = UnixListener::bind(hidden.join("12-9.sock")).expect("a socket");
