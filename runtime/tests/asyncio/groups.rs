@@ -1,0 +1,1 @@
+//! B42-B58: task groups, timeouts, gather, wait, shield.

@@ -1,0 +1,1 @@
+//! B18-B26: registered descriptors and raw sockets.

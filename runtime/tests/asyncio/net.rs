@@ -1,0 +1,1 @@
+//! B69-B71: servers and streams.

@@ -1,0 +1,1 @@
+//! B64-B68: signals, children, fork.

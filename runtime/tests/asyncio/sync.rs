@@ -1,0 +1,1 @@
+//! B59-B60: locks and queues.

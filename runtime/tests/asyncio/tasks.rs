@@ -1,0 +1,1 @@
+//! B27-B41: tasks, cancel, uncancel, contexts.

@@ -1,0 +1,1 @@
+//! B61-B63: other threads.
