@@ -11,7 +11,10 @@ mod async_fd;
 #[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
 mod hyper;
 pub(crate) mod op;
+#[cfg(unix)]
+mod pipe;
 pub(crate) mod registered;
+pub(crate) mod transfer;
 #[cfg(unix)]
 mod watch;
 
@@ -19,3 +22,5 @@ mod watch;
 pub use self::async_fd::AsyncFd;
 #[cfg(any(feature = "inspect", feature = "web", feature = "client"))]
 pub use self::hyper::{HyperExecutor, HyperIo, HyperTimer};
+#[cfg(unix)]
+pub use self::pipe::{PipeReader, PipeWriter, pipe};

@@ -69,6 +69,11 @@ impl Interests {
         interest: Interest::READABLE,
         ready: direction::READ,
     };
+    /// A pipe's end to write to.
+    pub(crate) const WRITES: Self = Self {
+        interest: Interest::WRITABLE,
+        ready: direction::WRITE,
+    };
 }
 
 /// The reactor of one loop.

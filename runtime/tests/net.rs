@@ -1,4 +1,4 @@
-//! Sockets over loopback, as an app uses them.
+//! Sockets over loopback and pipes, as an app uses them.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::future::join;
 use futures_util::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use loop_runtime::EventLoop;
+use loop_runtime::io::{PipeReader, pipe};
 use loop_runtime::net::{ListenOptions, TcpListener, TcpStream, UnixListener, UnixStream};
 
 fn run<F>(future: F) -> F::Output
@@ -444,5 +445,73 @@ fn a_file_that_is_another_s_by_now_is_not_removed() {
         let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
         drop(listener);
         assert!(path.exists());
+    });
+}
+
+#[test]
+fn a_pipe_full_to_the_brim_waits_for_its_reader() {
+    run(async {
+        let (mut reader, mut writer) = pipe().unwrap();
+        let sent: Vec<u8> = (0..1 << 20).map(|i: u32| (i * 31 >> 3) as u8).collect();
+        let expected = sent.clone();
+        let write = async move {
+            writer.write_all(&sent).await.unwrap();
+            writer.close().await.unwrap();
+            let error = writer.write_all(b"more").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        };
+        let read = async move {
+            let mut got = Vec::new();
+            reader.read_to_end(&mut got).await.unwrap();
+            got
+        };
+        let ((), got) = join(write, read).await;
+        assert!(got == expected, "{} bytes came", got.len());
+    });
+}
+
+#[test]
+fn a_pipe_tells_its_writer_that_the_reader_went_while_it_waited() {
+    run(async {
+        let (reader, mut writer) = pipe().unwrap();
+        let block = [0; 1 << 16];
+        let mut write = pin!(async {
+            loop {
+                if let Err(error) = writer.write_all(&block).await {
+                    return error;
+                }
+            }
+        });
+        poll_fn(|cx| {
+            assert!(write.as_mut().poll(cx).is_pending(), "the pipe is full");
+            Poll::Ready(())
+        })
+        .await;
+        drop(reader);
+        assert_eq!(write.await.kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn a_socket_of_messages_is_read_message_by_message_as_a_pipe() {
+    run(async {
+        let (a, b) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let mut reader = PipeReader::new(a).unwrap();
+        let mut buf = [0; 16];
+        for message in [b"one".as_slice(), b"three"] {
+            b.send(message).unwrap();
+        }
+        // A short message says nothing about the next one.
+        assert_eq!(reader.read(&mut buf).await.unwrap(), 3);
+        assert_eq!(reader.read(&mut buf).await.unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_file_is_no_pipe_and_the_error_says_what_to_do() {
+    run(async {
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        let error = PipeReader::new(file).unwrap_err();
+        assert!(error.to_string().contains("run_in_executor"), "{error}");
     });
 }

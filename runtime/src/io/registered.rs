@@ -23,19 +23,6 @@ pub(crate) enum Step<R> {
     Short,
 }
 
-impl Step<usize> {
-    /// The step of a call that moved `moved` bytes and could have moved `room`.
-    pub(crate) fn of(moved: usize, room: usize) -> Self {
-        // A short transfer says that the socket is empty (or full), which saves the call that
-        // would only find it out. Windows' emulated readiness needs that call to be armed again.
-        if moved > 0 && moved < room && !cfg!(windows) {
-            Step::DoneShort(moved)
-        } else {
-            Step::Done(moved)
-        }
-    }
-}
-
 /// A source and its registration.
 pub(crate) struct Registered<S: mio::event::Source + Send + 'static> {
     home: LoopBound<Home<S>>,

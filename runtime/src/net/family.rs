@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
+use crate::io::transfer::Transfer;
 use crate::record::source::{Address, Kind};
 
 /// A family of sockets.
@@ -34,13 +35,9 @@ pub struct RecordedAddress(pub(crate) Address);
 pub struct SourceKind(pub(crate) Kind);
 
 /// A connected socket.
-pub trait Socket: mio::event::Source + fmt::Debug + Send + 'static {
+pub trait Socket: Transfer + fmt::Debug {
     type Addr;
 
-    fn recv(&self, buf: &mut [u8]) -> io::Result<usize>;
-    fn recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
-    fn send(&self, buf: &[u8]) -> io::Result<usize>;
-    fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
     fn shut_down(&self, how: Shutdown) -> io::Result<()>;
     fn error(&self) -> io::Result<Option<io::Error>>;
     fn local(&self) -> io::Result<Self::Addr>;
@@ -71,9 +68,7 @@ fn number(of: &impl std::os::windows::io::AsRawSocket) -> i64 {
 
 macro_rules! socket {
     ($socket:ty, $server:ty, $addr:ty) => {
-        impl Socket for $socket {
-            type Addr = $addr;
-
+        impl Transfer for $socket {
             fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
                 (&mut &*self).read(buf)
             }
@@ -89,6 +84,10 @@ macro_rules! socket {
             fn send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 (&mut &*self).write_vectored(bufs)
             }
+        }
+
+        impl Socket for $socket {
+            type Addr = $addr;
 
             fn shut_down(&self, how: Shutdown) -> io::Result<()> {
                 self.shutdown(how)

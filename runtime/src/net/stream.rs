@@ -13,9 +13,12 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::family::{Family, Socket};
-use crate::io::op::Op;
-use crate::io::registered::{Registered, Step};
-use crate::reactor::{Direction, Interests};
+use crate::io::registered::Registered;
+use crate::io::transfer::{
+    poll_read, poll_read_vectored, poll_write, poll_write_vectored, read, read_exact, write,
+    write_all,
+};
+use crate::reactor::Interests;
 use crate::record::source::{Address, Registration};
 
 /// A connected socket of one loop.
@@ -207,115 +210,6 @@ pub(super) fn addresses<F: Family>(socket: &F::Socket) -> (Address, Address) {
         address.map_or(Address::None, |address| F::recorded(&address).0)
     };
     (recorded(socket.local()), recorded(socket.peer()))
-}
-
-fn read<'a, S: Socket>(
-    io: &'a Registered<S>,
-    buf: &'a mut [u8],
-) -> impl Future<Output = io::Result<usize>> + Send + Unpin + 'a {
-    Op::new(io, Direction::Read, move |socket: &S| {
-        socket.recv(buf).map(|n| Step::of(n, buf.len()))
-    })
-}
-
-fn read_exact<'a, S: Socket>(
-    io: &'a Registered<S>,
-    buf: &'a mut [u8],
-) -> impl Future<Output = io::Result<()>> + Send + Unpin + 'a {
-    let mut filled = 0;
-    Op::new(io, Direction::Read, move |socket: &S| {
-        while filled < buf.len() {
-            match socket.recv(&mut buf[filled..]) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => filled += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Step::Done(()))
-    })
-}
-
-fn write<'a, S: Socket>(
-    io: &'a Registered<S>,
-    buf: &'a [u8],
-) -> impl Future<Output = io::Result<usize>> + Send + Unpin + 'a {
-    Op::new(io, Direction::Write, move |socket: &S| {
-        socket.send(buf).map(|n| Step::of(n, buf.len()))
-    })
-}
-
-fn write_all<'a, S: Socket>(
-    io: &'a Registered<S>,
-    mut buf: &'a [u8],
-) -> impl Future<Output = io::Result<()>> + Send + Unpin + 'a {
-    Op::new(io, Direction::Write, move |socket: &S| {
-        while !buf.is_empty() {
-            match socket.send(buf) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => {
-                    let short = matches!(Step::of(n, buf.len()), Step::DoneShort(_));
-                    buf = &buf[n..];
-                    if short {
-                        return Ok(Step::Short);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Step::Done(()))
-    })
-}
-
-#[track_caller]
-fn poll_read<S: Socket>(
-    io: &Registered<S>,
-    cx: &mut Context<'_>,
-    buf: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    io.poll_io(Direction::Read, cx, Location::caller(), |socket| {
-        socket.recv(buf).map(|n| Step::of(n, buf.len()))
-    })
-}
-
-#[track_caller]
-fn poll_read_vectored<S: Socket>(
-    io: &Registered<S>,
-    cx: &mut Context<'_>,
-    bufs: &mut [IoSliceMut<'_>],
-) -> Poll<io::Result<usize>> {
-    let room = bufs.iter().map(|buf| buf.len()).sum();
-    io.poll_io(Direction::Read, cx, Location::caller(), |socket| {
-        socket.recv_vectored(bufs).map(|n| Step::of(n, room))
-    })
-}
-
-#[track_caller]
-fn poll_write<S: Socket>(
-    io: &Registered<S>,
-    cx: &mut Context<'_>,
-    buf: &[u8],
-) -> Poll<io::Result<usize>> {
-    io.poll_io(Direction::Write, cx, Location::caller(), |socket| {
-        socket.send(buf).map(|n| Step::of(n, buf.len()))
-    })
-}
-
-#[track_caller]
-fn poll_write_vectored<S: Socket>(
-    io: &Registered<S>,
-    cx: &mut Context<'_>,
-    bufs: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    let room = bufs.iter().map(|buf| buf.len()).sum();
-    io.poll_io(Direction::Write, cx, Location::caller(), |socket| {
-        // The kernel takes a limited number of slices, which is not a full socket.
-        socket.send_vectored(bufs).map(|n| match bufs.len() {
-            0..=64 => Step::of(n, room),
-            _ => Step::Done(n),
-        })
-    })
 }
 
 fn poll_close<S: Socket>(io: &Registered<S>) -> Poll<io::Result<()>> {
