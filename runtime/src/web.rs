@@ -1,4 +1,4 @@
-//! A web server: an axum `Router`, or any tower service, over hyper on this loop.
+//! A web server: an [`Application`], an axum `Router`, or any tower service, over hyper on this loop.
 //!
 //! Each connection is a task, and so is each request; a request's task is named after its method
 //! and the route that matched, never after the path that came, so that the names stay few. Knows
@@ -18,7 +18,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::Location;
 use std::time::Duration;
 
-use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tower_service::Service;
@@ -28,11 +27,13 @@ use crate::net::TcpListener;
 use crate::run::Builder;
 use crate::signal::{self, Signal};
 
+mod application;
 mod connection;
 mod naming;
 mod request;
 mod serving;
 
+pub use application::{Application, BodyError, Request, Response, UrlDispatcher};
 pub use request::ConnectInfo;
 
 /// How long requests in flight may take to end after a signal; as aiohttp's `shutdown_timeout`.
@@ -50,10 +51,24 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// let app = Router::new().route("/", get(async || "Hello, World!"));
 /// loop_runtime::web::run_app(app).unwrap();
 /// ```
+///
+/// In aiohttp's words, with an [`Application`]:
+///
+/// ```no_run
+/// use loop_runtime::web;
+///
+/// async fn handle(_request: web::Request) -> web::Response {
+///     web::Response::text("Hello, World!")
+/// }
+///
+/// let mut app = web::Application::new();
+/// app.router().add_get("/", handle);
+/// web::run_app(app).unwrap();
+/// ```
 #[track_caller]
 pub fn run_app<S, B>(service: S) -> Result<(), ServeError>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + 'static,
+    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + 'static,
     S::Error: Into<BoxError>,
     B: Body + 'static,
     B::Error: Into<BoxError>,
@@ -67,7 +82,7 @@ where
 #[track_caller]
 pub fn serve<S, B>(listener: TcpListener, service: S) -> impl Future<Output = io::Result<()>>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + 'static,
+    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + 'static,
     S::Error: Into<BoxError>,
     B: Body + 'static,
     B::Error: Into<BoxError>,
@@ -98,7 +113,7 @@ impl<S> fmt::Debug for App<S> {
 
 impl<S, B> App<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + 'static,
+    S: Service<http::Request<Incoming>, Response = http::Response<B>> + Clone + 'static,
     S::Error: Into<BoxError>,
     B: Body + 'static,
     B::Error: Into<BoxError>,

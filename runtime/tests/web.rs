@@ -19,7 +19,8 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use loop_runtime::net::TcpListener;
 use loop_runtime::testing::TestLoop;
-use loop_runtime::web::{App, ConnectInfo, ServeError};
+use loop_runtime::web;
+use loop_runtime::web::{App, Application, ConnectInfo, ServeError};
 use loop_runtime::{Builder, all_tasks, create_future, current_task, get_running_loop};
 
 /// Longer than anything here takes, so that a failure is one.
@@ -140,6 +141,12 @@ impl Served for Router {
     }
 }
 
+impl Served for Application {
+    async fn until(self, listener: TcpListener, stop: Stop) {
+        App::new(self).serve_until(listener, stop).await.unwrap();
+    }
+}
+
 impl Served for App<Router> {
     async fn until(self, listener: TcpListener, stop: Stop) {
         self.serve_until(listener, stop).await.unwrap();
@@ -171,6 +178,28 @@ fn a_request_is_a_task_named_after_its_method_and_route() {
         names,
         ("GET /items/{id}".to_owned(), "POST /items/{id}".to_owned())
     );
+}
+
+#[test]
+fn a_request_of_an_application_is_named_and_knows_its_peer() {
+    let (name, peer) = with_server(
+        || {
+            let mut app = Application::new();
+            app.router().add_get("/items/{id}", own_name).add_get(
+                "/peer",
+                async |request: web::Request| {
+                    web::Response::text(request.remote().unwrap().ip().to_string())
+                },
+            );
+            app
+        },
+        |address| {
+            let mut client = Client::new(address);
+            (client.get("/items/7").body, client.get("/peer").body)
+        },
+    );
+    assert_eq!(name, "GET /items/{id}");
+    assert_eq!(peer, "127.0.0.1");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware;
 use http::Method;
 
+use super::Application;
 use crate::record;
 use crate::record::names;
 
@@ -30,9 +31,15 @@ pub(super) fn unmatched(method: &Method) -> &'static str {
     }
 }
 
-/// `service`, which names its requests' tasks if it is an axum `Router`.
+/// `service`, which names its requests' tasks if it is an axum `Router` or an `Application`.
 pub(super) fn named<S: 'static>(mut service: S) -> S {
-    if let Some(router) = (&mut service as &mut dyn Any).downcast_mut::<Router>() {
+    let any = &mut service as &mut dyn Any;
+    let router = if any.is::<Application>() {
+        any.downcast_mut().map(Application::router_mut)
+    } else {
+        any.downcast_mut::<Router>()
+    };
+    if let Some(router) = router {
         *router = std::mem::take(router).layer(middleware::map_request(name));
     }
     service
