@@ -347,6 +347,27 @@ impl Reactor {
         })
     }
 
+    /// As `poll_ready`, for a waker that is the runtime's own and stands for no task: no waiting is
+    /// recorded.
+    pub(crate) fn poll_quietly(
+        &self,
+        key: SourceKey,
+        direction: Direction,
+        waker: &Waker,
+    ) -> Poll<io::Result<()>> {
+        let mut sources = self.sources.borrow_mut();
+        let Some(source) = sources.of_key(key) else {
+            return Poll::Ready(Err(gone()));
+        };
+        if source.ready & direction.bit() != 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let old = source.waiters[direction as usize].set_one(waker);
+        drop(sources);
+        drop(old);
+        Poll::Pending
+    }
+
     #[inline]
     fn poll_with(
         &self,

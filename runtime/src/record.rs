@@ -25,6 +25,7 @@ pub(crate) mod over;
 pub(crate) mod place;
 pub(crate) mod resource;
 pub(crate) mod ring;
+pub(crate) mod signal;
 pub(crate) mod site;
 pub(crate) mod slab;
 pub(crate) mod source;
@@ -131,6 +132,7 @@ pub(crate) struct LoopRecord {
     pub(crate) children: Slab<child::ChildRow>,
     pub(crate) resources: Slab<resource::ResourceRow>,
     pub(crate) waits: Slab<wait::WaitRow>,
+    pub(crate) signals: signal::Signals,
     pub(crate) sites: Sites,
     pub(crate) ended: EndedRing,
     /// Polls and phases over the budget that have ended.
@@ -205,6 +207,7 @@ impl LoopRecord {
             children: Slab::new(OTHERS),
             resources: Slab::new(OTHERS),
             waits: Slab::new(OTHERS),
+            signals: signal::Signals::default(),
             sites: Sites::new(),
             ended: EndedRing::new(if internal { 64 } else { ended::CAPACITY }),
             over: over::OverLog::new(),
@@ -422,6 +425,7 @@ impl LoopRecord {
             + self.children.bytes()
             + self.resources.bytes()
             + self.waits.bytes()
+            + self.signals.bytes()
             + self.ended.bytes()
             + 4 * histogram::BUCKETS * 4
             + self.sites.all().count() * histogram::BUCKETS * 4

@@ -44,6 +44,8 @@ impl Signal {
     pub const USR1: Self = Self(consts::SIGUSR1);
     /// For the app's own use.
     pub const USR2: Self = Self(consts::SIGUSR2);
+    /// Ends a process; cannot be handled.
+    pub const KILL: Self = Self(consts::SIGKILL);
     /// A child changed its state.
     pub const CHLD: Self = Self(consts::SIGCHLD);
     /// The terminal's size changed.
@@ -132,9 +134,14 @@ impl Drop for Subscription {
 /// Listens to `signal` from now on.
 ///
 /// Errors: as `LocalLoop::add_signal_handler`; no loop runs here.
+#[track_caller]
 pub fn listen(signal: Signal) -> io::Result<Deliveries> {
+    listen_at(signal, Location::caller())
+}
+
+fn listen_at(signal: Signal, place: &'static Location<'static>) -> io::Result<Deliveries> {
     let fanout = Fanout::here()?;
-    let ticket = fanout.add_waiter(signal.0)?;
+    let ticket = fanout.add_waiter(signal.0, place)?;
     Ok(Deliveries {
         signal,
         subscription: Subscription::bound(fanout.on(), signal.0, ticket),
@@ -217,7 +224,7 @@ impl Future for CtrlC {
         let place = Location::caller();
         let deliveries = match &mut self.deliveries {
             Some(deliveries) => deliveries,
-            empty => empty.insert(listen(Signal::INT)?),
+            empty => empty.insert(listen_at(Signal::INT, place)?),
         };
         let came = ready!(deliveries.poll(cx, place));
         self.deliveries = None;

@@ -125,6 +125,8 @@ pub(crate) struct SourceRow {
     pub(crate) writer: AtomicU64,
     /// Who registered it.
     pub(crate) owner: AtomicU64,
+    /// The child whose exit or pipe it is, by the id of its row; 0 for none.
+    pub(crate) child: AtomicU64,
     /// Nanoseconds, loop's clock.
     pub(crate) since: AtomicU64,
     pub(crate) last_ready: AtomicU64,
@@ -161,6 +163,7 @@ pub(crate) struct SourceFacts {
     pub(crate) reader: u64,
     pub(crate) writer: u64,
     pub(crate) owner: u64,
+    pub(crate) child: u64,
     pub(crate) since: u64,
     pub(crate) last_ready: u64,
     pub(crate) wakes: u64,
@@ -190,6 +193,7 @@ impl SourceRow {
         for word in [
             &self.reader,
             &self.writer,
+            &self.child,
             &self.last_ready,
             &self.wakes,
             &self.unclaimed,
@@ -239,6 +243,7 @@ impl SourceRow {
             reader: self.reader.load(relaxed),
             writer: self.writer.load(relaxed),
             owner: self.owner.load(relaxed),
+            child: self.child.load(relaxed),
             since: self.since.load(relaxed),
             last_ready: self.last_ready.load(relaxed),
             wakes: self.wakes.load(relaxed),

@@ -19,6 +19,7 @@ use signal_hook::{SigId, flag, low_level};
 
 use super::default_from_second;
 use super::process::Listening;
+use crate::clock;
 use crate::context::{self, Organs};
 use crate::executor::How;
 use crate::id::LoopId;
@@ -44,7 +45,18 @@ enum Subscriber {
     Waiter {
         came: bool,
         waker: Option<Waker>,
+        place: &'static Location<'static>,
     },
+}
+
+impl Subscriber {
+    fn place(&self) -> &'static Location<'static> {
+        match self {
+            Subscriber::Handler { place, .. }
+            | Subscriber::Fallback { place, .. }
+            | Subscriber::Waiter { place, .. } => place,
+        }
+    }
 }
 
 /// One signal, while somebody on this loop listens to it.
@@ -173,14 +185,17 @@ impl Fanout {
     }
 
     /// A waiter, by number.
-    pub(super) fn add_waiter(&self, signal: i32) -> io::Result<u64> {
-        self.subscribe(
-            signal,
-            Subscriber::Waiter {
-                came: false,
-                waker: None,
-            },
-        )
+    pub(super) fn add_waiter(
+        &self,
+        signal: i32,
+        place: &'static Location<'static>,
+    ) -> io::Result<u64> {
+        let subscriber = Subscriber::Waiter {
+            came: false,
+            waker: None,
+            place,
+        };
+        self.subscribe(signal, subscriber)
     }
 
     /// Calls `handler` at each delivery that nobody else listens to; a second one then ends the
@@ -208,7 +223,7 @@ impl Fanout {
                 .iter_mut()
                 .find(|(held, _)| *held == ticket)
         });
-        let Some((_, Subscriber::Waiter { came, waker })) = subscriber else {
+        let Some((_, Subscriber::Waiter { came, waker, .. })) = subscriber else {
             return Poll::Pending;
         };
         if std::mem::take(came) {
@@ -233,7 +248,25 @@ impl Fanout {
         };
         watched.subscribers.push((ticket, subscriber));
         watched.arm_second(signal)?;
+        self.state(signal, Some(watched));
         Ok(ticket)
+    }
+
+    /// States who listens to `signal` now.
+    fn state(&self, signal: i32, watched: Option<&Watched>) {
+        let subscribers = watched.map_or(&[][..], |watched| &watched.subscribers);
+        let handler = subscribers
+            .iter()
+            .find(|(ticket, subscriber)| is_handler(*ticket, subscriber));
+        let place = handler
+            .or(subscribers.first())
+            .map(|(_, subscriber)| subscriber.place());
+        let _ = context::with(|organs| {
+            organs
+                .record
+                .signals
+                .listen(signal, subscribers.len(), place);
+        });
     }
 
     fn watch(&self, signal: i32) -> io::Result<Watched> {
@@ -260,6 +293,8 @@ impl Fanout {
             .iter()
             .position(|(ticket, subscriber)| which(*ticket, subscriber))?;
         let (_, subscriber) = watched.subscribers.remove(at);
+        let left = (!watched.subscribers.is_empty()).then_some(&*watched);
+        self.state(signal, left);
         if watched.subscribers.is_empty() {
             all.remove(&signal);
         } else if let Err(error) = watched.arm_second(signal) {
@@ -309,7 +344,7 @@ impl Fanout {
                             calls.push((Rc::downgrade(handler), *place));
                         }
                         Subscriber::Fallback { .. } => {}
-                        Subscriber::Waiter { came, waker } => {
+                        Subscriber::Waiter { came, waker, .. } => {
                             *came = true;
                             wakers.extend(waker.take());
                         }
@@ -317,6 +352,7 @@ impl Fanout {
                 }
             }
             let _ = context::with(|organs| {
+                organs.record.signals.delivered(signal, clock::mono());
                 organs.record.acts_for(Some(Cause::Signal(signal as u64)));
                 for (handler, place) in calls {
                     // Removed before its turn, it is not called any more.
@@ -345,6 +381,9 @@ fn close(on: LoopId) {
     let fanout = FANOUTS.with_borrow_mut(|all| all.remove(&on));
     if let Some(fanout) = fanout {
         let watched = fanout.watched.take();
+        for &signal in watched.keys() {
+            fanout.state(signal, None);
+        }
         drop(watched);
         let _ = context::with(|organs| {
             organs

@@ -139,10 +139,10 @@ impl Wire<'_> {
             task_id: facts.owner,
             place_text: self.texts.place(facts.place),
             started_at_ns: facts.since,
-            ended_at_ns: facts.status.map(|_| self.look.now.mono),
+            ended_at_ns: some(facts.ended),
             exit_code,
             signal,
-            waiters: 0,
+            waiters: facts.waiters,
             open_pipes: facts.pipes.into(),
             findings: Vec::new(),
         }
