@@ -1,0 +1,100 @@
+//! A thing's row in the table of resources, from its making to its drop. Knows no kind of thing.
+
+use std::panic::Location;
+use std::sync::atomic::Ordering;
+
+use crate::context::{self, Organs};
+use crate::record::names;
+use crate::record::resource::{Kind, ResourceRow};
+use crate::record::task::{On, WaitingOn};
+use crate::record::{self, current};
+
+/// In place of a slot where the table was full.
+const NONE: u32 = u32::MAX;
+
+/// The row of one resource. Kept in the thing's `LoopBound`, so it is touched on its loop only.
+pub(crate) struct Resource {
+    slot: u32,
+    id: u64,
+}
+
+impl Resource {
+    /// A row for a thing that the running task makes at `place`; an empty name is none.
+    pub(crate) fn new(
+        organs: &Organs,
+        kind: Kind,
+        name: &str,
+        place: &'static Location<'static>,
+    ) -> Self {
+        let id = organs.owner.ids.next();
+        let slot = match organs.record.resources.take(&organs.owner.resources) {
+            Some((slot, row)) => {
+                row.made(id, kind, record::current_task(), organs.now(), place);
+                if !name.is_empty() {
+                    row.name.store(names::intern(name).raw(), Ordering::Relaxed);
+                }
+                slot
+            }
+            None => {
+                let unrecorded = &organs.record.stats.unrecorded;
+                unrecorded.fetch_add(1, Ordering::Relaxed);
+                NONE
+            }
+        };
+        Self { slot, id }
+    }
+
+    /// What a task that waits for it states.
+    #[inline]
+    pub(crate) fn on(&self) -> WaitingOn {
+        WaitingOn::new(On::Resource, self.id)
+    }
+
+    /// States something in the row. On the resource's own loop.
+    #[inline]
+    pub(crate) fn state(&self, facts: impl FnOnce(&ResourceRow)) {
+        if self.slot != NONE {
+            current::here(|record| record.resources.get(self.slot).map(facts));
+        }
+    }
+
+    /// States who waits: the first of how many.
+    #[inline]
+    pub(crate) fn waited_for(&self, first: u64, waiters: usize) {
+        self.state(|row| {
+            row.waiter.store(first, Ordering::Relaxed);
+            let waiters = u32::try_from(waiters).unwrap_or(u32::MAX);
+            row.waiters.store(waiters, Ordering::Relaxed);
+        });
+    }
+
+    /// States how much there is: items, permits, arrivals.
+    #[inline]
+    pub(crate) fn level(&self, level: usize) {
+        self.state(|row| {
+            let level = u32::try_from(level).unwrap_or(u32::MAX);
+            row.level.store(level, Ordering::Relaxed);
+        });
+    }
+}
+
+impl Drop for Resource {
+    fn drop(&mut self) {
+        if self.slot == NONE {
+            return;
+        }
+        // No loop: it is closed, and its tables are read-only history. Another one: its rows have
+        // other ids.
+        let _ = context::with(|organs| {
+            if let Some(row) = organs.record.resources.get(self.slot)
+                && row.resource_id() == self.id
+            {
+                row.vacate();
+                organs
+                    .record
+                    .resources
+                    .give_back(&organs.owner.resources, self.slot);
+            }
+        });
+    }
+}
