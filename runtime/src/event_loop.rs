@@ -34,7 +34,10 @@ use crate::record::{self, LoopRecord, Owner, bound};
 use crate::spawn::{self, JoinError, TaskInfo};
 use crate::timers::Timers;
 
+mod error;
 mod fork;
+
+pub use error::{CloseError, RunError};
 
 /// How a loop is made. `run::Builder` is the public face.
 #[derive(Clone)]
@@ -54,6 +57,10 @@ pub(crate) struct Config {
 impl Config {
     #[track_caller]
     pub(crate) fn new() -> Self {
+        Self::at(Location::caller())
+    }
+
+    pub(crate) fn at(place: &'static Location<'static>) -> Self {
         Self {
             name: None,
             polls_per_wait: 1024,
@@ -61,78 +68,10 @@ impl Config {
             budget: Duration::from_millis(100),
             clock: LoopClock::Monotonic,
             internal: false,
-            place: Location::caller(),
+            place,
         }
     }
 }
-
-/// Why a run has no value.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The loop is running already, further up this thread's stack.
-    AlreadyRunning,
-    /// Another loop runs on this thread.
-    OtherLoopRunning(LoopId),
-    /// `stop` was called before the future was done; the task stays and may go on in another run.
-    Stopped,
-    /// The loop is closed.
-    Closed,
-    /// The loop was made before a fork, in the parent.
-    Forked,
-    /// The main task was cancelled.
-    Cancelled,
-    /// Ctrl-C cancelled the main task.
-    Interrupted,
-    /// The system refused what a loop needs.
-    Io(io::ErrorKind, String),
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RunError::AlreadyRunning => f.write_str("this event loop is already running; await the future instead of running the loop inside itself"),
-            RunError::OtherLoopRunning(id) => {
-                write!(f, "loop {id} is running on this thread; run a second loop on a thread of its own")
-            }
-            RunError::Stopped => f.write_str("the event loop was stopped before the future was done; run it again to go on, or let `stop` come last"),
-            RunError::Closed => f.write_str("the event loop is closed; make a new one"),
-            RunError::Forked => f.write_str("this event loop belongs to the parent process; make a new one after a fork"),
-            RunError::Cancelled => f.write_str("the main task was cancelled before it was done"),
-            RunError::Interrupted => f.write_str("interrupted: Ctrl-C cancelled the main task"),
-            RunError::Io(_, text) => write!(f, "an event loop could not be made: {text}; look at the limits on open files (`ulimit -n`)"),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}
-
-impl From<io::Error> for RunError {
-    fn from(error: io::Error) -> Self {
-        RunError::Io(error.kind(), error.to_string())
-    }
-}
-
-/// Why a loop cannot be closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum CloseError {
-    /// It is running.
-    Running,
-    /// It was made before a fork, in the parent.
-    Forked,
-}
-
-impl fmt::Display for CloseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CloseError::Running => "a running event loop cannot be closed; call `stop` and close it after its run has returned",
-            CloseError::Forked => "this event loop belongs to the parent process; only the parent can close it",
-        })
-    }
-}
-
-impl std::error::Error for CloseError {}
 
 /// The owner of an event loop: makes it, runs it, closes it. Stays on its thread.
 ///
@@ -236,6 +175,11 @@ impl EventLoop {
     /// The place that made it.
     pub(crate) fn made_at(&self) -> &'static Location<'static> {
         self.config.place
+    }
+
+    /// Whether it belongs to the parent of this process.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.epoch != fork::epoch()
     }
 
     /// What other threads may hold.
@@ -386,7 +330,7 @@ impl EventLoop {
         self.organs.state.stopping.set(true);
     }
 
-    fn may_run(&self) -> Result<(), RunError> {
+    pub(crate) fn may_run(&self) -> Result<(), RunError> {
         if self.epoch != fork::epoch() {
             return Err(RunError::Forked);
         }

@@ -81,7 +81,10 @@ pub use handle::{
 };
 pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;
-pub use run::{Builder, InspectorStatus, run};
+pub use run::{
+    Builder, DefaultLoopPolicy, InspectorStatus, LoopPolicy, Runner, get_event_loop,
+    get_event_loop_policy, new_event_loop, run, set_event_loop, set_event_loop_policy,
+};
 pub use spawn::{
     Cancellation, Cancelled, CatchCancel, ErrorContext, JoinError, Panic, Task, TaskBuilder,
     TaskInfo, TaskRef, TaskState, YieldNow, all_tasks, catch_cancel, create_task, current_task,

@@ -11,6 +11,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,10 +23,17 @@ use crate::signal;
 mod builder;
 pub(crate) mod entry;
 mod inspector;
+mod policy;
+mod runner;
 
 pub use builder::Builder;
 pub use inspector::InspectorStatus;
 pub(crate) use inspector::{hand_over, test_begins};
+pub use policy::{
+    DefaultLoopPolicy, LoopPolicy, get_event_loop, get_event_loop_policy, new_event_loop,
+    set_event_loop, set_event_loop_policy,
+};
+pub use runner::Runner;
 
 /// Makes an event loop, runs `main` on it and closes it.
 ///
@@ -49,7 +57,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    Builder::new().run(main)
+    Builder::by_policy().run(main)
 }
 
 /// What `run` does around the main future.
@@ -73,25 +81,12 @@ impl Default for Manners {
     }
 }
 
-/// Runs `main` on `event_loop` and everything that comes after it, but for the closing. Its place is
-/// where the loop was made: what is between here and there is not the app's.
-pub(crate) fn run_on<F>(
-    event_loop: &EventLoop,
-    manners: &Manners,
-    main: F,
-) -> Result<F::Output, RunError>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    run_on_judged(event_loop, manners, main, |_| {}, |_| false, |_| {})
-}
-
-/// As `run_on`; `each` and `idle` as in `run_watched`, `left` is called when the grace is over and
-/// nothing is cancelled yet.
+/// Runs `main` on `event_loop` and everything that comes after it, but for the closing. `each` and
+/// `idle` as in `run_watched`; `left` is called when the grace is over and nothing is cancelled yet.
 pub(crate) fn run_on_judged<F>(
     event_loop: &EventLoop,
     manners: &Manners,
+    place: &'static Location<'static>,
     main: F,
     each: impl FnMut(&Organs),
     mut idle: impl FnMut(&Organs) -> bool,
@@ -101,28 +96,58 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
+    let (result, interrupted, guard) =
+        interruptible(event_loop, manners, place, main, each, &mut idle);
+    if matches!(result, Ok(Err(RunError::Forked))) {
+        // A child came back from its parent's loop: there is nothing of its own to clean up.
+        std::mem::forget(guard);
+        return Err(RunError::Forked);
+    }
+    // A panic of main must not skip the clean-up.
+    clean_up(event_loop, manners, interrupted, idle, left);
+    event_loop.enter(|| drop(guard));
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What a run came to, whether Ctrl-C came, and what listens to it.
+type Interruptible<T> = (
+    std::thread::Result<Result<T, RunError>>,
+    bool,
+    Option<signal::Registration>,
+);
+
+/// Runs `main`, which the first Ctrl-C cancels if the manners say so.
+fn interruptible<F>(
+    event_loop: &EventLoop,
+    manners: &Manners,
+    place: &'static Location<'static>,
+    main: F,
+    each: impl FnMut(&Organs),
+    idle: impl FnMut(&Organs) -> bool,
+) -> Interruptible<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    // Refused before a handler is set, which the loop that runs here might be using.
+    if let Err(refused) = event_loop.may_run() {
+        return (Ok(Err(refused)), false, None);
+    }
     let interrupted = Rc::new(Cell::new(false));
     let guard = if manners.interrupts {
         event_loop.enter(|| on_interrupt(&interrupted))
     } else {
         None
     };
-    // A panic of main must not skip the clean-up.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        event_loop.run_watched(event_loop.made_at(), main, each, &mut idle)
+        event_loop.run_watched(place, main, each, idle)
     }));
-    if matches!(result, Ok(Err(RunError::Forked))) {
-        // A child came back from its parent's loop: there is nothing of its own to clean up.
-        std::mem::forget(guard);
-        return Err(RunError::Forked);
-    }
-    clean_up(event_loop, manners, interrupted.get(), idle, left);
-    event_loop.enter(|| drop(guard));
-    match result {
-        Ok(Err(RunError::Cancelled)) if interrupted.get() => Err(RunError::Interrupted),
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    let interrupted = interrupted.get();
+    let result = match result {
+        Ok(Err(RunError::Cancelled)) if interrupted => Ok(Err(RunError::Interrupted)),
+        result => result,
+    };
+    (result, interrupted, guard)
 }
 
 /// The first Ctrl-C asks the main task to cancel.

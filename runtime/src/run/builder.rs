@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Manners, run_on};
+use super::{Manners, Runner, policy, run_on_judged};
 use crate::event_loop::{Config, EventLoop, RunError};
 
 /// Chooses how a loop is made and run. Every setting has a default that suits.
@@ -25,7 +26,11 @@ pub struct Builder {
     #[cfg(feature = "inspect")]
     settings: super::inspector::Settings,
     inspect: bool,
+    factory: Option<Factory>,
 }
+
+/// Makes a loop instead of the settings.
+type Factory = Arc<dyn Fn() -> io::Result<EventLoop> + Send + Sync>;
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,7 +58,18 @@ impl Builder {
             #[cfg(feature = "inspect")]
             settings: super::inspector::Settings::default(),
             inspect: true,
+            factory: None,
         }
+    }
+
+    /// The defaults, and the process's policy if there is one.
+    #[track_caller]
+    pub(super) fn by_policy() -> Self {
+        let mut builder = Self::new();
+        if let Some(policy) = policy::set_policy() {
+            builder.factory = Some(Arc::new(move || policy.new_event_loop()));
+        }
+        builder
     }
 
     /// The loop's name on the screen; the default is `loop-N`.
@@ -123,6 +139,24 @@ impl Builder {
         self
     }
 
+    /// Has `factory` make the loop. Of these settings those of the run still hold (`grace`,
+    /// `shutdown_limit`, `interrupts`, `inspector`, `debug`); those of the loop are the factory's.
+    ///
+    /// Source: asyncio's `loop_factory`.
+    ///
+    /// ```
+    /// use loop_runtime::{Builder, EventLoop};
+    /// let answer = Builder::new().factory(EventLoop::new).run(async { 7 });
+    /// assert_eq!(answer, Ok(7));
+    /// ```
+    pub fn factory(
+        mut self,
+        factory: impl Fn() -> io::Result<EventLoop> + Send + Sync + 'static,
+    ) -> Self {
+        self.factory = Some(Arc::new(factory));
+        self
+    }
+
     /// Part of the inspector, or of a tool that looks at one: in no list, and opens no endpoint.
     #[doc(hidden)]
     pub fn internal(mut self) -> Self {
@@ -139,7 +173,18 @@ impl Builder {
     /// Errors: what the system says when it refuses an epoll or event descriptor.
     pub fn build(self) -> io::Result<EventLoop> {
         self.ready_inspector();
-        EventLoop::with(self.config)
+        self.make()
+    }
+
+    /// A runner with these settings; its loop is made by its first run.
+    ///
+    /// ```
+    /// let runner = loop_runtime::Builder::new().name("twice").runner();
+    /// assert_eq!(runner.run(async { 1 }), Ok(1));
+    /// assert_eq!(runner.run(async { 2 }), Ok(2));
+    /// ```
+    pub fn runner(self) -> Runner {
+        Runner::with(self)
     }
 
     /// Makes the loop, runs `main` on it, cleans up, closes it.
@@ -151,21 +196,48 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let manners = self.manners.clone();
-        let event_loop = EventLoop::with(self.config.clone())?;
+        let event_loop = self.make()?;
         self.ready_inspector();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            run_on(&event_loop, &manners, main)
+            let place = self.config.place;
+            run_on_judged(
+                &event_loop,
+                &self.manners,
+                place,
+                main,
+                |_| {},
+                |_| false,
+                |_| {},
+            )
         }));
         // 4.
-        if self.inspect && !matches!(result, Ok(Err(RunError::Forked))) {
-            super::inspector::hand_over(&event_loop, "", manners.grace);
+        if !matches!(result, Ok(Err(RunError::Forked))) {
+            self.hand_over(&event_loop);
         }
         let _ = event_loop.close();
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    fn ready_inspector(&self) {
+    /// Makes the loop.
+    pub(super) fn make(&self) -> io::Result<EventLoop> {
+        match &self.factory {
+            Some(factory) => factory(),
+            None => EventLoop::with(self.config.clone()),
+        }
+    }
+
+    pub(super) fn manners(&self) -> &Manners {
+        &self.manners
+    }
+
+    /// Whoever judges this process gets the last word on a run.
+    pub(super) fn hand_over(&self, event_loop: &EventLoop) {
+        if self.inspect {
+            super::inspector::hand_over(event_loop, "", self.manners.grace);
+        }
+    }
+
+    pub(super) fn ready_inspector(&self) {
         #[cfg(feature = "inspect")]
         if self.inspect {
             super::inspector::ensure(&self.settings);

@@ -121,6 +121,7 @@ impl Test {
             run_on_judged(
                 &event_loop,
                 &manners,
+                event_loop.made_at(),
                 future,
                 move |organs| seen.borrow_mut().look(organs),
                 move |organs| {
