@@ -5,15 +5,20 @@
 //! readiness and addresses; name lookups run on the executor's own lane.
 
 mod connect;
+mod datagram;
 mod family;
 mod listener;
 mod lookup;
 mod stream;
 mod tcp;
+mod udp;
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod unix_datagram;
 
 pub use connect::Connect;
+pub use datagram::Datagram;
 pub use family::Tcp;
 #[cfg(unix)]
 pub use family::Unix;
@@ -21,8 +26,11 @@ pub use listener::{Accept, Incoming, Listener};
 pub use lookup::{lookup_host, open_connection};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 pub use tcp::ListenOptions;
+pub use udp::{Udp, UdpOptions};
 #[cfg(unix)]
 pub use unix::PeerCredentials;
+#[cfg(unix)]
+pub use unix_datagram::UnixMessages;
 
 /// A TCP connection.
 #[doc(alias = "open_connection")]
@@ -38,6 +46,11 @@ pub type UnixStream = Stream<Unix>;
 #[cfg(unix)]
 #[doc(alias = "start_unix_server")]
 pub type UnixListener = Listener<Unix>;
+/// A UDP socket.
+pub type UdpSocket = Datagram<Udp>;
+/// A datagram socket of this machine.
+#[cfg(unix)]
+pub type UnixDatagram = Datagram<UnixMessages>;
 
 #[cfg(all(test, unix))]
 mod tests;

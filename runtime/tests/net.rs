@@ -10,7 +10,10 @@ use futures_util::future::join;
 use futures_util::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use loop_runtime::EventLoop;
 use loop_runtime::io::{PipeReader, pipe};
-use loop_runtime::net::{ListenOptions, TcpListener, TcpStream, UnixListener, UnixStream};
+use loop_runtime::net::{
+    ListenOptions, TcpListener, TcpStream, UdpOptions, UdpSocket, UnixDatagram, UnixListener,
+    UnixStream,
+};
 
 fn run<F>(future: F) -> F::Output
 where
@@ -513,5 +516,187 @@ fn a_file_is_no_pipe_and_the_error_says_what_to_do() {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         let error = PipeReader::new(file).unwrap_err();
         assert!(error.to_string().contains("run_in_executor"), "{error}");
+    });
+}
+
+fn udp() -> UdpSocket {
+    UdpSocket::bind(free()).unwrap()
+}
+
+#[test]
+fn datagrams_keep_their_borders_and_what_does_not_fit_is_cut_off() {
+    run(async {
+        let (a, b) = (udp(), udp());
+        let to = b.local_addr().unwrap();
+        for message in [b"one".as_slice(), b"", b"three"] {
+            assert_eq!(a.send_to(message, to).await.unwrap(), message.len());
+        }
+        let mut buf = [0; 4];
+        assert_eq!(b.peek_from(&mut buf).await.unwrap().0, 3);
+        let (length, from) = b.recv_from(&mut buf).await.unwrap();
+        assert_eq!(
+            (&buf[..length], from),
+            (&b"one"[..], a.local_addr().unwrap())
+        );
+        assert_eq!(
+            b.recv(&mut buf).await.unwrap(),
+            0,
+            "an empty message is one"
+        );
+        assert_eq!(b.recv(&mut buf).await.unwrap(), 4);
+        assert_eq!(&buf, b"thre");
+    });
+}
+
+#[test]
+fn a_cancelled_receive_leaves_the_message_to_the_next() {
+    run(async {
+        let (a, b) = (udp(), udp());
+        let mut buf = [0; 8];
+        {
+            let mut cancelled = pin!(b.recv_from(&mut buf));
+            poll_fn(|cx| {
+                assert!(cancelled.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        a.send_to(b"x", b.local_addr().unwrap()).await.unwrap();
+        assert_eq!(b.recv(&mut buf).await.unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_refused_datagram_is_told_once_and_the_socket_is_as_good_as_before() {
+    run(async {
+        let gone = udp().local_addr().unwrap();
+        let a = udp();
+        a.connect(gone).unwrap();
+        assert_eq!(a.peer_addr().unwrap(), gone);
+        a.send(b"to nobody").await.unwrap();
+        let error = a.recv(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let b = UdpSocket::bind(gone).unwrap();
+        b.connect(a.local_addr().unwrap()).unwrap();
+        a.send(b"hello").await.unwrap();
+        assert_eq!(b.recv(&mut [0; 8]).await.unwrap(), 5);
+        b.send(b"you").await.unwrap();
+        assert_eq!(a.recv(&mut [0; 8]).await.unwrap(), 3);
+    });
+}
+
+#[test]
+fn two_tasks_may_receive_on_one_socket_and_each_gets_a_message_of_its_own() {
+    run(async {
+        let (a, b) = (udp(), udp());
+        let to = b.local_addr().unwrap();
+        let receive = || async {
+            let mut buf = [0; 1];
+            b.recv(&mut buf).await.unwrap();
+            buf[0]
+        };
+        let send = async {
+            a.send_to(b"1", to).await.unwrap();
+            a.send_to(b"2", to).await.unwrap();
+        };
+        let ((one, two), ()) = join(join(receive(), receive()), send).await;
+        assert_eq!((one.min(two), one.max(two)), (b'1', b'2'));
+    });
+}
+
+#[test]
+fn broadcast_needs_to_be_allowed_and_a_group_s_messages_come_to_its_members() {
+    run(async {
+        let a = UdpSocket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let everybody = "255.255.255.255:9".parse().unwrap();
+        assert!(!a.broadcast().unwrap());
+        let error = a.send_to(b"x", everybody).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        a.set_broadcast(true).unwrap();
+        assert!(a.broadcast().unwrap());
+
+        let (local, group) = (
+            "127.0.0.1".parse().unwrap(),
+            "239.255.77.1".parse().unwrap(),
+        );
+        let options = UdpOptions::default().reuse_address(true);
+        let b = UdpSocket::bind_with("0.0.0.0:0".parse().unwrap(), options).unwrap();
+        b.join_multicast_v4(group, local).unwrap();
+        a.set_multicast_if_v4(local).unwrap();
+        a.set_multicast_loop_v4(true).unwrap();
+        a.set_multicast_ttl_v4(1).unwrap();
+        let port = b.local_addr().unwrap().port();
+        a.send_to(b"all", SocketAddr::from((group, port)))
+            .await
+            .unwrap();
+        assert_eq!(b.recv(&mut [0; 8]).await.unwrap(), 3);
+        b.leave_multicast_v4(group, local).unwrap();
+    });
+}
+
+#[test]
+fn a_datagram_that_is_too_long_is_an_error_and_not_a_part() {
+    run(async {
+        let (a, b) = (udp(), udp());
+        let to = b.local_addr().unwrap();
+        a.send_to(&[0; 70_000], to).await.unwrap_err();
+        a.send_to(b"short", to).await.unwrap();
+        assert_eq!(b.recv(&mut [0; 8]).await.unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_unix_receiver_that_others_filled_is_waited_for() {
+    let scratch = Scratch::new("full-receiver");
+    let path = scratch.file("sock");
+    run(async move {
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        other.set_nonblocking(true).unwrap();
+        let mut filled = 0;
+        while other.send_to(b"theirs", &path).is_ok() {
+            filled += 1;
+        }
+        let sender = UnixDatagram::unbound().unwrap();
+        let mut send = pin!(sender.send_to(b"ours", &path));
+        poll_fn(|cx| {
+            assert!(send.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let receive = async {
+            for _ in 0..filled {
+                assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 6);
+            }
+            receiver.recv(&mut [0; 8]).await.unwrap()
+        };
+        let (sent, received) = join(send, receive).await;
+        assert_eq!((sent.unwrap(), received), (4, 4));
+    });
+}
+
+#[test]
+fn a_unix_datagram_socket_answers_by_path_and_removes_its_file() {
+    let scratch = Scratch::new("datagram");
+    let (here, there) = (scratch.file("here"), scratch.file("there"));
+    drop(std::os::unix::net::UnixDatagram::bind(&here).unwrap());
+    run(async move {
+        let a = UnixDatagram::bind(&here).unwrap();
+        let b = UnixDatagram::bind(&there).unwrap();
+        assert_eq!(
+            UnixDatagram::bind(&there).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        b.connect(&here).unwrap();
+        b.send(b"ping").await.unwrap();
+        let mut buf = [0; 8];
+        let (length, from) = a.recv_from(&mut buf).await.unwrap();
+        assert_eq!((length, from.as_pathname()), (4, Some(there.as_path())));
+        a.send_to(b"pong!", from.as_pathname().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(b.recv(&mut buf).await.unwrap(), 5);
+        drop((a, b));
+        assert!(!here.exists() && !there.exists());
     });
 }

@@ -57,12 +57,12 @@ pub trait Server: mio::event::Source + fmt::Debug + Send + 'static {
 }
 
 #[cfg(unix)]
-fn number(of: &impl std::os::fd::AsRawFd) -> i64 {
+pub(super) fn number(of: &impl std::os::fd::AsRawFd) -> i64 {
     of.as_raw_fd().into()
 }
 
 #[cfg(windows)]
-fn number(of: &impl std::os::windows::io::AsRawSocket) -> i64 {
+pub(super) fn number(of: &impl std::os::windows::io::AsRawSocket) -> i64 {
     of.as_raw_socket() as i64
 }
 
@@ -195,6 +195,13 @@ pub(super) mod unix {
         Address::Path(names::intern(&path.to_string_lossy()))
     }
 
+    pub(crate) fn recorded_unix(address: &UnixAddr) -> RecordedAddress {
+        RecordedAddress(match address.as_pathname() {
+            Some(path) => recorded_path(path),
+            None => abstract_name(address),
+        })
+    }
+
     impl Family for Unix {
         type Socket = mio::net::UnixStream;
         type Server = mio::net::UnixListener;
@@ -210,10 +217,7 @@ pub(super) mod unix {
         }
 
         fn recorded(address: &UnixAddr) -> RecordedAddress {
-            RecordedAddress(match address.as_pathname() {
-                Some(path) => recorded_path(path),
-                None => abstract_name(address),
-            })
+            recorded_unix(address)
         }
 
         fn is_exact(_address: &UnixAddr) -> bool {

@@ -117,12 +117,12 @@ fn open(address: SocketAddr, options: ListenOptions) -> io::Result<mio::net::Tcp
 }
 
 #[cfg(unix)]
-fn reuse_port(socket: &Socket) -> io::Result<()> {
+pub(super) fn reuse_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
 }
 
 #[cfg(not(unix))]
-fn reuse_port(_socket: &Socket) -> io::Result<()> {
+pub(super) fn reuse_port(_socket: &Socket) -> io::Result<()> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "this system has no SO_REUSEPORT; bind one listener and share what it accepts",

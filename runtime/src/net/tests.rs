@@ -1,13 +1,14 @@
 //! What sockets leave behind in the record and in the kernel: nothing.
 
 use std::future::{Future, poll_fn};
+use std::os::fd::AsRawFd;
 use std::panic::Location;
 use std::task::Poll;
 
 use super::*;
 use crate::context;
 use crate::event_loop::EventLoop;
-use crate::record::source::{Kind, SourceFacts};
+use crate::record::source::{Address, Kind, SourceFacts};
 use crate::record::task::On;
 
 fn run<F>(future: F) -> F::Output
@@ -171,6 +172,49 @@ fn the_two_halves_may_live_in_two_tasks() {
         reads.read_exact(&mut buf).await.unwrap();
         assert_eq!(&buf, b"pong");
         drop((reads, b));
+        assert!(rows().is_empty());
+    });
+}
+
+#[test]
+fn datagram_sockets_and_pipes_are_rows_that_say_what_they_are_and_who_waits() {
+    run(async {
+        let a = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let b = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        a.connect(b.local_addr().unwrap()).unwrap();
+        let (c, _d) = UnixDatagram::pair().unwrap();
+        let (mut reader, writer) = crate::io::pipe().unwrap();
+        let row = |id: std::io::Result<u64>| {
+            let id = id.unwrap();
+            rows().into_iter().find(|facts| facts.id == id).unwrap()
+        };
+        let (udp, unix) = (row(a.id()), row(c.id()));
+        assert_eq!(udp.kind, Kind::Udp);
+        let ip = |socket: &UdpSocket| Address::Ip(socket.local_addr().unwrap());
+        assert_eq!((udp.local, udp.peer), (ip(&a), ip(&b)));
+        assert_eq!(
+            (unix.kind, unix.local, unix.peer),
+            (Kind::UnixDatagram, Address::Unnamed, Address::Unnamed)
+        );
+        assert_eq!(row(writer.id()).kind, Kind::Pipe);
+        let (id, fd) = (reader.id(), reader.fd().unwrap().as_raw_fd());
+        let read = crate::spawn::create_task(async move { reader.read(&mut [0; 8]).await });
+        let receive = crate::spawn::create_task(async move { b.recv(&mut [0; 8]).await });
+        crate::spawn::yield_now().await;
+        crate::spawn::yield_now().await;
+        let piped = row(id);
+        assert_eq!((piped.kind, piped.fd), (Kind::Pipe, fd.into()));
+        assert_eq!(piped.reader, read.id().get());
+        assert!(
+            rows()
+                .iter()
+                .any(|facts| facts.reader == receive.id().get())
+        );
+        drop(writer);
+        assert_eq!(read.await.unwrap().unwrap(), 0);
+        a.send(b"x").await.unwrap();
+        assert_eq!(receive.await.unwrap().unwrap(), 1);
+        drop((a, c, _d));
         assert!(rows().is_empty());
     });
 }

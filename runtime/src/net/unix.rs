@@ -105,7 +105,7 @@ impl Listener<Unix> {
 }
 
 /// The file of a bound socket, removed with the listener if it is still the same file.
-struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -123,12 +123,23 @@ impl Drop for SocketFile {
 }
 
 fn open(path: &Path) -> io::Result<(mio::net::UnixListener, SocketFile)> {
+    let listen = |socket: &Socket| socket.listen(BACKLOG as i32);
+    let (socket, file) = bind_file(path, Type::STREAM, listen)?;
+    Ok((mio::net::UnixListener::from_std(socket.into()), file))
+}
+
+/// A socket bound to the file `path`, which goes with what is returned.
+pub(super) fn bind_file(
+    path: &Path,
+    kind: Type,
+    then: impl FnOnce(&Socket) -> io::Result<()>,
+) -> io::Result<(Socket, SocketFile)> {
     let address = SockAddr::unix(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            clear(path, &address)?;
+            clear(path, &address, kind)?;
             socket.bind(&address)?;
         }
         bound => bound?,
@@ -139,21 +150,21 @@ fn open(path: &Path) -> io::Result<(mio::net::UnixListener, SocketFile)> {
         device: metadata.dev(),
         inode: metadata.ino(),
     };
-    socket.listen(BACKLOG as i32)?;
-    Ok((mio::net::UnixListener::from_std(socket.into()), file))
+    then(&socket)?;
+    Ok((socket, file))
 }
 
 /// Removes the file at `path` if it is a socket on which nobody answers.
-fn clear(path: &Path, address: &SockAddr) -> io::Result<()> {
+fn clear(path: &Path, address: &SockAddr, kind: Type) -> io::Result<()> {
     let in_use = |why: &str| Err(io::Error::new(io::ErrorKind::AddrInUse, why.to_owned()));
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return in_use("there is a file here that is no socket; it is left alone");
     }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let probe = Socket::new(Domain::UNIX, kind, None)?;
     probe.set_nonblocking(true)?;
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         // A full backlog is an answer too; and where we may not connect, somebody else may listen.
-        _ => in_use("another process listens on this socket"),
+        _ => in_use("somebody has this socket open, and answers"),
     }
 }
