@@ -375,6 +375,16 @@ impl LoopRecord {
         }
     }
 
+    /// About now, in ticks, without asking the clock where a poll runs: the start of that poll. The
+    /// loop's thread.
+    #[inline]
+    pub(crate) fn edge(&self) -> u64 {
+        match self.current.row_id() {
+            0 => clock::ticks(),
+            _ => self.current.since(),
+        }
+    }
+
     /// What wakes a task now, on the loop's thread: the running task, else what was named with
     /// `acts_for`, else the loop.
     #[inline]

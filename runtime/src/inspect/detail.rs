@@ -12,6 +12,7 @@ use super::waits::{Found, Wanted};
 use super::wire::Extras;
 use super::wire::loops::{Totals, histogram};
 use crate::record::logs;
+use crate::record::resource;
 use crate::record::source::SourceFacts;
 use crate::record::task::{On, State, TaskFacts, WaitingOn};
 use crate::record::timer::TimerFacts;
@@ -130,7 +131,8 @@ fn ties(look: &Look, at: &super::tables::LoopLook, id: u64, waits: bool) -> Ties
         }
     }
     for facts in record.resources.live().filter_map(|(_, row)| row.read()) {
-        if facts.waiter == id {
+        // All waits for anything but a future have rows of their own, which say more.
+        if facts.waiter == id && facts.kind == resource::Kind::Future {
             let on = WaitingOn::new(On::Resource, facts.id);
             ties.waits.push((on, None, None));
         }

@@ -37,31 +37,46 @@ impl Kind {
 
 /// Bits of `ResourceRow::state`.
 pub(crate) mod state {
-    /// A future has its result, a queue is shut down, a lock is held.
+    /// A future has its result, an event is set, a queue is shut down, a channel is closed.
     pub(crate) const SET: u8 = 1;
-    /// The promise was dropped without a result.
+    /// The promise was dropped without a result; a barrier is broken.
     pub(crate) const BROKEN: u8 = 2;
 }
 
 #[derive(Default)]
+#[repr(C, align(64))]
 pub(crate) struct ResourceRow {
+    // Line 1: what changes with each use.
     id: AtomicU64,
-    /// The task that made it.
-    pub(crate) owner: AtomicU64,
     /// The task that holds it, for a lock; 0 for none.
     pub(crate) holder: AtomicU64,
-    /// The first task that waits; 0 for none. Further ones have wait rows.
+    /// Since when it is held, ticks; 0 while it is not.
+    pub(crate) held_since: AtomicU64,
+    /// The first task that waits; 0 for none, or where it is no task of this loop. All waits for
+    /// anything but a future have wait rows.
     pub(crate) waiter: AtomicU64,
-    /// Nanoseconds, loop's clock.
-    pub(crate) since: AtomicU64,
+    /// How often it was taken, set, put to or sent to, and how many of those had to wait.
+    pub(crate) uses: AtomicU64,
+    pub(crate) contended: AtomicU64,
     pub(crate) waiters: AtomicU32,
-    /// Items in a queue, permits of a semaphore.
+    /// Items in a queue, permits of a semaphore, arrivals at a barrier.
     pub(crate) level: AtomicU32,
-    pub(crate) name: AtomicU32,
-    pub(crate) kind: AtomicU8,
+    /// Bits of `state`.
     pub(crate) state: AtomicU8,
+    pub(crate) kind: AtomicU8,
+
+    // Line 2: the facts of the making.
+    /// The task that made it.
+    pub(crate) owner: AtomicU64,
+    /// Ticks.
+    pub(crate) since: AtomicU64,
     pub(crate) place: PlaceCell,
+    /// The most that `level` can be; 0 for no bound.
+    pub(crate) capacity: AtomicU32,
+    pub(crate) name: AtomicU32,
 }
+
+const _: () = assert!(size_of::<ResourceRow>() == 128);
 
 impl Row for ResourceRow {
     fn id(&self) -> &AtomicU64 {
@@ -76,16 +91,23 @@ pub(crate) struct ResourceFacts {
     pub(crate) kind: Kind,
     pub(crate) owner: u64,
     pub(crate) holder: u64,
+    /// Ticks; 0: not held.
+    pub(crate) held_since: u64,
     pub(crate) waiter: u64,
+    /// When it was made, ticks.
     pub(crate) since: u64,
+    pub(crate) uses: u64,
+    pub(crate) contended: u64,
     pub(crate) waiters: u32,
     pub(crate) level: u32,
+    pub(crate) capacity: u32,
     pub(crate) name: NameId,
     pub(crate) state: u8,
     pub(crate) place: Option<&'static Location<'static>>,
 }
 
 impl ResourceRow {
+    /// Fills a vacant row and publishes it; `now` in ticks.
     pub(crate) fn made(
         &self,
         id: u64,
@@ -98,6 +120,10 @@ impl ResourceRow {
         slab::vacate(&self.id);
         self.owner.store(owner, relaxed);
         self.holder.store(0, relaxed);
+        self.held_since.store(0, relaxed);
+        self.uses.store(0, relaxed);
+        self.contended.store(0, relaxed);
+        self.capacity.store(0, relaxed);
         self.waiter.store(0, relaxed);
         self.since.store(now, relaxed);
         self.waiters.store(0, relaxed);
@@ -125,6 +151,10 @@ impl ResourceRow {
             kind: Kind::from_raw(self.kind.load(relaxed)),
             owner: self.owner.load(relaxed),
             holder: self.holder.load(relaxed),
+            held_since: self.held_since.load(relaxed),
+            uses: self.uses.load(relaxed),
+            contended: self.contended.load(relaxed),
+            capacity: self.capacity.load(relaxed),
             waiter: self.waiter.load(relaxed),
             since: self.since.load(relaxed),
             waiters: self.waiters.load(relaxed),

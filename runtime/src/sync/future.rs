@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+use super::resource::Resource;
 use crate::context;
 use crate::record;
 use crate::record::bound::{LoopBound, WrongLoop};
 use crate::record::resource::{Kind, state};
-use crate::record::task::{On, WaitingOn};
 
 /// Why a future has no value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,22 +84,10 @@ enum Stage<T> {
 
 struct Inner<T> {
     stage: RefCell<Stage<T>>,
-    /// Slot of the resource row; `None` when the table was full.
-    row: Option<u32>,
-    id: u64,
+    row: Resource,
 }
 
 impl<T> Inner<T> {
-    /// Marks the row, on the loop's thread.
-    fn mark(&self, bits: u8) {
-        let Some(slot) = self.row else { return };
-        let _ = context::with(|organs| {
-            if let Some(row) = organs.record.resources.get(slot) {
-                row.state.store(bits, Ordering::Relaxed);
-            }
-        });
-    }
-
     /// Ends the waiting, if it has not ended.
     fn end(&self, with: Stage<T>, bits: u8) -> Result<(), Stage<T>> {
         let mut stage = self.stage.borrow_mut();
@@ -109,29 +97,12 @@ impl<T> Inner<T> {
         let waker = waker.take();
         *stage = with;
         drop(stage);
-        self.mark(bits);
+        self.row
+            .state(|row| row.state.store(bits, Ordering::Relaxed));
         if let Some(waker) = waker {
             waker.wake();
         }
         Ok(())
-    }
-}
-
-impl<T> Drop for Inner<T> {
-    fn drop(&mut self) {
-        let Some(slot) = self.row else { return };
-        // No loop: it is closed, and its tables are read-only history.
-        let _ = context::with(|organs| {
-            if let Some(row) = organs.record.resources.get(slot)
-                && row.resource_id() == self.id
-            {
-                row.vacate();
-                organs
-                    .record
-                    .resources
-                    .give_back(&organs.owner.resources, slot);
-            }
-        });
     }
 }
 
@@ -186,36 +157,11 @@ impl<T: Send> fmt::Debug for LoopFuture<T> {
 pub fn create_future<T: Send + 'static>() -> (Promise<T>, LoopFuture<T>) {
     let place = Location::caller();
     let inner = context::expect(|organs| {
-        let id = organs.owner.ids.next();
-        let row = organs.record.resources.take(&organs.owner.resources);
-        let row = match row {
-            Some((slot, row)) => {
-                row.made(
-                    id,
-                    Kind::Future,
-                    record::current_task(),
-                    organs.now(),
-                    place,
-                );
-                Some(slot)
-            }
-            None => {
-                organs
-                    .record
-                    .stats
-                    .unrecorded
-                    .fetch_add(1, Ordering::Relaxed);
-                None
-            }
+        let inner = Inner {
+            stage: RefCell::new(Stage::Pending(None)),
+            row: Resource::new(organs, Kind::Future, "", place),
         };
-        LoopBound::new(
-            organs.record.id,
-            Inner {
-                stage: RefCell::new(Stage::Pending(None)),
-                row,
-                id,
-            },
-        )
+        LoopBound::new(organs.record.id, inner)
     });
     let shared = Arc::new(inner);
     (
@@ -306,13 +252,8 @@ impl<T: Send> Drop for LoopFuture<T> {
             Stage::Pending(waker) => waker.take(),
             _ => None,
         };
-        if let Some(slot) = inner.row.filter(|_| waker.is_some()) {
-            let _ = context::with(|organs| {
-                if let Some(row) = organs.record.resources.get(slot) {
-                    row.waiter.store(0, Ordering::Relaxed);
-                    row.waiters.store(0, Ordering::Relaxed);
-                }
-            });
+        if waker.is_some() {
+            inner.row.waited_for(0, 0);
         }
         drop(waker);
     }
@@ -335,15 +276,8 @@ impl<T: Send> Future for LoopFuture<T> {
             };
             drop(stage);
             drop(old);
-            record::waiting(WaitingOn::new(On::Resource, inner.id), Location::caller());
-            if let Some(slot) = inner.row {
-                context::expect(|organs| {
-                    if let Some(row) = organs.record.resources.get(slot) {
-                        row.waiter.store(record::current_task(), Ordering::Relaxed);
-                        row.waiters.store(1, Ordering::Relaxed);
-                    }
-                });
-            }
+            record::waiting(inner.row.on(), Location::caller());
+            inner.row.waited_for(record::current_task(), 1);
             return Poll::Pending;
         }
         Poll::Ready(match std::mem::replace(&mut *stage, Stage::Taken) {

@@ -29,7 +29,8 @@ impl Resource {
         let id = organs.owner.ids.next();
         let slot = match organs.record.resources.take(&organs.owner.resources) {
             Some((slot, row)) => {
-                row.made(id, kind, record::current_task(), organs.now(), place);
+                let (task, now) = (record::current_task(), organs.record.edge());
+                row.made(id, kind, task, now, place);
                 if !name.is_empty() {
                     row.name.store(names::intern(name).raw(), Ordering::Relaxed);
                 }

@@ -312,8 +312,7 @@ fn take_row(task: u64, on: WaitingOn, at: &'static Location<'static>) -> u32 {
             record.stats.unrecorded.fetch_add(1, Ordering::Relaxed);
             return NONE;
         };
-        // Since the start of this poll: the clock was read there.
-        let since = record.current.since();
+        let since = record.edge();
         row.began(organs.owner.ids.next(), task, on, since, at);
         slot
     });

@@ -110,7 +110,7 @@ impl Wire<'_> {
             name: self.plain_name(facts.name),
             loop_id: Some(at.record.id.get().into()),
             place_text: self.texts.place(facts.place),
-            made_at_ns: facts.since,
+            made_at_ns: self.look.now.mono_of(facts.since),
             waiters: facts.waiters,
             first_waiter_id: facts.waiter,
             holder_task_id: some(facts.holder),
