@@ -24,6 +24,7 @@ use crate::record::current::Doing;
 use crate::record::event::{Event, Kind as EventKind};
 use crate::record::names::NameId;
 use crate::record::task::{Birth, Kind, Outcome, TaskRow, flag, phase};
+use crate::record::vars;
 use crate::record::{self, LoopRecord, Owner};
 
 mod away;
@@ -35,6 +36,7 @@ mod model;
 mod queue;
 mod raw;
 mod scope;
+mod special;
 #[cfg(all(test, not(loop_model)))]
 mod tests;
 mod waker;
@@ -42,6 +44,7 @@ mod waker;
 pub use error::{Cancellation, ErrorContext, JoinError, Panic};
 pub(crate) use local::Local;
 pub(crate) use scope::Scopes;
+pub(crate) use special::{Factory, Made};
 pub(crate) use waker::{EnteredGuard, here_is};
 
 use away::{Pushed, Stack};
@@ -83,6 +86,8 @@ pub(crate) struct How {
     pub(crate) number: u32,
     pub(crate) flags: u8,
     pub(crate) parent: u64,
+    /// Its first poll is made at once, inside the spawn.
+    pub(crate) eager: bool,
 }
 
 impl How {
@@ -96,6 +101,7 @@ impl How {
             number: 0,
             flags: 0,
             parent: record::current_task(),
+            eager: false,
         }
     }
 }
@@ -175,6 +181,10 @@ pub(crate) struct Executor {
     main: Cell<u64>,
     /// Messages of cancels that were not delivered yet, by task.
     messages: RefCell<std::collections::HashMap<u64, String>>,
+    /// Has a word in each spawn, if the app set one.
+    factory: RefCell<Option<Factory>>,
+    /// Tasks that are being polled inside the spawn of another.
+    eager: Cell<usize>,
 }
 
 /// A callback that was handed in. Holds nothing: a callback is over once it ran.
@@ -256,6 +266,8 @@ impl Executor {
             edge: Cell::new(clock::ticks()),
             main: Cell::new(0),
             messages: RefCell::default(),
+            factory: RefCell::new(None),
+            eager: Cell::new(0),
         }
     }
 
@@ -514,6 +526,11 @@ impl Executor {
         match how.kind {
             Kind::Callback => record::count(&record.stats.callbacks),
             _ => record::count(&record.stats.spawned),
+        }
+        if vars::is_used()
+            && let Some(vars) = vars::current()
+        {
+            self.give_vars(row, vars.fork());
         }
         if let Some(around) = local.around.get() {
             around.spawned(id);

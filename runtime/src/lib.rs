@@ -81,14 +81,16 @@ pub use handle::{
 };
 pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;
+pub use record::vars::Context;
 pub use run::{
     Builder, DefaultLoopPolicy, InspectorStatus, LoopPolicy, Runner, get_event_loop,
     get_event_loop_policy, new_event_loop, run, set_event_loop, set_event_loop_policy,
 };
 pub use spawn::{
-    Cancellation, Cancelled, CatchCancel, ErrorContext, JoinError, Panic, Task, TaskBuilder,
-    TaskInfo, TaskRef, TaskState, YieldNow, all_tasks, catch_cancel, create_task, current_task,
-    yield_now,
+    CancelRequest, Cancellation, Cancelled, Canceller, CatchCancel, ContextVar, ErrorContext,
+    JoinError, NewTask, Panic, Scope, Task, TaskBuilder, TaskFactory, TaskInfo, TaskRef, TaskState,
+    Token, WrongContext, YieldNow, all_tasks, catch_cancel, create_task, current_task,
+    eager_task_factory, yield_now,
 };
 pub use sync::{FutureError, InvalidState, LoopFuture, Promise, create_future};
 pub use threads::{BlockingTask, JobError, run_in_executor, to_thread};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::id::{Ids, LoopId};
 
+pub(crate) mod asked;
 pub(crate) mod bound;
 pub(crate) mod child;
 pub(crate) mod current;
@@ -34,6 +35,7 @@ pub(crate) mod thread;
 pub(crate) mod timer;
 #[cfg(all(test, not(loop_model)))]
 mod toy;
+pub(crate) mod vars;
 pub(crate) mod wait;
 pub(crate) mod wake;
 
@@ -135,6 +137,10 @@ pub(crate) struct LoopRecord {
     pub(crate) signals: signal::Signals,
     pub(crate) sites: Sites,
     pub(crate) ended: EndedRing,
+    /// Who asked which tasks to cancel.
+    pub(crate) requests: asked::Requests,
+    /// Which tasks and callbacks have context variables.
+    pub(crate) contexts: vars::Contexts,
     /// Polls and phases over the budget that have ended.
     pub(crate) over: over::OverLog,
     /// Durations of polls and of the way from wake to poll, in ticks.
@@ -210,6 +216,8 @@ impl LoopRecord {
             signals: signal::Signals::default(),
             sites: Sites::new(),
             ended: EndedRing::new(if internal { 64 } else { ended::CAPACITY }),
+            requests: asked::Requests::default(),
+            contexts: vars::Contexts::default(),
             over: over::OverLog::new(),
             poll_times: Histogram::default(),
             delays: Histogram::default(),

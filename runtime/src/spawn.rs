@@ -7,30 +7,39 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use crate::context;
+use crate::context::{self, Organs};
 use crate::executor::{
-    How, Local, RawTask, handle_dropped_after_close, here_is, take_result_after_close,
+    How, Local, Made, RawTask, handle_dropped_after_close, here_is, take_result_after_close,
 };
 use crate::id::{LoopId, TaskId};
 use crate::record;
 use crate::record::bound::{self, WrongLoop};
 use crate::record::names;
-use crate::record::task::{Kind, On, Outcome, WaitingOn, phase};
+use crate::record::site::SiteRow;
+use crate::record::task::{Kind, On, Outcome, TaskRow, WaitingOn, flag, phase};
 
 mod builder;
 mod cancel;
+mod factory;
 mod info;
 mod turn;
+mod vars;
 
 pub use crate::executor::{Cancellation, ErrorContext, JoinError, Panic};
 pub use builder::TaskBuilder;
-pub use cancel::{Cancelled, CatchCancel, catch_cancel};
+pub use cancel::{CancelRequest, Cancelled, Canceller, CatchCancel, catch_cancel};
+pub(crate) use factory::kept as kept_factory;
+pub use factory::{NewTask, TaskFactory, eager_task_factory};
 pub(crate) use info::tasks_of;
 pub use info::{TaskInfo, TaskRef, TaskState, all_tasks, current_task};
 pub use turn::{YieldNow, yield_now};
+pub use vars::{ContextVar, Scope, Token, WrongContext};
+
+use crate::record::vars::Context as Vars;
 
 /// A spawned task. Await it for its value; drop it to let it run on by itself.
 ///
@@ -111,8 +120,26 @@ where
 #[inline]
 #[track_caller]
 pub(crate) fn spawn_as<F: Future + 'static>(future: F, how: How) -> Task<F::Output> {
+    spawn_in(future, how, None)
+}
+
+/// Spawns in `vars`, or in a copy of the spawner's.
+#[inline]
+#[track_caller]
+fn spawn_in<F: Future + 'static>(future: F, how: How, vars: Option<Vars>) -> Task<F::Output> {
     context::expect(|organs| {
-        let raw = organs.executor.spawn(future, how);
+        let executor = &organs.executor;
+        let plain = !how.eager && vars.is_none() && !executor.has_factory();
+        let raw = if plain {
+            executor.spawn(future, how)
+        } else {
+            let made = Made {
+                type_name: std::any::type_name::<F>(),
+                size: size_of::<F>(),
+            };
+            let (how, vars) = reconsidered(organs, how, vars, made);
+            executor.spawn_with(future, how, vars)
+        };
         Task {
             raw,
             loop_id: organs.record.id,
@@ -120,6 +147,23 @@ pub(crate) fn spawn_as<F: Future + 'static>(future: F, how: How) -> Task<F::Outp
             _value: PhantomData,
         }
     })
+}
+
+/// How a task is spawned after all: the factory has a word in it, and only a loop that runs polls
+/// at once.
+fn reconsidered(
+    organs: &Organs,
+    mut how: How,
+    mut vars: Option<Vars>,
+    made: Made,
+) -> (How, Option<Vars>) {
+    if how.flags & flag::INTERNAL == 0
+        && let Some(factory) = organs.executor.factory()
+    {
+        factory(&mut how, &mut vars, made);
+    }
+    how.eager &= organs.state.running.get() && how.kind == Kind::Task;
+    (how, vars)
 }
 
 impl<T> Task<T> {
@@ -138,11 +182,15 @@ impl<T> Task<T> {
         TaskRef::new(self.raw.id(), self.loop_id)
     }
 
-    fn here<R>(&self, f: impl FnOnce(&crate::executor::Executor) -> R) -> Option<R> {
-        let organs = context::current()
+    /// The organs of its loop, if that is open and the one of this thread.
+    fn organs(&self) -> Option<Rc<Organs>> {
+        context::current()
             .ok()
-            .filter(|organs| organs.record.id == self.loop_id && !organs.executor.is_closed())?;
-        Some(f(&organs.executor))
+            .filter(|organs| organs.record.id == self.loop_id && !organs.executor.is_closed())
+    }
+
+    fn here<R>(&self, f: impl FnOnce(&crate::executor::Executor) -> R) -> Option<R> {
+        Some(f(&self.organs()?.executor))
     }
 
     /// Asks the task to cancel, at its next step. True unless it is done.
@@ -150,6 +198,7 @@ impl<T> Task<T> {
     /// Its future is dropped where it waits, unless it is inside `catch_cancel`. A value that the
     /// task has returned already wins. From another thread the request is sent to the loop.
     ///
+    /// Records: who asked, where and when, with the task, also once it ended.
     /// Source: asyncio's `Task.cancel`.
     ///
     /// ```
@@ -161,24 +210,34 @@ impl<T> Task<T> {
     /// .unwrap();
     /// ```
     #[doc(alias = "abort")]
+    #[track_caller]
     pub fn cancel(&self) -> bool {
         self.cancel_with(None)
     }
 
     /// As `cancel`, with a message for whoever awaits the task.
+    ///
+    /// Source: asyncio's `Task.cancel(msg)`.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let task = loop_runtime::create_task(std::future::pending::<()>());
+    ///     task.cancel_message("the shop closes");
+    ///     assert!(task.await.unwrap_err().to_string().contains("the shop closes"));
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
     pub fn cancel_message(&self, message: &str) -> bool {
         self.cancel_with(Some(message))
     }
 
+    #[track_caller]
     fn cancel_with(&self, message: Option<&str>) -> bool {
-        if let Some(asked) = self.here(|executor| executor.cancel(self.raw, message)) {
-            return asked;
+        match self.organs() {
+            Some(organs) => organs.executor.cancel(self.raw, message),
+            None => !self.done() && cancel::send(self.loop_id, self.raw.id(), message),
         }
-        let (id, message) = (self.raw.id(), message.map(str::to_owned));
-        let errand = move || {
-            let _ = context::with(|organs| organs.executor.cancel_by_id(id, message.as_deref()));
-        };
-        !self.done() && bound::send(self.loop_id, Box::new(errand)).is_ok()
     }
 
     /// How many cancels were asked for, less those withdrawn. 0 away from its loop.
@@ -195,7 +254,7 @@ impl<T> Task<T> {
 
     /// Withdraws one request to cancel; gives the number of those left. 0 away from its loop.
     pub fn uncancel(&self) -> u32 {
-        self.here(|executor| executor.uncancel(self.raw))
+        self.here(|executor| executor.uncancel(executor.row(self.raw)))
             .unwrap_or(0)
     }
 
@@ -226,11 +285,7 @@ impl<T> Task<T> {
 
     /// Names the task from now on. Names are kept for ever: use few of them.
     pub fn set_name(&self, name: &str) {
-        self.here(|executor| {
-            let row = executor.row(self.raw);
-            row.number.store(0, Ordering::Relaxed);
-            row.name.store(names::intern(name).raw(), Ordering::Relaxed);
-        });
+        self.here(|executor| rename(executor.row(self.raw), name));
     }
 
     /// The task's name; empty away from its loop.
@@ -239,16 +294,63 @@ impl<T> Task<T> {
             .unwrap_or_default()
     }
 
-    /// Has `callback` called, as by `call_soon`, once the task is done.
+    /// The type of its future, as rustc prints it; empty away from its loop.
+    pub fn type_name(&self) -> &'static str {
+        let name = |site: &SiteRow| site.type_name();
+        self.site(name).unwrap_or_default()
+    }
+
+    /// Where it was spawned; `None` if that is not known, or away from its loop.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let task = loop_runtime::create_task(async {});
+    ///     assert_eq!(task.spawn_site().unwrap().line(), line!() - 1);
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn spawn_site(&self) -> Option<&'static Location<'static>> {
+        self.site(SiteRow::place).flatten()
+    }
+
+    fn site<R>(&self, ask: impl FnOnce(&SiteRow) -> R) -> Option<R> {
+        let organs = self.organs()?;
+        let site = organs.executor.row(self.raw).site.load(Ordering::Relaxed);
+        organs.record.sites.get(site).map(ask)
+    }
+
+    /// Its context variables themselves: what is set there is seen by the task. `None` away from its
+    /// loop.
+    ///
+    /// Source: asyncio's `Task.get_context`.
+    pub fn context(&self) -> Option<Vars> {
+        self.here(|executor| executor.vars_of(self.raw))
+    }
+
+    /// Has `callback` called, as by `call_soon`, once the task is done: never inside this call, and
+    /// in a copy of the caller's context. Does nothing away from its loop.
+    ///
+    /// Records: a row of kind callback, with this place.
+    /// Source: asyncio's `add_done_callback`.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let task = loop_runtime::create_task(async {});
+    ///     let (promise, future) = loop_runtime::create_future();
+    ///     task.add_done_callback(move |done| promise.set_result(done.id()).unwrap());
+    ///     assert_eq!(future.await, Ok(task.id()));
+    /// })
+    /// .unwrap();
+    /// ```
     #[track_caller]
     pub fn add_done_callback(&self, callback: impl FnOnce(&TaskRef) + 'static) {
         let (task, place) = (self.task_ref(), Location::caller());
+        let vars = record::vars::current().map(|vars| vars.fork());
         self.on_done(Box::new(move || {
             // The loop is there: it is what calls this.
             let _ = context::with(|organs| {
-                organs
-                    .executor
-                    .call(move || callback(&task), How::new(place, Kind::Callback))
+                let how = How::new(place, Kind::Callback);
+                organs.executor.call_in(vars, move || callback(&task), how)
             });
         }));
     }
@@ -274,6 +376,11 @@ impl<T> Task<T> {
             }),
         );
     }
+}
+
+fn rename(row: &TaskRow, name: &str) {
+    row.number.store(0, Ordering::Relaxed);
+    row.name.store(names::intern(name).raw(), Ordering::Relaxed);
 }
 
 impl<T> Future for Task<T> {

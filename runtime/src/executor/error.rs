@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::Location;
 
 use crate::id::{LoopId, TaskId};
 use crate::record::bound::WrongLoop;
@@ -28,6 +29,10 @@ pub struct Cancellation {
     pub message: Option<String>,
     /// The loop closed with the task pending.
     pub loop_closed: bool,
+    /// The task that asked; `None`: none did, or it is not known any more.
+    pub by: Option<TaskId>,
+    /// Where `cancel` was called; `None`: nowhere in the app, or it is not known any more.
+    pub place: Option<&'static Location<'static>>,
 }
 
 /// A panic that was caught.

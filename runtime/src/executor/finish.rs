@@ -1,5 +1,6 @@
 //! The ends of a task: it returned, panicked, was cancelled, or its loop closed.
 
+use std::panic::Location;
 use std::sync::atomic::Ordering;
 
 use super::away;
@@ -9,9 +10,10 @@ use super::{Executor, Local, RawTask, waker};
 use crate::clock;
 use crate::id::TaskId;
 use crate::record;
+use crate::record::asked::By;
 use crate::record::current::Doing;
 use crate::record::event::{Event, Kind as EventKind};
-use crate::record::task::{Kind, Outcome, TaskFacts, TaskRow, flag, phase};
+use crate::record::task::{Kind, Outcome, TaskFacts, TaskRow, flag, mark, phase};
 
 pub(super) const DROP_PANICKED: &str = "a task's future panicked while it was dropped";
 
@@ -61,12 +63,28 @@ impl Local {
                 self.guarded(row, "a done callback panicked", done);
             }
         }
+        if row.marks.load(relaxed) & mark::CONTEXT != 0 {
+            self.drop_context(row);
+        }
         row.refs_here
             .store(row.refs_here.load(relaxed) - 1, relaxed);
         if row.handles.load(relaxed) == 0 {
             self.unheard(row, work);
             self.settle(row);
         }
+    }
+
+    /// The task's context variables go with it, unless others share them.
+    #[cold]
+    fn drop_context(&self, row: &TaskRow) {
+        let context = self.record.take_context(row);
+        self.guarded(
+            row,
+            "a context variable's value panicked while it was dropped",
+            || {
+                self.dropping(row, || drop(context));
+            },
+        );
     }
 
     /// The row of a handle, if the task is done.
@@ -294,9 +312,16 @@ impl Executor {
             }
             return false;
         }
+        let asked = self.local.record.requests.of(row.task_id());
+        let by = asked.as_ref().map(|asked| asked.by);
         let cancellation = Cancellation {
             message,
             loop_closed: false,
+            by: match by {
+                Some(By::Task(id) | By::Awaiter(id)) => TaskId::from_raw(id),
+                _ => None,
+            },
+            place: asked.and_then(|asked| asked.place),
         };
         self.local
             .finish_cancelled(row, JoinError::Cancelled(cancellation));
@@ -320,9 +345,7 @@ impl Executor {
         let Some((task, message)) = self.scopes.leave(id) else {
             return;
         };
-        let current = super::raw::current_row(&self.local.record);
-        let row = current.filter(|row| row.task_id() == task);
-        if let Some(row) = row.or_else(|| self.find(task))
+        if let Some(row) = self.find(task)
             // A task that is being dropped has been given its request already.
             && !self.local.cancelling.get()
         {
@@ -343,16 +366,26 @@ impl Executor {
         drop();
     }
 
-    /// Asks a task to cancel. False if it is done.
+    /// Asks a task to cancel, on behalf of what runs now. False if it is done.
+    #[track_caller]
     pub(crate) fn cancel(&self, raw: RawTask, message: Option<&str>) -> bool {
         let row = self.local.row(raw.row());
-        row.task_id() == raw.id() && self.cancel_row(row, message)
+        let place = Some(Location::caller());
+        row.task_id() == raw.id() && self.cancel_row(row, By::here(), place, message)
     }
 
-    pub(crate) fn cancel_row(&self, row: &TaskRow, message: Option<&str>) -> bool {
+    fn cancel_row(
+        &self,
+        row: &TaskRow,
+        by: By,
+        place: Option<&'static Location<'static>>,
+        message: Option<&str>,
+    ) -> bool {
         if row.phase.load(Ordering::Relaxed) == phase::DONE {
             return false;
         }
+        let requests = &self.local.record.requests;
+        requests.ask(row.task_id(), by, place, message, clock::ticks());
         let cancels = row.cancels.load(Ordering::Relaxed);
         row.cancels
             .store(cancels.saturating_add(1), Ordering::Relaxed);
@@ -375,19 +408,23 @@ impl Executor {
     }
 
     /// Withdraws one request. The number of those left.
-    pub(crate) fn uncancel(&self, raw: RawTask) -> u32 {
-        let row = self.local.row(raw.row());
+    pub(crate) fn uncancel(&self, row: &TaskRow) -> u32 {
         let left = row.cancels.load(Ordering::Relaxed).saturating_sub(1);
         row.cancels.store(left, Ordering::Relaxed);
         if left == 0 {
             drop(self.withdraw(row));
-            self.scopes.withdraw(raw.id());
+            self.scopes.withdraw(row.task_id());
+            self.local.record.requests.withdrawn(row.task_id());
         }
         left.into()
     }
 
-    /// The live row of a task, by walking.
-    fn find(&self, id: u64) -> Option<&TaskRow> {
+    /// The live row of a task: the one that runs, or by walking.
+    pub(crate) fn find(&self, id: u64) -> Option<&TaskRow> {
+        let current = super::raw::current_row(&self.local.record);
+        if let Some(row) = current.filter(|row| row.task_id() == id) {
+            return Some(row);
+        }
         self.local
             .record
             .tasks
@@ -396,10 +433,23 @@ impl Executor {
             .find(|row| row.task_id() == id)
     }
 
-    /// Asks the task `id` to cancel. False if there is none, or it is done.
+    /// Asks the task `id` to cancel, on behalf of what runs now. False if there is none, or it is
+    /// done.
+    #[track_caller]
     pub(crate) fn cancel_by_id(&self, id: u64, message: Option<&str>) -> bool {
+        self.cancel_for(id, By::here(), Some(Location::caller()), message)
+    }
+
+    /// As `cancel_by_id`, on behalf of `by`, who called at `place`.
+    pub(crate) fn cancel_for(
+        &self,
+        id: u64,
+        by: By,
+        place: Option<&'static Location<'static>>,
+        message: Option<&str>,
+    ) -> bool {
         self.find(id)
-            .is_some_and(|row| self.cancel_row(row, message))
+            .is_some_and(|row| self.cancel_row(row, by, place, message))
     }
 
     /// Wakes the task `id` for nothing. False if there is none, or it is done.
@@ -410,9 +460,9 @@ impl Executor {
         found.inspect(|row| self.local.wake(row)).is_some()
     }
 
-    /// Asks the main task to cancel.
+    /// Asks the main task to cancel: Ctrl-C.
     pub(crate) fn cancel_main(&self) -> bool {
-        self.cancel_by_id(self.main.get(), None)
+        self.cancel_for(self.main.get(), By::Interrupt, None, None)
     }
 
     /// Asks every task to cancel, newest first.
@@ -420,7 +470,7 @@ impl Executor {
         let mut ids: Vec<u64> = self.pending().map(|row| row.task_id()).collect();
         ids.sort_unstable_by(|a, b| b.cmp(a));
         for row in self.rows_of(&ids) {
-            self.cancel_row(row, None);
+            self.cancel_row(row, By::RunEnd, None, None);
         }
     }
 
@@ -484,8 +534,8 @@ impl Executor {
                     left.push((facts, name_of(&local.record, row)));
                 }
                 let error = Cancellation {
-                    message: None,
                     loop_closed: true,
+                    ..Cancellation::default()
                 };
                 local.finish_cancelled(row, JoinError::Cancelled(error));
             }
@@ -561,8 +611,18 @@ impl Executor {
         }
         // The task was awaited by one whose cancel is being delivered: it goes with it.
         if awaited && local.cancelling.get() {
-            self.cancel_row(row, None);
+            self.cancel_with_awaiter(row);
         }
+    }
+
+    /// Asks a task to cancel because who awaited it is cancelled, with that one's words.
+    #[cold]
+    fn cancel_with_awaiter(&self, row: &TaskRow) {
+        let record = &self.local.record;
+        let awaiter = record.current.row_id();
+        let asked = record.requests.of(awaiter);
+        let (place, message) = asked.map_or((None, None), |asked| (asked.place, asked.message));
+        self.cancel_row(row, By::Awaiter(awaiter), place, message.as_deref());
     }
 
     /// The task that is being polled says that it is about to return an error.

@@ -508,8 +508,9 @@ impl RawTask {
 
 /// Polls the task of `row` once. `None` if its box is gone.
 ///
-/// Called by `Executor::step` alone: on the loop's thread, and never from inside a poll of the
-/// same loop, since `event_loop` refuses to run a loop inside itself.
+/// Called by `Executor::step` alone: on the loop's thread, and never from inside a poll of the same
+/// task, since `event_loop` refuses to run a loop inside itself, and what is polled inside the poll
+/// of another (`spawn_eager`) was made just before, so that no poll of it is on the stack.
 #[inline]
 pub(crate) fn poll_row(row: &TaskRow, cx: &mut Context<'_>) -> Option<Polled> {
     let work = Work::of(row)?;

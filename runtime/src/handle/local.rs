@@ -13,7 +13,7 @@ use crate::executor::{ErrorContext, How, RawCall};
 use crate::id::LoopId;
 use crate::record::task::Kind;
 use crate::record::timer;
-use crate::spawn::{self, Task, TaskRef};
+use crate::spawn::{self, Task, TaskFactory, TaskRef};
 use crate::time::LoopInstant;
 use crate::timers::{Action, Arm, TimerKey};
 
@@ -292,6 +292,29 @@ impl LocalLoop {
     /// ```
     pub fn set_exception_handler(&self, handler: Option<ErrorHandler>) {
         self.organs.executor.set_handler(handler);
+    }
+
+    /// Has `factory` asked at each spawn on this loop, from now on: it may name the task, give it a
+    /// context, start it eagerly, or leave it as it is. `None` for no factory.
+    ///
+    /// It costs a call a spawn. The runtime's own tasks do not pass it.
+    ///
+    /// Source: asyncio's `set_task_factory`.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// loop_runtime::run(async {
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     el.set_task_factory(Some(Rc::new(|task, new: &loop_runtime::NewTask| {
+    ///         task.name(if new.name().is_empty() { "anonymous" } else { new.name() })
+    ///     })));
+    ///     assert_eq!(loop_runtime::create_task(async {}).name(), "anonymous");
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn set_task_factory(&self, factory: Option<TaskFactory>) {
+        let kept = factory.map(spawn::kept_factory);
+        self.organs.executor.set_factory(kept);
     }
 
     /// The tasks of this loop that are not done.

@@ -168,6 +168,7 @@ impl<T> RemoteTask<T> {
     }
 
     /// Asks the task to cancel. Any thread.
+    #[track_caller]
     pub fn cancel(&self) {
         let task = match &mut *self.shared.lock() {
             Slot::Waiting { cancel, task, .. } => {

@@ -73,6 +73,12 @@ pub(crate) mod flag {
     pub(crate) const FAILED: u8 = 128;
 }
 
+/// Bits of `TaskRow::marks`.
+pub(crate) mod mark {
+    /// It has context variables: they are in the loop's table of contexts.
+    pub(crate) const CONTEXT: u8 = 1;
+}
+
 /// What is being waited for: the kind in the upper byte, the row's id below.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct WaitingOn(pub(crate) u64);
@@ -173,7 +179,8 @@ pub(crate) struct TaskRow {
     pub(crate) outcome: AtomicU8,
     /// Times a cancel was asked for, less withdrawn.
     pub(crate) cancels: AtomicU8,
-    _spare: AtomicU8,
+    /// Bits of `mark`: what is looked at when a task ends, and not at its polls.
+    pub(crate) marks: AtomicU8,
     /// Polls per coarse bucket, beginning with the first above the floor.
     pub(crate) coarse: [AtomicU32; COARSE],
     pub(crate) site: AtomicU32,
@@ -258,6 +265,7 @@ impl TaskRow {
         self.away_woken_at.store(0, Ordering::Relaxed);
         self.flags.store(birth.flags, Ordering::Relaxed);
         self.cancels.store(0, Ordering::Relaxed);
+        self.marks.store(0, Ordering::Relaxed);
         self.waits.store(0, Ordering::Relaxed);
         self.site.store(birth.site, Ordering::Relaxed);
         self.parent.store(birth.parent, Ordering::Relaxed);

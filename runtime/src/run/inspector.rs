@@ -89,7 +89,10 @@ mod face {
     fn carry(id: LoopId, command: Command, done: Done) -> Result<(), String> {
         let errand = move || {
             let found = context::with(|organs| match command {
-                Command::Cancel { task } => organs.executor.cancel_by_id(task, None),
+                Command::Cancel { task } => {
+                    let executor = &organs.executor;
+                    executor.cancel_for(task, crate::record::asked::By::Viewer, None, None)
+                }
                 Command::Nudge { task } => organs.executor.wake_by_id(task),
             });
             done(found.unwrap_or(false));

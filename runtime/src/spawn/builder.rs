@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::panic::Location;
 
-use super::{Task, spawn_as};
+use super::{Task, spawn_in};
 use crate::context;
 use crate::executor::How;
 use crate::record::names::{self, NameId};
 use crate::record::task::{Kind, flag};
+use crate::record::vars::Context;
 
 /// Names a task and says what it may do, then spawns it.
 ///
@@ -19,12 +20,14 @@ use crate::record::task::{Kind, flag};
 /// })
 /// .unwrap();
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `spawn`"]
 pub struct TaskBuilder {
     name: NameId,
     number: u32,
     flags: u8,
+    eager: bool,
+    context: Option<Context>,
 }
 
 impl TaskBuilder {
@@ -33,6 +36,8 @@ impl TaskBuilder {
             name: NameId::NONE,
             number: 0,
             flags: 0,
+            eager: false,
+            context: None,
         }
     }
 
@@ -54,6 +59,37 @@ impl TaskBuilder {
     /// left when the run ends.
     pub fn allow_forever(mut self) -> Self {
         self.flags |= flag::FOREVER;
+        self
+    }
+
+    /// Whether its first poll is made at once, inside the spawn, and not when its turn comes.
+    ///
+    /// One that is done by then never touches the ready queue. `current_task` is the new task
+    /// meanwhile, and it is in `all_tasks`. Where the loop is not running yet, or inside many eager
+    /// starts of one another, it waits for its turn as others do. The poll that spawns it takes as
+    /// long as both.
+    ///
+    /// Source: asyncio's `eager_start`.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let task = loop_runtime::Task::<()>::builder().eager(true).spawn(async { 6 * 7 });
+    ///     assert!(task.done(), "before anything was awaited");
+    ///     assert_eq!(task.await.unwrap(), 42);
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn eager(mut self, eager: bool) -> Self {
+        self.eager = eager;
+        self
+    }
+
+    /// The task's context variables are those of `context` itself: what it sets is seen there. The
+    /// default is a copy of its spawner's.
+    ///
+    /// Source: asyncio's `create_task(context=)`.
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
         self
     }
 
@@ -120,8 +156,29 @@ impl TaskBuilder {
             name: self.name,
             number: self.number,
             flags: self.flags,
+            eager: self.eager,
             ..How::new(place, Kind::Task)
         };
-        spawn_as(future, how)
+        spawn_in(future, how, self.context)
+    }
+
+    /// What a spawn came with, for a factory to change.
+    pub(super) fn of(how: &How, context: Option<Context>) -> Self {
+        Self {
+            name: how.name,
+            number: how.number,
+            flags: how.flags,
+            eager: how.eager,
+            context,
+        }
+    }
+
+    /// What a factory made of it.
+    pub(super) fn apply(self, how: &mut How) -> Option<Context> {
+        how.name = self.name;
+        how.number = self.number;
+        how.flags = self.flags;
+        how.eager = self.eager;
+        self.context
     }
 }

@@ -2,14 +2,19 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::clock;
 use crate::context;
-use crate::record;
-use crate::record::bound::LoopBound;
+use crate::id::{LoopId, TaskId};
+use crate::record::asked::By;
+use crate::record::bound::{self, LoopBound};
+use crate::record::{self, LoopRecord};
 
 /// A cancel that a scope caught.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +34,84 @@ impl fmt::Display for Cancelled {
 }
 
 impl std::error::Error for Cancelled {}
+
+/// Who asked a task to cancel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Canceller {
+    /// A task or callback.
+    Task(TaskId),
+    /// The task that awaited it, when that was cancelled itself.
+    Awaiter(TaskId),
+    /// Code on a thread where no task ran, by the number of the thread.
+    Thread(u64),
+    /// Somebody at a console.
+    Viewer,
+    /// Ctrl-C.
+    Interrupt,
+    /// The end of its run.
+    RunEnd,
+}
+
+impl Canceller {
+    fn new(by: By) -> Self {
+        let task = |id| TaskId::from_raw(id).expect("who asked ran, and so has an id");
+        match by {
+            By::Task(id) => Canceller::Task(task(id)),
+            By::Awaiter(0) => Canceller::RunEnd,
+            By::Awaiter(id) => Canceller::Awaiter(task(id)),
+            By::Thread(id) => Canceller::Thread(id),
+            By::Viewer => Canceller::Viewer,
+            By::Interrupt => Canceller::Interrupt,
+            By::RunEnd => Canceller::RunEnd,
+        }
+    }
+}
+
+/// What was asked of a task: the last request's words, and how many there were.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct CancelRequest {
+    /// Who asked.
+    pub by: Canceller,
+    /// Where `cancel` was called; `None` where no call in the app was.
+    pub place: Option<&'static Location<'static>>,
+    /// What was given to `cancel`, as far as it is kept: 256 bytes.
+    pub message: Option<String>,
+    /// Requests so far, those withdrawn by ones included.
+    pub times: u32,
+    /// How long ago the first was.
+    pub ago: Duration,
+}
+
+impl CancelRequest {
+    pub(super) fn of(record: &LoopRecord, task: u64) -> Option<Self> {
+        let asked = record.requests.of(task)?;
+        let ago = clock::ticks().saturating_sub(asked.first);
+        Some(Self {
+            by: Canceller::new(asked.by),
+            place: asked.place,
+            message: asked.message,
+            times: asked.times,
+            ago: Duration::from_nanos(clock::ticks_to_ns(ago)),
+        })
+    }
+}
+
+/// Has the loop `loop_id` ask one of its tasks to cancel, on behalf of what runs here. False if the
+/// loop is closed.
+#[track_caller]
+pub(super) fn send(loop_id: LoopId, task: u64, message: Option<&str>) -> bool {
+    let (by, place) = (By::here(), Location::caller());
+    let message = message.map(str::to_owned);
+    let errand = move || {
+        let _ = context::with(|organs| {
+            let executor = &organs.executor;
+            executor.cancel_for(task, by, Some(place), message.as_deref())
+        });
+    };
+    bound::send(loop_id, Box::new(errand)).is_ok()
+}
 
 /// A scope's place in the loop's table; leaves it when dropped.
 struct Entered(u64);

@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::cancel::{self, CancelRequest};
 use crate::clock;
-use crate::context::{self, NoRunningLoop};
+use crate::context::{self, NoRunningLoop, Organs};
 use crate::executor::Shared;
 use crate::id::{LoopId, TaskId};
 use crate::record::bound;
 use crate::record::names;
-use crate::record::task::{Kind, State, TaskFacts};
+use crate::record::task::{Kind, State, TaskFacts, TaskRow};
 use crate::record::{self, LoopRecord};
 
 /// What a task is doing.
@@ -80,20 +83,79 @@ impl TaskRef {
     }
 
     /// Asks the task to cancel. Any thread; false if it is known to be over.
+    ///
+    /// Records: who asked, where and when, with the task.
+    #[track_caller]
     pub fn cancel(&self) -> bool {
-        let id = self.id;
-        match context::current()
-            .ok()
-            .filter(|organs| organs.record.id == self.loop_id)
-        {
-            Some(organs) => organs.executor.cancel_by_id(id, None),
-            None => {
-                let errand = move || {
-                    let _ = context::with(|organs| organs.executor.cancel_by_id(id, None));
-                };
-                bound::send(self.loop_id, Box::new(errand)).is_ok()
-            }
+        self.cancel_with(None)
+    }
+
+    /// As `cancel`, with a message for whoever awaits the task.
+    #[track_caller]
+    pub fn cancel_message(&self, message: &str) -> bool {
+        self.cancel_with(Some(message))
+    }
+
+    #[track_caller]
+    fn cancel_with(&self, message: Option<&str>) -> bool {
+        match self.organs() {
+            Some(organs) => organs.executor.cancel_by_id(self.id, message),
+            None => cancel::send(self.loop_id, self.id, message),
         }
+    }
+
+    /// How many cancels were asked for, less those withdrawn. 0 away from its loop, and once it is
+    /// gone.
+    ///
+    /// Source: asyncio's `current_task().cancelling()`.
+    pub fn cancelling(&self) -> u32 {
+        let asked = |row: &TaskRow| row.cancels.load(Ordering::Relaxed).into();
+        self.row(|_, row| asked(row)).unwrap_or(0)
+    }
+
+    /// Withdraws one request to cancel; gives the number of those left. 0 away from its loop, and
+    /// once it is gone.
+    ///
+    /// Source: asyncio's `current_task().uncancel()`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use loop_runtime::{catch_cancel, create_task, current_task, sleep, yield_now};
+    /// loop_runtime::run(async {
+    ///     let task = create_task(async {
+    ///         catch_cancel(sleep(Duration::from_secs(3600))).await.unwrap_err();
+    ///         let own = current_task().unwrap();
+    ///         assert_eq!((own.cancelling(), own.uncancel()), (1, 0));
+    ///     });
+    ///     yield_now().await;
+    ///     task.cancel();
+    ///     task.await.unwrap();
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn uncancel(&self) -> u32 {
+        self.row(|organs, row| organs.executor.uncancel(row))
+            .unwrap_or(0)
+    }
+
+    /// Names the task from now on. False away from its loop, and once it is gone. Names are kept for
+    /// ever: use few of them.
+    ///
+    /// Source: asyncio's `current_task().set_name`.
+    pub fn set_name(&self, name: &str) -> bool {
+        self.row(|_, row| super::rename(row, name)).is_some()
+    }
+
+    /// The organs of its loop, if that is the one of this thread.
+    fn organs(&self) -> Option<Rc<Organs>> {
+        let here = context::current().ok();
+        here.filter(|organs| organs.record.id == self.loop_id)
+    }
+
+    fn row<R>(&self, f: impl FnOnce(&Organs, &TaskRow) -> R) -> Option<R> {
+        let organs = self.organs()?;
+        let row = organs.executor.find(self.id)?;
+        Some(f(&organs, row))
     }
 }
 
@@ -121,6 +183,9 @@ pub struct TaskInfo {
     busy: Duration,
     main: bool,
     parent: u64,
+    type_name: &'static str,
+    variables: Vec<&'static str>,
+    cancel: Option<CancelRequest>,
 }
 
 impl fmt::Debug for TaskInfo {
@@ -157,6 +222,11 @@ impl TaskInfo {
             busy: Duration::from_nanos(clock::ticks_to_ns(facts.busy)),
             main: facts.kind == Kind::Main,
             parent: facts.parent,
+            type_name: site.map_or("", |site| site.type_name()),
+            variables: record.contexts.names(facts.id),
+            cancel: (facts.cancels > 0)
+                .then(|| CancelRequest::of(record, facts.id))
+                .flatten(),
         }
     }
 
@@ -203,6 +273,22 @@ impl TaskInfo {
     /// How long its polls took in all.
     pub fn busy(&self) -> Duration {
         self.busy
+    }
+
+    /// The type of its future, as rustc prints it.
+    pub fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    /// The names of its context variables, in no particular order.
+    pub fn variables(&self) -> &[&'static str] {
+        &self.variables
+    }
+
+    /// Who asked it to cancel; `None`: nobody, or all requests were withdrawn, or thousands of other
+    /// tasks were asked since.
+    pub fn cancel_request(&self) -> Option<&CancelRequest> {
+        self.cancel.as_ref()
     }
 
     /// Whether it is the main task of a run.
