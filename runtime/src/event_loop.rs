@@ -12,6 +12,7 @@
 //!
 //! Knows neither how a loop is configured (`run`) nor who looks at it.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) budget: Duration,
     pub(crate) clock: LoopClock,
     pub(crate) internal: bool,
+    /// Makes what is to be there while the loop runs; dropped when it stops.
+    pub(crate) companion: Option<fn() -> Box<dyn Any>>,
     pub(crate) place: &'static Location<'static>,
 }
 
@@ -65,9 +68,10 @@ impl Config {
             name: None,
             polls_per_wait: 1024,
             turn: Duration::from_micros(50),
-            budget: Duration::from_millis(100),
+            budget: record::BUDGET,
             clock: LoopClock::Monotonic,
             internal: false,
+            companion: None,
             place,
         }
     }
@@ -520,11 +524,14 @@ impl Drop for EventLoop {
 struct Running<'a> {
     event_loop: &'a EventLoop,
     _runs_here: RunsHere,
+    _companion: Option<Box<dyn Any>>,
 }
 
 impl<'a> Running<'a> {
     fn new(event_loop: &'a EventLoop) -> Self {
         let organs = &event_loop.organs;
+        // First, since it may panic.
+        let companion = event_loop.config.companion.map(|make| make());
         let runs_here = organs.record.runs_here();
         organs.state.running.set(true);
         let now = clock::ticks();
@@ -538,6 +545,7 @@ impl<'a> Running<'a> {
         Self {
             event_loop,
             _runs_here: runs_here,
+            _companion: companion,
         }
     }
 }

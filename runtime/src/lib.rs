@@ -44,6 +44,8 @@ mod os;
 mod record;
 // The organs: none knows another.
 mod blocking;
+#[cfg(feature = "compat-tokio")]
+mod compat;
 mod executor;
 #[cfg(feature = "inspect")]
 #[allow(dead_code)] // Some of what it can tell has no place on the wire yet.
@@ -73,6 +75,8 @@ pub mod trace;
 pub mod web;
 
 pub use blocking::ExecutorShutDown;
+#[cfg(feature = "compat-tokio")]
+pub use compat::{WithTokio, with_tokio};
 pub use context::NoRunningLoop;
 pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
 pub use handle::{

@@ -50,6 +50,9 @@ use slab::{Slab, Slots};
 use task::{TaskFacts, TaskRow, WaitingOn};
 use wake::Cause;
 
+/// A poll longer than this is a block, unless told otherwise; as asyncio's `slow_callback_duration`.
+pub(crate) const BUDGET: Duration = Duration::from_millis(100);
+
 /// Rows each table can hold: directories are virtual memory until used.
 const TASKS: usize = 1 << 25;
 const OTHERS: usize = 1 << 23;

@@ -36,6 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", AWAITED),
     ("signal", AWAITED),
     ("threads", AWAITED),
+    // The other runtime's thread, for crates that need it.
+    ("compat", &["clock", "record"]),
     // What the feature `tracing` puts around polls.
     ("trace", &["clock", "record", "executor"]),
     // Joins the organs.
@@ -63,6 +65,7 @@ const AWAITED: &[&str] = &[
     "handle", "spawn", "time", "sync", "io", "net", "signal",
 ];
 const BELOW_SERVE: &[&str] = &[
+    "compat",
     "id",
     "clock",
     "os",

@@ -131,6 +131,26 @@ impl Builder {
         self
     }
 
+    /// Whether tokio's context is there while the loop runs, so that crates which need it (reqwest,
+    /// sqlx) work in all its tasks; the default is no. See `with_tokio` for single futures.
+    ///
+    /// Panics: the run does, if the thread that serves such crates cannot be started.
+    /// Records: the loop `tokio`, from the run on.
+    ///
+    /// ```
+    /// loop_runtime::Builder::new()
+    ///     .compat_tokio(true)
+    ///     .run(async {
+    ///         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    ///     })
+    ///     .unwrap();
+    /// ```
+    #[cfg(feature = "compat-tokio")]
+    pub fn compat_tokio(mut self, on: bool) -> Self {
+        self.config.companion = on.then_some(|| Box::new(crate::compat::enter()));
+        self
+    }
+
     /// Has the inspector listen on this TCP address as well. Loopback only, and who connects must
     /// show the token from the file that `LoopHandle::inspector` names.
     #[cfg(feature = "inspect")]
