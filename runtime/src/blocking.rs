@@ -1,15 +1,14 @@
 //! Threads for calls that block: `run_in_executor`, and name lookups on a lane of their own.
 //!
-//! Threads are made when a job finds none idle, up to the lane's limit, and end after a while
-//! without one. Every job has a row, from its submission until its result is back on the loop.
-//! Knows of the loop only a way to send it an errand; nothing of tasks.
+//! Every job has a row, from its submission until its result is back on the loop. `pool` holds the
+//! threads. Knows of the loop only a way to send it an errand; nothing of tasks.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -18,12 +17,15 @@ use crate::record::job::JobRow;
 use crate::record::names::{self, NameId};
 use crate::record::{self, LoopRecord, Owner};
 
+mod executor;
 mod job;
+mod pool;
 
+pub use executor::Executor;
 pub(crate) use job::Job;
+pub(crate) use pool::Pool;
+use pool::Queued;
 
-/// An idle thread ends after this long.
-const IDLE: Duration = Duration::from_secs(10);
 /// Threads that look up names: few, since lookups wait for the network and share one resolver.
 const LOOKUPS: usize = 4;
 
@@ -59,7 +61,7 @@ impl std::error::Error for ExecutorShutDown {}
 /// A thread cannot be stopped from outside: they go on, and their results reach nobody.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub(crate) struct StuckJobs {
+pub struct StuckJobs {
     /// Name (or, for a job without one, its place) of each, in the order of their start.
     pub jobs: Vec<String>,
 }
@@ -85,65 +87,22 @@ struct Shared {
     record: Arc<LoopRecord>,
     /// Takes what a thread has for the loop.
     home: Home,
-    lanes: [LaneState; 2],
     /// Slots of rows that are vacant and not given back yet, which is for the loop's thread.
     vacant: Mutex<Vec<u32>>,
+    /// Jobs whose end the loop has not heard of.
+    under_way: AtomicUsize,
 }
 
-struct LaneState {
-    limit: usize,
-    inner: Mutex<Inner>,
-    /// A job came, or the shutdown.
-    work: Condvar,
-    /// A job ended.
-    ended: Condvar,
-}
-
-#[derive(Default)]
-struct Inner {
-    queue: VecDeque<Queued>,
-    running: Vec<Running>,
-    threads: usize,
-    idle: usize,
-    shut: bool,
-}
-
-struct Queued {
-    id: u64,
-    row: Option<u32>,
-    what: String,
-    run: Box<dyn FnOnce() + Send>,
-}
-
-struct Running {
-    id: u64,
-    what: String,
-}
-
-/// The executor of one loop.
+/// The executors of one loop.
 pub(crate) struct Blocking {
     shared: Arc<Shared>,
     owner: Rc<Owner>,
-}
-
-impl LaneState {
-    fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            inner: Mutex::default(),
-            work: Condvar::new(),
-            ended: Condvar::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No job runs under the lock, so a poisoned one is consistent.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    general: RefCell<Executor>,
+    lookup: Executor,
 }
 
 impl Blocking {
-    /// An executor without threads yet. `home` carries errands to the loop, from any thread, and
+    /// Executors without threads yet. `home` carries errands to the loop, from any thread, and
     /// gives them back once the loop is closed.
     pub(crate) fn new(record: Arc<LoopRecord>, owner: Rc<Owner>, home: Home) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -157,14 +116,21 @@ impl Blocking {
         general: usize,
         lookup: usize,
     ) -> Self {
+        let id = record.id;
         Self {
             shared: Arc::new(Shared {
                 record,
                 home,
-                lanes: [LaneState::new(general), LaneState::new(lookup)],
                 vacant: Mutex::default(),
+                under_way: AtomicUsize::new(0),
             }),
             owner,
+            general: RefCell::new(Executor::named(
+                format!("executor-{id}"),
+                "executor",
+                general,
+            )),
+            lookup: Executor::named(format!("lookup-{id}"), "lookup", lookup),
         }
     }
 
@@ -180,36 +146,49 @@ impl Blocking {
         place: &'static Location<'static>,
         run: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Job<T>, ExecutorShutDown> {
-        let state = &self.shared.lanes[lane as usize];
-        if state.lock().shut {
+        let executor = match lane {
+            Lane::General => self.general.borrow().clone(),
+            Lane::Lookup => self.lookup.clone(),
+        };
+        self.submit_on(&executor, name, place, run)
+    }
+
+    /// As `submit`, to an executor of the app's.
+    pub(crate) fn submit_on<T: Send + 'static>(
+        &self,
+        executor: &Executor,
+        name: &str,
+        place: &'static Location<'static>,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Job<T>, ExecutorShutDown> {
+        let pool = &executor.pool;
+        if !pool.is_open() {
             return Err(ExecutorShutDown);
         }
         let id = self.owner.ids.next();
-        let row = self.row(id, names::intern(name), place);
+        let row = self.row(id, names::intern(name), pool.name, place);
         let what = if name.is_empty() {
             place.to_string()
         } else {
             name.to_owned()
         };
-        let (job, work) = job::pair(&self.shared, lane, id, row, run);
-        let mut inner = state.lock();
-        inner.queue.push_back(Queued {
-            id,
-            row,
-            what,
-            run: work,
-        });
-        if inner.idle >= inner.queue.len() {
-            state.work.notify_one();
-        } else if inner.threads < state.limit {
-            inner.threads += 1;
-            drop(inner);
-            self.start_thread(lane);
+        self.shared.under_way.fetch_add(1, Ordering::Relaxed);
+        let (job, run) = job::pair(&self.shared, pool, id, row, run);
+        // Shut down by another thread since it was asked: the job is dropped, and its row with it.
+        if let Err(refused) = pool.submit(Queued { id, what, run }) {
+            self.shared.release(row);
+            return Err(refused);
         }
         Ok(job)
     }
 
-    fn row(&self, id: u64, name: NameId, place: &'static Location<'static>) -> Option<u32> {
+    fn row(
+        &self,
+        id: u64,
+        name: NameId,
+        pool: NameId,
+        place: &'static Location<'static>,
+    ) -> Option<u32> {
         let jobs = &self.shared.record.jobs;
         for slot in self.shared.vacant().drain(..) {
             jobs.give_back(&self.owner.jobs, slot);
@@ -219,38 +198,33 @@ impl Blocking {
             stats.unrecorded.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        row.submitted(id, record::current_task(), clock::ticks(), name, place);
+        row.submitted(
+            id,
+            record::current_task(),
+            clock::ticks(),
+            [name, pool],
+            place,
+        );
         Some(slot)
     }
 
-    fn start_thread(&self, lane: Lane) {
-        let shared = self.shared.clone();
-        let name = match lane {
-            Lane::General => format!("executor-{}", shared.record.id),
-            Lane::Lookup => format!("lookup-{}", shared.record.id),
-        };
-        let made = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || serve(&shared, lane));
-        if let Err(error) = made {
-            let state = &self.shared.lanes[lane as usize];
-            let mut inner = state.lock();
-            inner.threads -= 1;
-            tracing::warn!(
-                %error,
-                waiting = inner.queue.len(),
-                threads = inner.threads,
-                "no thread for the executor; jobs wait for one that is there, or for the next submission"
-            );
-        }
+    /// Has `executor` run the jobs that name none. The one before runs what it has, and ends.
+    pub(crate) fn set_general(&self, executor: Executor) {
+        let before = self.general.replace(executor);
+        drop(before);
+    }
+
+    /// The executor of jobs that name none takes no more.
+    pub(crate) fn close_general(&self) -> Arc<Pool> {
+        let pool = self.general.borrow().pool.clone();
+        pool.close();
+        pool
     }
 
     /// No more jobs are taken; those that wait still run. Returns at once.
     pub(crate) fn close(&self) {
-        for state in &self.shared.lanes {
-            state.lock().shut = true;
-            state.work.notify_all();
-        }
+        self.close_general();
+        self.lookup.pool.close();
     }
 
     /// Takes no more jobs and waits until all have ended, for at most `timeout`.
@@ -259,24 +233,35 @@ impl Blocking {
     ///
     /// Errors: the time is over and these still wait or run.
     pub(crate) fn shutdown(&self, timeout: Option<Duration>) -> Result<(), StuckJobs> {
-        self.close();
-        self.shared.wait_idle(timeout)
+        let general = self.close_general();
+        let lookup = &self.lookup.pool;
+        lookup.close();
+        let until = timeout.map(|timeout| Instant::now() + timeout);
+        let ended = [general.wait_idle(until), lookup.wait_idle(until)];
+        let jobs: Vec<_> = ended
+            .into_iter()
+            .filter_map(Result::err)
+            .flat_map(|stuck| stuck.jobs)
+            .collect();
+        match jobs.is_empty() {
+            true => Ok(()),
+            false => Err(StuckJobs { jobs }),
+        }
     }
 
-    /// Whether a job waits or runs.
+    /// Whether the end of a job is still to be heard of.
     pub(crate) fn is_busy(&self) -> bool {
-        self.counts() != (0, 0)
+        self.shared.under_way.load(Ordering::Relaxed) > 0
     }
 
     /// Jobs that wait for a thread, and jobs that run: of both lanes.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        self.shared
-            .lanes
-            .iter()
-            .fold((0, 0), |(queued, running), lane| {
-                let inner = lane.lock();
-                (queued + inner.queue.len(), running + inner.running.len())
-            })
+    #[cfg(test)]
+    fn counts(&self) -> (usize, usize) {
+        let (general, lookup) = (
+            self.general.borrow().pool.counts(),
+            self.lookup.pool.counts(),
+        );
+        (general.0 + lookup.0, general.1 + lookup.1)
     }
 }
 
@@ -284,10 +269,8 @@ impl Drop for Blocking {
     /// Asyncio's `shutdown(wait=False)`: what waits is dropped, what runs goes on unheard.
     fn drop(&mut self) {
         self.close();
-        for state in &self.shared.lanes {
-            let waiting = std::mem::take(&mut state.lock().queue);
-            drop(waiting);
-        }
+        self.general.borrow().pool.drop_queue();
+        self.lookup.pool.drop_queue();
         for (_, row) in self.shared.record.jobs.live() {
             row.vacate();
         }
@@ -299,23 +282,9 @@ impl Shared {
         self.record.jobs.get(slot?)
     }
 
-    /// Withdraws a job that has not begun; its closure is dropped here. False if it runs already
-    /// or is over.
-    fn withdraw(&self, lane: Lane, id: u64) -> bool {
-        let mut inner = self.lanes[lane as usize].lock();
-        let Some(at) = inner.queue.iter().position(|queued| queued.id == id) else {
-            return false;
-        };
-        let queued = inner.queue.remove(at).expect("the position was just found");
-        drop(inner);
-        self.release(queued.row);
-        // The last one may have been what a shutdown waits for.
-        self.lanes[lane as usize].ended.notify_all();
-        true
-    }
-
-    /// Vacates a row: its job is over, or never began. Any thread.
+    /// Vacates a row: its job is over, or never began. Any thread; once a job.
     fn release(&self, slot: Option<u32>) {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
         if let Some((slot, row)) = slot.zip(self.row(slot)) {
             row.vacate();
             self.vacant().push(slot);
@@ -325,90 +294,6 @@ impl Shared {
     fn vacant(&self) -> MutexGuard<'_, Vec<u32>> {
         self.vacant.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn wait_idle(&self, timeout: Option<Duration>) -> Result<(), StuckJobs> {
-        let until = timeout.map(|timeout| Instant::now() + timeout);
-        for state in &self.lanes {
-            let mut inner = state.lock();
-            while !(inner.queue.is_empty() && inner.running.is_empty()) {
-                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-                inner = match left {
-                    None => state
-                        .ended
-                        .wait(inner)
-                        .unwrap_or_else(PoisonError::into_inner),
-                    Some(left) if left.is_zero() => {
-                        drop(inner);
-                        return Err(self.stuck());
-                    }
-                    Some(left) => {
-                        state
-                            .ended
-                            .wait_timeout(inner, left)
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                };
-            }
-        }
-        Ok(())
-    }
-
-    fn stuck(&self) -> StuckJobs {
-        let mut jobs = Vec::new();
-        for state in &self.lanes {
-            let inner = state.lock();
-            jobs.extend(inner.running.iter().map(|job| job.what.clone()));
-            jobs.extend(inner.queue.iter().map(|job| job.what.clone()));
-        }
-        StuckJobs { jobs }
-    }
-}
-
-/// What a thread of the executor does until it has been idle for long, or the shutdown.
-fn serve(shared: &Shared, lane: Lane) {
-    let state = &shared.lanes[lane as usize];
-    let thread = thread_id();
-    let mut inner = state.lock();
-    loop {
-        if let Some(job) = inner.queue.pop_front() {
-            inner.running.push(Running {
-                id: job.id,
-                what: job.what,
-            });
-            drop(inner);
-            if let Some(row) = shared.row(job.row) {
-                row.started(clock::ticks(), thread);
-            }
-            (job.run)();
-            inner = state.lock();
-            inner.running.retain(|running| running.id != job.id);
-            state.ended.notify_all();
-            continue;
-        }
-        if inner.shut {
-            break;
-        }
-        inner.idle += 1;
-        let (woken, waited) = state
-            .work
-            .wait_timeout(inner, IDLE)
-            .unwrap_or_else(PoisonError::into_inner);
-        inner = woken;
-        inner.idle -= 1;
-        if waited.timed_out() && inner.queue.is_empty() {
-            break;
-        }
-    }
-    inner.threads -= 1;
-}
-
-/// The kernel's id of the calling thread; 0 where it has none to tell.
-fn thread_id() -> u64 {
-    #[cfg(target_os = "linux")]
-    return rustix::thread::gettid().as_raw_nonzero().get() as u64;
-    #[cfg(not(target_os = "linux"))]
-    0
 }
 
 #[cfg(test)]

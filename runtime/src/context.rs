@@ -16,6 +16,10 @@ use crate::record::current::Entered;
 use crate::record::{LoopRecord, Owner};
 use crate::timers::Timers;
 
+pub(crate) mod allowance;
+
+use allowance::Allowance;
+
 /// The clock of deadlines: the machine's, or one that a test turns by hand.
 #[derive(Clone)]
 pub(crate) enum LoopClock {
@@ -42,6 +46,7 @@ pub(crate) struct Organs {
     pub(crate) reactor: Reactor,
     pub(crate) blocking: Blocking,
     pub(crate) clock: LoopClock,
+    pub(crate) allowance: Allowance,
     pub(crate) state: State,
 }
 
@@ -51,6 +56,9 @@ pub(crate) struct State {
     pub(crate) running: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
+    /// Debug mode, and how many long polls it has told of.
+    pub(crate) debug: Cell<bool>,
+    pub(crate) told: Cell<u64>,
     /// What is to be undone when the loop closes, newest last.
     pub(crate) at_close: RefCell<Vec<Box<dyn FnOnce()>>>,
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::blocking::Blocking;
 use crate::clock;
+use crate::context::allowance::{self, Allowance};
 use crate::context::{self, LoopClock, Organs, State};
 use crate::executor::Executor;
 use crate::handle::{LocalLoop, LoopHandle};
@@ -35,6 +36,7 @@ use crate::record::{self, LoopRecord, Owner, bound};
 use crate::spawn::{self, JoinError, TaskInfo};
 use crate::timers::Timers;
 
+mod debug;
 mod error;
 mod fork;
 
@@ -51,6 +53,10 @@ pub(crate) struct Config {
     /// A poll longer than this is a block.
     pub(crate) budget: Duration,
     pub(crate) clock: LoopClock,
+    /// Ready operations a poll may do before a leaf yields; 0 for no limit.
+    pub(crate) allowance: u32,
+    /// Debug mode; `None`: as the environment says.
+    pub(crate) debug: Option<bool>,
     pub(crate) internal: bool,
     /// Makes what is to be there while the loop runs; dropped when it stops.
     pub(crate) companion: Option<fn() -> Box<dyn Any>>,
@@ -70,6 +76,8 @@ impl Config {
             turn: Duration::from_micros(50),
             budget: record::BUDGET,
             clock: LoopClock::Monotonic,
+            allowance: allowance::DEFAULT,
+            debug: None,
             internal: false,
             companion: None,
             place,
@@ -158,8 +166,13 @@ impl EventLoop {
             reactor,
             blocking,
             clock: config.clock.clone(),
+            allowance: Allowance::new(config.allowance),
             state: State::default(),
         };
+        let debug = config
+            .debug
+            .unwrap_or_else(|| !config.internal && debug::wished());
+        organs.state.debug.set(debug);
         Ok(Self {
             organs: Rc::new(organs),
             config,
@@ -425,6 +438,9 @@ impl EventLoop {
             let ran = executor.run_ready(most, until);
             self.polled.set(self.polled.get() + ran);
             self.left.set(self.left.get() - ran);
+        }
+        if self.organs.state.debug.get() && record.over.written() != self.organs.state.told.get() {
+            debug::tell(&self.organs);
         }
         record.publish();
         Ok(())

@@ -16,8 +16,10 @@ use crate::record::current::Doing;
 use crate::record::task::Kind;
 use crate::spawn::TaskRef;
 
+mod blocked;
 mod local;
 mod remote;
+pub use blocked::Blocked;
 pub use local::{ErrorHandler, Handle, LocalLoop, TimerHandle};
 pub use remote::{RemoteError, RemoteTask};
 

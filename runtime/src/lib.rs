@@ -74,14 +74,14 @@ pub mod trace;
 #[cfg(feature = "web")]
 pub mod web;
 
-pub use blocking::ExecutorShutDown;
+pub use blocking::{Executor, ExecutorShutDown, StuckJobs};
 #[cfg(feature = "compat-tokio")]
 pub use compat::{WithTokio, with_tokio};
 pub use context::NoRunningLoop;
 pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
 pub use handle::{
-    Closed, ErrorHandler, Handle, LocalLoop, LoopHandle, RemoteError, RemoteTask, SendHandle,
-    TimerHandle,
+    Blocked, Closed, ErrorHandler, Handle, LocalLoop, LoopHandle, RemoteError, RemoteTask,
+    SendHandle, TimerHandle,
 };
 pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;
@@ -97,7 +97,10 @@ pub use spawn::{
     eager_task_factory, yield_now,
 };
 pub use sync::{FutureError, InvalidState, LoopFuture, Promise, create_future};
-pub use threads::{BlockingTask, JobError, run_in_executor, to_thread};
+pub use threads::{
+    BlockingTask, JobError, ShutdownExecutor, run_in_executor, run_in_executor_on, to_thread,
+    to_thread_on,
+};
 pub use time::{
     Elapsed, Interval, LoopInstant, Sleep, Timeout, interval, sleep, sleep_until, timeout,
     timeout_at,

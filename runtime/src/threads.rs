@@ -6,12 +6,18 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use crate::blocking::{ExecutorShutDown, Job, Lane};
-use crate::context;
+use crate::blocking::{Executor, ExecutorShutDown, Job, Lane, Pool, StuckJobs};
+use crate::context::{self, Organs};
 use crate::executor::Panic;
+use crate::handle::LocalLoop;
+use crate::record;
 use crate::record::bound::{LoopBound, WrongLoop};
+use crate::record::task::{On, WaitingOn};
+use crate::time::{self, Sleep};
 
 /// Why a job has no value.
 #[derive(Debug)]
@@ -42,6 +48,15 @@ impl std::error::Error for JobError {}
 enum Stage<T: Send + 'static> {
     Refused(ExecutorShutDown),
     Job(LoopBound<Job<T>>),
+}
+
+impl<T: Send + 'static> Stage<T> {
+    fn of(organs: &Organs, submitted: Result<Job<T>, ExecutorShutDown>) -> Self {
+        match submitted {
+            Ok(job) => Stage::Job(LoopBound::new(organs.record.id, job)),
+            Err(refused) => Stage::Refused(refused),
+        }
+    }
 }
 
 /// A call on its way through a thread; await it for the value.
@@ -100,19 +115,147 @@ pub fn to_thread<T: Send + 'static>(
     submit(name, Location::caller(), call)
 }
 
+/// As `run_in_executor`, on an executor of the app's own rather than the loop's.
+///
+/// Source: asyncio's `run_in_executor(executor, call)`.
+///
+/// ```
+/// let database = loop_runtime::Executor::new(4, "database");
+/// loop_runtime::run(async move {
+///     let rows = loop_runtime::run_in_executor_on(&database, || 42);
+///     assert_eq!(rows.await.unwrap(), 42);
+/// })
+/// .unwrap();
+/// ```
+#[track_caller]
+pub fn run_in_executor_on<T: Send + 'static>(
+    executor: &Executor,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> BlockingTask<T> {
+    to_thread_on(executor, "", call)
+}
+
+/// As `run_in_executor_on`, with a name for the screen.
+///
+/// ```
+/// let database = loop_runtime::Executor::new(4, "database");
+/// loop_runtime::run(async move {
+///     let rows = loop_runtime::to_thread_on(&database, "count the orders", || 42);
+///     assert_eq!(rows.await.unwrap(), 42);
+/// })
+/// .unwrap();
+/// ```
+#[track_caller]
+pub fn to_thread_on<T: Send + 'static>(
+    executor: &Executor,
+    name: &str,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> BlockingTask<T> {
+    let place = Location::caller();
+    let stage = context::expect(|organs| {
+        Stage::of(
+            organs,
+            organs.blocking.submit_on(executor, name, place, call),
+        )
+    });
+    BlockingTask { stage }
+}
+
+impl LocalLoop {
+    /// Has `executor` run the calls that name none, and gives it to the loop, whose end shuts it
+    /// down; an executor that outlives its loops is one to name in `run_in_executor_on`. The one
+    /// before ends when it has run what it has.
+    ///
+    /// Source: asyncio's `set_default_executor`.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     el.set_default_executor(loop_runtime::Executor::new(2, "two"));
+    ///     let name = || std::thread::current().name().map(str::to_owned);
+    ///     assert_eq!(loop_runtime::run_in_executor(name).await.unwrap().unwrap(), "two");
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn set_default_executor(&self, executor: Executor) {
+        self.organs().blocking.set_general(executor);
+    }
+
+    /// Has the loop's executor take no more calls from now on; await the result until those that it
+    /// has are over, or `timeout` has passed. The loop goes on meanwhile.
+    ///
+    /// The end of a `run` does this by itself.
+    ///
+    /// Errors: `StuckJobs`, by name. A thread cannot be stopped from outside: they go on.
+    /// Panics: polled outside its loop.
+    /// Source: asyncio's `shutdown_default_executor`.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     assert!(el.shutdown_default_executor(None).await.is_ok());
+    ///     assert!(loop_runtime::run_in_executor(|| 7).await.is_err());
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn shutdown_default_executor(&self, timeout: Option<Duration>) -> ShutdownExecutor {
+        let place = Location::caller();
+        let pool = self.organs().blocking.close_general();
+        let limit = timeout.map(|timeout| sleep_from(self, timeout, place));
+        ShutdownExecutor { pool, limit }
+    }
+}
+
+/// A sleep on `el`, though it may not be the loop that runs.
+fn sleep_from(el: &LocalLoop, timeout: Duration, place: &'static Location<'static>) -> Sleep {
+    let until = el.time() + timeout;
+    context::entered(el.organs(), || time::sleep_until_at(until, place))
+}
+
+/// The future of `shutdown_default_executor`.
+///
+/// Cancel: the executor stays shut; nobody waits for its jobs.
+#[must_use = "the executor is shut, but nobody waits for its jobs"]
+pub struct ShutdownExecutor {
+    pool: Arc<Pool>,
+    limit: Option<Sleep>,
+}
+
+impl fmt::Debug for ShutdownExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShutdownExecutor").finish_non_exhaustive()
+    }
+}
+
+impl Future for ShutdownExecutor {
+    type Output = Result<(), StuckJobs>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.pool.poll_idle(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let limit = self.limit.as_mut().map(|limit| Pin::new(limit).poll(cx));
+        if limit.is_some_and(|limit| limit.is_ready()) {
+            return Poll::Ready(Err(self.pool.stuck()));
+        }
+        let job = WaitingOn::new(On::Job, self.pool.some_job());
+        record::waiting(job, Location::caller());
+        Poll::Pending
+    }
+}
+
 #[track_caller]
 fn submit<T: Send + 'static>(
     name: &str,
     place: &'static Location<'static>,
     call: impl FnOnce() -> T + Send + 'static,
 ) -> BlockingTask<T> {
-    let stage =
-        context::expect(
-            |organs| match organs.blocking.submit(Lane::General, name, place, call) {
-                Ok(job) => Stage::Job(LoopBound::new(organs.record.id, job)),
-                Err(refused) => Stage::Refused(refused),
-            },
-        );
+    let stage = context::expect(|organs| {
+        let submitted = organs.blocking.submit(Lane::General, name, place, call);
+        Stage::of(organs, submitted)
+    });
     BlockingTask { stage }
 }
 

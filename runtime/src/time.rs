@@ -131,7 +131,12 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// ```
 #[track_caller]
 pub fn sleep_until(deadline: LoopInstant) -> Sleep {
-    let place = Location::caller();
+    sleep_until_at(deadline, Location::caller())
+}
+
+/// As `sleep_until`, made at `place`.
+#[track_caller]
+pub(crate) fn sleep_until_at(deadline: LoopInstant, place: &'static Location<'static>) -> Sleep {
     let id = context::expect(|organs| organs.record.id);
     Sleep {
         deadline,

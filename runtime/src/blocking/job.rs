@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::{fmt, thread};
 
-use super::{Lane, Shared};
+use super::{Pool, Shared};
+use crate::clock;
 use crate::record;
 use crate::record::bound::Errand;
 use crate::record::task::{On, WaitingOn};
@@ -25,7 +26,7 @@ struct State<T> {
 
 struct Link<T> {
     shared: Arc<Shared>,
-    lane: Lane,
+    pool: Arc<Pool>,
     id: u64,
     row: Option<u32>,
     state: Mutex<State<T>>,
@@ -43,14 +44,14 @@ pub(crate) struct Job<T> {
 /// Both halves of a new job.
 pub(super) fn pair<T: Send + 'static>(
     shared: &Arc<Shared>,
-    lane: Lane,
+    pool: &Arc<Pool>,
     id: u64,
     row: Option<u32>,
     run: impl FnOnce() -> T + Send + 'static,
-) -> (Job<T>, Box<dyn FnOnce() + Send>) {
+) -> (Job<T>, Box<dyn FnOnce(u64) + Send>) {
     let link = Arc::new(Link {
         shared: shared.clone(),
-        lane,
+        pool: pool.clone(),
         id,
         row,
         state: Mutex::new(State {
@@ -60,7 +61,10 @@ pub(super) fn pair<T: Send + 'static>(
         }),
     });
     let theirs = link.clone();
-    let work = Box::new(move || {
+    let work = Box::new(move |thread| {
+        if let Some(row) = theirs.shared.row(theirs.row) {
+            row.started(clock::ticks(), thread);
+        }
         let result = catch_unwind(AssertUnwindSafe(run));
         theirs.deliver(result);
     });
@@ -134,9 +138,9 @@ impl<T> Drop for Job<T> {
         let (result, waker) = (state.result.take(), state.waker.take());
         drop(state);
         drop((result, waker));
-        if !link.shared.withdraw(link.lane, link.id)
-            && let Some(row) = link.shared.row(link.row)
-        {
+        if link.pool.withdraw(link.id) {
+            link.shared.release(link.row);
+        } else if let Some(row) = link.shared.row(link.row) {
             row.unwanted(link.id);
         }
     }

@@ -1,7 +1,9 @@
 //! The executor with a home that keeps errands until the test carries them out.
 
+use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::Barrier;
+use std::sync::{Barrier, Condvar};
+
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -226,10 +228,10 @@ fn a_result_for_a_closed_loop_calls_nobody_there() {
     began.wait();
     inbox.closed.store(true, Ordering::Relaxed);
     drop(job);
-    let shared = executor.shared.clone();
+    let pool = executor.general.borrow().pool.clone();
     drop(executor);
     go.send(()).unwrap();
-    shared.wait_idle(None).unwrap();
+    pool.wait_idle(None).unwrap();
     assert!(inbox.errands.lock().unwrap().is_empty());
 }
 

@@ -284,7 +284,17 @@ pub(crate) fn name_of(record: &record::LoopRecord, row: &TaskRow) -> String {
 }
 
 /// One line for whoever reads: the log, or stderr where no log is kept.
+///
+/// A log that panics is passed over: whoever reports may be in the middle of the loop's own work.
 fn default_handler(context: &ErrorContext) {
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tell(context)));
+    if told.is_err() {
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), "loop-runtime: {context}");
+    }
+}
+
+fn tell(context: &ErrorContext) {
     if tracing::dispatcher::has_been_set() {
         tracing::error!(target: "loop_runtime", "{context}");
     } else {

@@ -113,6 +113,10 @@ impl LocalLoop {
         Self { organs }
     }
 
+    pub(crate) fn organs(&self) -> &Rc<Organs> {
+        &self.organs
+    }
+
     /// The loop's id, as the console prints it.
     pub fn id(&self) -> LoopId {
         self.organs.record.id
@@ -150,6 +154,10 @@ impl LocalLoop {
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
         let how = How::new(Location::caller(), Kind::Callback);
+        if !self.organs.state.running.get() {
+            // What this thread sent before, from outside a run, comes before this.
+            context::entered(&self.organs, || self.organs.executor.take_away());
+        }
         Handle {
             call: self.organs.executor.call(callback, how),
             cancelled: Cell::new(false),

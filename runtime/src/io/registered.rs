@@ -8,7 +8,7 @@ use std::io;
 use std::panic::Location;
 use std::task::{Context, Poll};
 
-use crate::context;
+use crate::context::{self, allowance::yield_turn};
 use crate::id::LoopId;
 use crate::reactor::{Direction, Interests, SourceKey, Ticket};
 use crate::record::bound::{self, LoopBound};
@@ -86,7 +86,7 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
         place: &'static Location<'static>,
         call: impl FnMut(&S) -> io::Result<Step<R>>,
     ) -> Poll<io::Result<R>> {
-        self.poll_with(direction, call, |reactor, key| {
+        self.poll_with(direction, cx, place, call, |reactor, key| {
             reactor.poll_ready(key, direction, cx.waker(), place)
         })
     }
@@ -100,7 +100,7 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
         place: &'static Location<'static>,
         call: impl FnMut(&S) -> io::Result<Step<R>>,
     ) -> Poll<io::Result<R>> {
-        self.poll_with(direction, call, |reactor, key| {
+        self.poll_with(direction, cx, place, call, |reactor, key| {
             reactor.poll_ready_among(key, direction, ticket, cx.waker(), place)
         })
     }
@@ -109,6 +109,8 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
     fn poll_with<R>(
         &self,
         direction: Direction,
+        cx: &Context<'_>,
+        place: &'static Location<'static>,
         mut call: impl FnMut(&S) -> io::Result<Step<R>>,
         mut ready: impl FnMut(&crate::reactor::Reactor, SourceKey) -> Poll<io::Result<()>>,
     ) -> Poll<io::Result<R>> {
@@ -118,11 +120,18 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
         };
         let tried = context::with(|organs| {
             let reactor = &organs.reactor;
+            if !organs.allowance.take(&organs.record) {
+                yield_turn(cx, place);
+                return Poll::Pending;
+            }
             loop {
                 match ready(reactor, home.key) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        organs.allowance.give_back();
+                        return Poll::Pending;
+                    }
                 }
                 match call(&home.source) {
                     Ok(Step::Done(value)) => {

@@ -28,6 +28,8 @@ pub(crate) struct JobRow {
     /// The kernel's thread id while it runs.
     pub(crate) thread: AtomicU64,
     pub(crate) name: AtomicU32,
+    /// The name of the pool that runs it.
+    pub(crate) pool: AtomicU32,
     pub(crate) state: AtomicU8,
     /// 1 once nobody wants the result any more.
     pub(crate) cancelled: AtomicU8,
@@ -49,6 +51,7 @@ pub(crate) struct JobFacts {
     pub(crate) started_at: u64,
     pub(crate) thread: u64,
     pub(crate) name: NameId,
+    pub(crate) pool: NameId,
     pub(crate) state: State,
     pub(crate) cancelled: bool,
     pub(crate) place: Option<&'static Location<'static>>,
@@ -60,7 +63,7 @@ impl JobRow {
         id: u64,
         owner: u64,
         now: u64,
-        name: NameId,
+        [name, pool]: [NameId; 2],
         place: &'static Location<'static>,
     ) {
         let relaxed = Ordering::Relaxed;
@@ -70,6 +73,7 @@ impl JobRow {
         self.started_at.store(0, relaxed);
         self.thread.store(0, relaxed);
         self.name.store(name.raw(), relaxed);
+        self.pool.store(pool.raw(), relaxed);
         self.state.store(State::Queued as u8, relaxed);
         self.cancelled.store(0, relaxed);
         self.place.set(place);
@@ -108,6 +112,7 @@ impl JobRow {
             started_at: self.started_at.load(relaxed),
             thread: self.thread.load(relaxed),
             name: NameId::from_raw(self.name.load(relaxed)),
+            pool: NameId::from_raw(self.pool.load(relaxed)),
             state: match self.state.load(Ordering::Acquire) {
                 0 => State::Queued,
                 1 => State::Running,

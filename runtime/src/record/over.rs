@@ -6,10 +6,11 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
+use super::LoopRecord;
 use super::current::Doing;
-use super::names::NameId;
+use super::names::{self, NameId};
 use super::place::PlaceCell;
-use super::task::TaskRow;
+use super::task::{Kind, TaskRow};
 
 /// Entries a loop remembers until somebody reads them.
 pub(crate) const CAPACITY: usize = 64;
@@ -59,6 +60,31 @@ pub(crate) struct Blamed {
 }
 
 impl Blamed {
+    /// Whether it is a callback rather than a task.
+    pub(crate) fn is_callback(&self) -> bool {
+        self.kind == Kind::Callback as u8
+    }
+
+    /// Its name, or its future's type.
+    pub(crate) fn name(&self, record: &LoopRecord) -> String {
+        match self.name.text() {
+            Some(text) => names::numbered(text, self.number),
+            None => record
+                .sites
+                .get(self.site)
+                .map_or(String::new(), |site| site.type_name().to_owned()),
+        }
+    }
+
+    /// Where it was spawned.
+    pub(crate) fn spawned_at(&self, record: &LoopRecord) -> String {
+        record
+            .sites
+            .get(self.site)
+            .and_then(|site| site.place())
+            .map_or_else(|| "an unknown place".to_owned(), ToString::to_string)
+    }
+
     /// What `row` says. On the loop's thread; elsewhere the caller checks that the row stayed.
     pub(crate) fn of(row: &TaskRow) -> Self {
         let relaxed = Ordering::Relaxed;

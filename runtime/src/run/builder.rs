@@ -85,6 +85,28 @@ impl Builder {
         self
     }
 
+    /// Whether the loop is in debug mode, whatever the environment's `LOOP_DEBUG` says; see
+    /// [`LocalLoop::set_debug`](crate::LocalLoop::set_debug).
+    pub fn debug(mut self, on: bool) -> Self {
+        self.config.debug = Some(on);
+        self
+    }
+
+    /// How many operations that are ready at once (a read of a socket with data, an item of a
+    /// queue) one poll may do before the next one lets other tasks have a turn; the default is 128,
+    /// 0 turns it off. Without it, a task whose every `.await` is ready at once keeps the loop, as in
+    /// asyncio.
+    ///
+    /// ```
+    /// let answer = loop_runtime::Builder::new().poll_budget(0).run(async { 7 });
+    /// assert_eq!(answer, Ok(7));
+    /// ```
+    #[doc(alias = "coop")]
+    pub fn poll_budget(mut self, operations: u32) -> Self {
+        self.config.allowance = operations;
+        self
+    }
+
     /// After so many polls the reactor is asked, though more tasks are ready; the default is 1024;
     /// the time limit of `turn` comes first unless polls are shorter than 50 ns.
     ///
@@ -241,7 +263,13 @@ impl Builder {
     /// Makes the loop.
     pub(super) fn make(&self) -> io::Result<EventLoop> {
         match &self.factory {
-            Some(factory) => factory(),
+            Some(factory) => {
+                let event_loop = factory()?;
+                if let Some(debug) = self.config.debug {
+                    event_loop.local().set_debug(debug);
+                }
+                Ok(event_loop)
+            }
             None => EventLoop::with(self.config.clone()),
         }
     }

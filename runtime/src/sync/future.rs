@@ -9,10 +9,10 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::resource::Resource;
-use crate::context;
+use crate::context::{self, allowance};
 use crate::record;
 use crate::record::bound::{LoopBound, WrongLoop};
 use crate::record::resource::{Kind, state};
@@ -280,7 +280,9 @@ impl<T: Send> Future for LoopFuture<T> {
             inner.row.waited_for(record::current_task(), 1);
             return Poll::Pending;
         }
-        Poll::Ready(match std::mem::replace(&mut *stage, Stage::Taken) {
+        drop(stage);
+        ready!(allowance::proceed(cx, Location::caller()));
+        Poll::Ready(match inner.stage.replace(Stage::Taken) {
             Stage::Set(value) => Ok(value),
             Stage::Cancelled => Err(FutureError::Cancelled),
             Stage::Broken => Err(FutureError::BrokenPromise),

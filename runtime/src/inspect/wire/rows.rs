@@ -85,7 +85,7 @@ impl Wire<'_> {
                 (_, true) => pb::JobState::Abandoned,
                 (_, false) => pb::JobState::Run,
             } as i32,
-            pool: "executor".to_owned(),
+            pool: self.look.names.text(facts.pool).to_owned(),
             loop_id: Some(at.record.id.get().into()),
             task_id: facts.owner,
             task_name,
