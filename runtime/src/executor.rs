@@ -41,9 +41,10 @@ mod special;
 mod tests;
 mod waker;
 
+pub(crate) use error::text_of;
 pub use error::{Cancellation, ErrorContext, JoinError, Panic};
 pub(crate) use local::Local;
-pub(crate) use scope::Scopes;
+pub(crate) use scope::{Hit, ScopeKey, Scopes};
 pub(crate) use special::{Factory, Made};
 pub(crate) use waker::{EnteredGuard, here_is};
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+pub(crate) mod map;
+
 /// How many ids a loop takes from the process at a time, so that a spawn touches no shared line.
 const BLOCK: u64 = 1024;
 

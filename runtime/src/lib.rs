@@ -62,6 +62,8 @@ pub mod signal;
 mod spawn;
 mod sync;
 mod threads;
+// Several tasks at once.
+mod group;
 pub mod time;
 // The loop itself, and those who run it.
 mod event_loop;
@@ -79,6 +81,7 @@ pub use blocking::{Executor, ExecutorShutDown, StuckJobs};
 pub use compat::{WithTokio, with_tokio};
 pub use context::NoRunningLoop;
 pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
+pub use group::{Cause, Failed, Failure, GroupClosed, GroupError, GroupScope, TaskGroup};
 pub use handle::{
     Blocked, Closed, ErrorHandler, Handle, LocalLoop, LoopHandle, RemoteError, RemoteTask,
     SendHandle, TimerHandle,
@@ -92,8 +95,8 @@ pub use run::{
 };
 pub use spawn::{
     CancelRequest, Cancellation, Cancelled, Canceller, CatchCancel, ContextVar, ErrorContext,
-    JoinError, NewTask, Panic, Scope, Task, TaskBuilder, TaskFactory, TaskInfo, TaskRef, TaskState,
-    Token, WrongContext, YieldNow, all_tasks, catch_cancel, create_task, current_task,
+    JoinError, NewTask, Panic, Propagate, Scope, Task, TaskBuilder, TaskFactory, TaskInfo, TaskRef,
+    TaskState, Token, WrongContext, YieldNow, all_tasks, catch_cancel, create_task, current_task,
     eager_task_factory, yield_now,
 };
 pub use sync::{FutureError, InvalidState, LoopFuture, Promise, create_future};

@@ -31,7 +31,8 @@ mod vars;
 
 pub use crate::executor::{Cancellation, ErrorContext, JoinError, Panic};
 pub use builder::TaskBuilder;
-pub use cancel::{CancelRequest, Cancelled, Canceller, CatchCancel, catch_cancel};
+pub(crate) use cancel::Entered;
+pub use cancel::{CancelRequest, Cancelled, Canceller, CatchCancel, Propagate, catch_cancel};
 pub(crate) use factory::kept as kept_factory;
 pub use factory::{NewTask, TaskFactory, eager_task_factory};
 pub(crate) use info::tasks_of;
@@ -187,6 +188,11 @@ impl<T> Task<T> {
         context::current()
             .ok()
             .filter(|organs| organs.record.id == self.loop_id && !organs.executor.is_closed())
+    }
+
+    /// For those who keep tasks of several types.
+    pub(crate) fn raw(&self) -> RawTask {
+        self.raw
     }
 
     fn here<R>(&self, f: impl FnOnce(&crate::executor::Executor) -> R) -> Option<R> {

@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("spawn", AWAITED),
     ("time", AWAITED),
     ("sync", AWAITED),
+    ("group", AWAITED),
     ("io", AWAITED),
     ("net", AWAITED),
     ("signal", AWAITED),

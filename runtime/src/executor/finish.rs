@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::away;
 use super::error::{Cancellation, ErrorContext, JoinError, text_of};
 use super::raw::Work;
+use super::scope::{Call, Hit, Left, ScopeKey};
 use super::{Executor, Local, RawTask, waker};
 use crate::clock;
 use crate::id::TaskId;
@@ -313,12 +314,14 @@ impl Executor {
         self.local.record.current.enter(row, now);
         let message = self.withdraw(row);
         if !self.scopes.is_empty()
-            && let Some(wakers) = self.scopes.request(row.task_id(), message.as_deref())
+            && let Some(calls) = self.scopes.request(row.task_id(), message.as_deref())
         {
             // The poll that follows finds the scope marked; a scope inside a `select!` or a
             // FuturesUnordered is reached through the waker of its own last poll.
-            for waker in wakers {
-                waker.wake();
+            for call in calls {
+                if let Call::Waker(waker) = call {
+                    waker.wake();
+                }
             }
             return false;
         }
@@ -335,6 +338,9 @@ impl Executor {
         };
         self.local
             .finish_cancelled(row, JoinError::Cancelled(cancellation));
+        if !self.scopes.is_empty() {
+            self.scopes.forget(row.task_id());
+        }
         true
     }
 
@@ -348,18 +354,74 @@ impl Executor {
     #[cold]
     pub(super) fn forget_request(&self, row: &TaskRow) {
         drop(self.withdraw(row));
+        if !self.scopes.is_empty() {
+            self.scopes.forget(row.task_id());
+        }
     }
 
     /// A scope is over. A request that it was to catch and did not goes on to the next.
-    pub(crate) fn scope_left(&self, id: u64) {
-        let Some((task, message)) = self.scopes.leave(id) else {
-            return;
-        };
-        if let Some(row) = self.find(task)
-            // A task that is being dropped has been given its request already.
-            && !self.local.cancelling.get()
-        {
-            self.request(row, message.as_deref());
+    pub(crate) fn scope_left(&self, scope: ScopeKey) {
+        // A task that is being dropped has been given its request already.
+        let quietly = self.local.cancelling.get();
+        self.carry_out(self.scopes.leave(scope, quietly));
+    }
+
+    /// The running task becomes a scope that catches, inside the one that is being polled.
+    pub(crate) fn enter_scope(&self) -> ScopeKey {
+        self.scopes.enter(self.current_raw())
+    }
+
+    /// Polls something inside a scope.
+    pub(crate) fn poll_in_scope<R>(
+        &self,
+        scope: ScopeKey,
+        cx: &mut std::task::Context<'_>,
+        poll: impl FnOnce(&mut std::task::Context<'_>) -> R,
+    ) -> R {
+        let own = super::raw::current_row(&self.local.record)
+            .is_some_and(|row| waker::lent(row).will_wake(cx.waker()));
+        let waker = (!own).then(|| cx.waker().clone());
+        self.scopes.polled(scope, waker.as_ref(), || poll(cx))
+    }
+
+    /// Ends what runs inside `scope`, through the scopes inside it.
+    pub(crate) fn cut(&self, scope: ScopeKey) {
+        for call in self.scopes.cut(scope) {
+            self.call_for(call);
+        }
+    }
+
+    /// What was caught by the code that runs now goes on to what is around it. `must`: that code
+    /// waits for its end, so nobody can withdraw it any more.
+    pub(crate) fn raise(&self, hit: Hit, must: bool) {
+        self.carry_out(self.scopes.raise(self.current_raw(), hit, must));
+    }
+
+    fn current_raw(&self) -> Option<RawTask> {
+        super::raw::current_row(&self.local.record).map(|row| RawTask::new(row, row.task_id()))
+    }
+
+    fn carry_out(&self, left: Left) {
+        if let Some(call) = left.call {
+            self.call_for(call);
+        }
+        if let Some((task, message)) = left.request {
+            let row = self.local.row(task.row());
+            if row.task_id() == task.id() {
+                self.request(row, message.as_deref());
+            }
+        }
+    }
+
+    fn call_for(&self, call: Call) {
+        match call {
+            Call::Waker(waker) => waker.wake(),
+            Call::Task(task) => {
+                let row = self.local.row(task.row());
+                if row.task_id() == task.id() {
+                    self.local.wake(row);
+                }
+            }
         }
     }
 
@@ -382,6 +444,12 @@ impl Executor {
         let row = self.local.row(raw.row());
         let place = Some(Location::caller());
         row.task_id() == raw.id() && self.cancel_row(row, By::here(), place, message)
+    }
+
+    /// As `cancel`, where no call of the app's is what asks.
+    pub(crate) fn cancel_member(&self, raw: RawTask) -> bool {
+        let row = self.local.row(raw.row());
+        row.task_id() == raw.id() && self.cancel_row(row, By::here(), None, None)
     }
 
     fn cancel_row(
@@ -421,9 +489,9 @@ impl Executor {
     pub(crate) fn uncancel(&self, row: &TaskRow) -> u32 {
         let left = row.cancels.load(Ordering::Relaxed).saturating_sub(1);
         row.cancels.store(left, Ordering::Relaxed);
-        if left == 0 {
+        // What a scope raised for good ends the task all the same.
+        if left == 0 && self.scopes.withdraw(row.task_id()) {
             drop(self.withdraw(row));
-            self.scopes.withdraw(row.task_id());
             self.local.record.requests.withdrawn(row.task_id());
         }
         left.into()
@@ -633,6 +701,56 @@ impl Executor {
         let asked = record.requests.of(awaiter);
         let (place, message) = asked.map_or((None, None), |asked| (asked.place, asked.message));
         self.cancel_row(row, By::Awaiter(awaiter), place, message.as_deref());
+    }
+
+    /// One more handle of a task that is not over, counted and not of a type.
+    pub(crate) fn hold(&self, raw: RawTask) {
+        let handles = &self.local.row(raw.row()).handles;
+        handles.store(handles.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Gives up what `hold` took, of a task that is just ending: its end sees to the rest.
+    pub(crate) fn release(&self, raw: RawTask) {
+        let handles = &self.local.row(raw.row()).handles;
+        handles.store(handles.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
+    /// Whoever held the task to its end is gone: it is asked to cancel and marked until it ends.
+    pub(crate) fn outlived(&self, raw: RawTask) {
+        let row = self.local.row(raw.row());
+        row.set_flag(flag::OUTLIVED, true);
+        self.cancel_row(row, By::here(), None, None);
+        self.handle_dropped(raw, false);
+    }
+
+    /// The task that is being polled: its id and its name.
+    pub(crate) fn running(&self) -> (u64, String) {
+        let row = super::raw::current_row(&self.local.record);
+        row.map_or_else(Default::default, |row| {
+            (row.task_id(), name_of(&self.local.record, row))
+        })
+    }
+
+    /// The task that is being polled ends with an error that somebody was told: with `says`, or
+    /// with a panic. It is recorded, and reported to nobody else.
+    pub(crate) fn heard(&self, says: Option<String>) {
+        let Some(row) = super::raw::current_row(&self.local.record) else {
+            return;
+        };
+        row.set_flag(flag::DETACHED, false);
+        if let Some(text) = says {
+            self.state_failure(text);
+        }
+        if let Some(work) = Work::of(row) {
+            let raw = RawTask::new(row, row.task_id());
+            let local = std::rc::Rc::downgrade(&self.local);
+            work.add_callback(Box::new(move || {
+                if let Some(local) = local.upgrade() {
+                    local.row(raw.row()).set_flag(flag::UNREAD, false);
+                    local.failures.borrow_mut().remove(&raw.id());
+                }
+            }));
+        }
     }
 
     /// The task that is being polled says that it is about to return an error.

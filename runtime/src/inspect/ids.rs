@@ -1,31 +1,3 @@
-//! Maps and sets by id: ids are made by this process, one after the other, so a cheap hash does.
+//! Maps and sets by id, as the whole inspector uses them. Knows no table.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
-
-/// Spreads ids that follow each other over the whole range.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64((*byte).into());
-        }
-    }
-
-    #[inline]
-    fn write_u64(&mut self, id: u64) {
-        // The high bits of the product choose the group, and tables look at them and at the low
-        // ones: both halves have to depend on all of the id.
-        let mixed = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
-    }
-}
-
-pub(crate) type IdMap<V> = HashMap<u64, V, BuildHasherDefault<IdHasher>>;
-pub(crate) type IdSet = HashSet<u64, BuildHasherDefault<IdHasher>>;
+pub(crate) use crate::id::map::{IdMap, IdSet};

@@ -11,9 +11,11 @@ use pin_project_lite::pin_project;
 
 use crate::clock;
 use crate::context;
+use crate::executor::{Hit, ScopeKey};
 use crate::id::{LoopId, TaskId};
 use crate::record::asked::By;
 use crate::record::bound::{self, LoopBound};
+use crate::record::task::{On, WaitingOn};
 use crate::record::{self, LoopRecord};
 
 /// A cancel that a scope caught.
@@ -22,6 +24,64 @@ use crate::record::{self, LoopRecord};
 pub struct Cancelled {
     /// What was given to `cancel`.
     pub message: Option<String>,
+    hit: Hit,
+}
+
+impl Cancelled {
+    fn new(hit: Hit) -> Self {
+        Self {
+            message: hit.message.clone(),
+            hit,
+        }
+    }
+
+    /// Raises the cancel again, to the scope around this code or to the task; never completes.
+    ///
+    /// Ends whoever asked for it: the group or the timeout whose body this is in, or the task.
+    /// While a sibling branch of a `join!` is still in a scope of its own, that one ends first.
+    ///
+    /// Source: asyncio's `raise`, in an `except CancelledError` block.
+    ///
+    /// ```
+    /// loop_runtime::run(async {
+    ///     let task = loop_runtime::create_task(async {
+    ///         let work = std::future::pending::<()>();
+    ///         if let Err(cancelled) = loop_runtime::catch_cancel(work).await {
+    ///             loop_runtime::yield_now().await; // Clean-up.
+    ///             cancelled.propagate().await;
+    ///         }
+    ///     });
+    ///     loop_runtime::yield_now().await;
+    ///     task.cancel();
+    ///     assert!(task.await.unwrap_err().is_cancelled());
+    /// })
+    /// .unwrap();
+    /// ```
+    pub fn propagate(self) -> Propagate {
+        Propagate {
+            hit: Some(self.hit),
+        }
+    }
+}
+
+/// The future of `Cancelled::propagate`; is never ready.
+#[derive(Debug)]
+#[must_use = "a cancel is raised again by awaiting this"]
+pub struct Propagate {
+    hit: Option<Hit>,
+}
+
+impl Future for Propagate {
+    type Output = std::convert::Infallible;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        record::waiting(WaitingOn::new(On::Turn, 0), Location::caller());
+        if let Some(hit) = self.hit.take() {
+            context::expect(|organs| organs.executor.raise(hit, true));
+        }
+        Poll::Pending
+    }
 }
 
 impl fmt::Display for Cancelled {
@@ -114,7 +174,7 @@ pub(super) fn send(loop_id: LoopId, task: u64, message: Option<&str>) -> bool {
 }
 
 /// A scope's place in the loop's table; leaves it when dropped.
-struct Entered(u64);
+pub(crate) struct Entered(pub(crate) ScopeKey);
 
 impl Drop for Entered {
     fn drop(&mut self) {
@@ -176,32 +236,35 @@ impl<F: Future> Future for CatchCancel<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let organs = context::current().unwrap_or_else(|error| panic!("{error}"));
-        let scopes = organs.executor.scopes();
+        let executor = &organs.executor;
         let entered = this.entered.get_or_insert_with(|| {
-            LoopBound::new(
-                organs.record.id,
-                Entered(scopes.enter(record::current_task())),
-            )
+            LoopBound::new(organs.record.id, Entered(executor.enter_scope()))
         });
-        let id = match entered.get() {
+        let scope = match entered.get() {
             Ok(entered) => entered.0,
             Err(wrong) => panic!("a scope was polled away from its loop: {wrong}"),
         };
-        if let Some(message) = scopes.take_hit(id) {
-            organs.executor.delivering(|| this.future.set(None));
-            *this.entered = None;
-            return Poll::Ready(Err(Cancelled { message }));
+        loop {
+            if let Some(hit) = executor.scopes().take_hit(scope) {
+                executor.delivering(|| this.future.set(None));
+                *this.entered = None;
+                return Poll::Ready(Err(Cancelled::new(hit)));
+            }
+            let future = this
+                .future
+                .as_mut()
+                .as_pin_mut()
+                .expect("a scope is not polled after it ended");
+            match executor.poll_in_scope(scope, cx, |cx| future.poll(cx)) {
+                Poll::Ready(output) => {
+                    this.future.set(None);
+                    *this.entered = None;
+                    return Poll::Ready(Ok(output));
+                }
+                // What a scope inside raised meanwhile is caught now.
+                Poll::Pending if executor.scopes().is_hit(scope) => {}
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        let future = this
-            .future
-            .as_mut()
-            .as_pin_mut()
-            .expect("a scope is not polled after it ended");
-        let polled = scopes.polled(id, cx.waker(), || future.poll(cx));
-        polled.map(|output| {
-            this.future.set(None);
-            *this.entered = None;
-            Ok(output)
-        })
     }
 }

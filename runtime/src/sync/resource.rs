@@ -45,6 +45,11 @@ impl Resource {
         Self { slot, id }
     }
 
+    /// Names it. Names are kept for ever.
+    pub(crate) fn name(&self, name: &str) {
+        self.state(|row| row.name.store(names::intern(name).raw(), Ordering::Relaxed));
+    }
+
     /// What a task that waits for it states.
     #[inline]
     pub(crate) fn on(&self) -> WaitingOn {
