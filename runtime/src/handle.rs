@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::context;
 use crate::executor::{How, Shared};
 use crate::id::LoopId;
-use crate::record::LoopRecord;
 use crate::record::current::Doing;
 use crate::record::task::Kind;
+use crate::record::{LoopRecord, bound, vars};
 use crate::spawn::TaskRef;
 
 mod blocked;
@@ -239,10 +239,17 @@ impl LoopHandle {
                     .call(errand, How::new(place, Kind::Callback));
                 Ok(())
             }
-            _ => self
-                .shared
-                .submit_at(place, Box::new(errand))
-                .map_err(|_| self.refusal()),
+            _ => {
+                // In the sender's context, and not in what the loop's thread happens to have.
+                let errand: bound::Errand = if vars::is_used() {
+                    let context = vars::Context::copy();
+                    Box::new(move || context.run(errand))
+                } else {
+                    Box::new(errand)
+                };
+                let sent = self.shared.submit_at(place, errand);
+                sent.map_err(|_| self.refusal())
+            }
         }
     }
 }

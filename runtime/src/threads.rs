@@ -17,6 +17,7 @@ use crate::handle::LocalLoop;
 use crate::record;
 use crate::record::bound::{LoopBound, WrongLoop};
 use crate::record::task::{On, WaitingOn};
+use crate::record::vars;
 use crate::time::{self, Sleep};
 
 /// Why a job has no value.
@@ -76,7 +77,8 @@ impl<T: Send> fmt::Debug for BlockingTask<T> {
 
 /// Runs `call`, which may block, on a thread of the loop's executor.
 ///
-/// At most `min(32, cpus + 4)` calls run at once; more wait.
+/// At most `min(32, cpus + 4)` calls run at once; more wait. The call sees the caller's context
+/// variables.
 ///
 /// Panics: no loop runs on this thread.
 /// Records: a job, from now until its value is back: queued, running, on which thread.
@@ -151,7 +153,7 @@ pub fn to_thread_on<T: Send + 'static>(
     name: &str,
     call: impl FnOnce() -> T + Send + 'static,
 ) -> BlockingTask<T> {
-    let place = Location::caller();
+    let (place, call) = (Location::caller(), carried(call));
     let stage = context::expect(|organs| {
         Stage::of(
             organs,
@@ -246,12 +248,22 @@ impl Future for ShutdownExecutor {
     }
 }
 
+/// `call`, in a copy of the caller's context.
+fn carried<T>(call: impl FnOnce() -> T + Send) -> impl FnOnce() -> T + Send {
+    let context = vars::current().map(|context| context.fork());
+    move || match context {
+        Some(context) => context.run(call),
+        None => call(),
+    }
+}
+
 #[track_caller]
 fn submit<T: Send + 'static>(
     name: &str,
     place: &'static Location<'static>,
     call: impl FnOnce() -> T + Send + 'static,
 ) -> BlockingTask<T> {
+    let call = carried(call);
     let stage = context::expect(|organs| {
         let submitted = organs.blocking.submit(Lane::General, name, place, call);
         Stage::of(organs, submitted)

@@ -6,6 +6,7 @@ use crate::print::json::{Clock, SCHEMA, app_of, block, line, waiting};
 use crate::print::{Out, safe};
 use crate::store::{Hello, Histogram, TaskDetail, TaskRow};
 use crate::view::columns::{Look, waiting_on};
+use crate::view::detail::cancel as cancel_line;
 use crate::view::fmt;
 
 fn place(place: &str) -> &str {
@@ -66,8 +67,13 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
             fmt::many(row.handles, "handle")
         ),
     );
-    if row.cancel_asked {
-        add("cancel", "was requested".to_owned());
+    match &detail.cancel {
+        Some(cancel) => add("cancel", cancel_line(cancel, look)),
+        None if row.cancel_asked => add("cancel", "was requested".to_owned()),
+        None => {}
+    }
+    if !detail.variables.is_empty() {
+        add("variables", detail.variables.join(", "));
     }
     for (label, histogram) in [
         ("poll times", &detail.polls),
@@ -159,6 +165,13 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
         "blocking": detail.blocking.as_ref().map(block),
         "blocks": detail.blocks.iter().map(block).collect::<Vec<_>>(),
         "joined_by": detail.joined_by,
+        "cancel": detail.cancel.as_ref().map(|c| json!({
+            "first_at_ns": c.first_at_ns, "at_ns": c.at_ns, "times": c.times,
+            "by": Some(&c.by).filter(|t| !t.is_empty()),
+            "place": Some(&c.place).filter(|t| !t.is_empty()),
+            "message": Some(&c.message).filter(|t| !t.is_empty()),
+        })),
+        "variables": detail.variables,
         "logs": detail.logs.iter().map(|line| json!({
             "at_ns": line.at_ns, "level": line.level, "target": line.target, "text": line.text,
         })).collect::<Vec<_>>(),

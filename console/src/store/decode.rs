@@ -244,6 +244,29 @@ impl Decoder {
             .extend(interned.into_iter().map(|i| (i.id, i.text)));
     }
 
+    fn cancel(&self, c: &pb::CancelRequest) -> CancelRequest {
+        let named = |word: &str| match self.name(c.by_name.as_ref()) {
+            name if name.is_empty() => format!("{word} {}", c.by_id),
+            name => format!("{word} {} {name}", c.by_id),
+        };
+        CancelRequest {
+            first_at_ns: c.first_at_ns,
+            at_ns: c.at_ns,
+            by: match c.by() {
+                pb::Canceller::Task => named("task"),
+                pb::Canceller::Awaiter => named("its awaiter, task"),
+                pb::Canceller::Thread => format!("thread {}", c.by_id),
+                pb::Canceller::Viewer => "somebody at a console".to_owned(),
+                pb::Canceller::Interrupt => "Ctrl-C".to_owned(),
+                pb::Canceller::RunEnd => "the end of its run".to_owned(),
+                pb::Canceller::Unspecified => String::new(),
+            },
+            place: self.text(c.place_text),
+            message: c.message.clone(),
+            times: c.times,
+        }
+    }
+
     fn text(&self, id: u32) -> String {
         self.texts.get(&id).cloned().unwrap_or_default()
     }
@@ -373,6 +396,12 @@ impl Decoder {
             io: d.io.into_iter().map(|s| of.io(s)).collect(),
             joined_by: d.joined_by,
             logs: d.logs.iter().map(log_line).collect(),
+            cancel: d.cancel.as_ref().map(|c| of.cancel(c)),
+            variables: {
+                let mut names = d.variables;
+                names.sort();
+                names
+            },
             busy: d.busy.map(strip),
             ready: d.ready.map(strip),
         }

@@ -521,8 +521,25 @@ pub struct TaskDetail {
     pub joined_by: Vec<u64>,
     /// Its last log lines, oldest first.
     pub logs: Vec<LogLine>,
+    /// Who asked to cancel it; `None` where nobody did or it is forgotten.
+    pub cancel: Option<CancelRequest>,
+    /// Names of its context variables, sorted.
+    pub variables: Vec<String>,
     pub busy: Option<Strip>,
     pub ready: Option<Strip>,
+}
+
+/// What was asked of a task that was asked to cancel: the last request's words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CancelRequest {
+    pub first_at_ns: u64,
+    pub at_ns: u64,
+    /// `task 7 checkout`, `Ctrl-C`, …; empty where that is not known.
+    pub by: String,
+    /// Empty where it was no call of the app's.
+    pub place: String,
+    pub message: String,
+    pub times: u32,
 }
 
 /// One log line of a task.

@@ -10,7 +10,7 @@ use super::paint::{Painter, after, below, left, top};
 use super::theme::Role;
 use super::{Hit, fmt, glyph, histogram, look, loops, strip};
 use crate::model::{Detail, Model};
-use crate::store::{Goto, TaskDetail};
+use crate::store::{CancelRequest, Goto, TaskDetail};
 use crate::update::pick;
 
 /// One line of a panel.
@@ -77,6 +77,30 @@ pub fn target(model: &Model) -> Option<Goto> {
             .map(|b| Goto::Block(b.id)),
         _ => None,
     }
+}
+
+/// Who asked the task to cancel, when, where and in which words: one line.
+pub fn cancel(request: &CancelRequest, look: &Look) -> String {
+    let by = if request.by.is_empty() {
+        "somebody"
+    } else {
+        &request.by
+    };
+    let mut line = format!("asked {} ago by {by}", fmt::span(look.ago(request.at_ns)));
+    if !request.place.is_empty() {
+        line += &format!(" at {}", fmt::place(&request.place));
+    }
+    if !request.message.is_empty() {
+        line += &format!(": {}", request.message);
+    }
+    if request.times > 1 {
+        line += &format!(
+            " · {} times, first {} ago",
+            fmt::count(request.times.into()),
+            fmt::span(look.ago(request.first_at_ns))
+        );
+    }
+    line
 }
 
 pub(super) fn draw(model: &Model, open: &Detail, p: &mut Painter<'_>, area: Rect) {

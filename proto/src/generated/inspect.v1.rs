@@ -2478,6 +2478,42 @@ pub struct TaskDetail {
     /// task (capability `logs`).
     #[prost(message, repeated, tag = "21")]
     pub logs: ::prost::alloc::vec::Vec<LogLine>,
+    /// Who asked to cancel it, also once it ended. Absent: nobody did, or all requests were withdrawn,
+    /// or so many other tasks were asked since that this is forgotten.
+    #[prost(message, optional, tag = "22")]
+    pub cancel: ::core::option::Option<CancelRequest>,
+    /// The names of its context variables, in no order; values are not told. Empty: it has none, or it
+    /// ended.
+    #[prost(string, repeated, tag = "23")]
+    pub variables: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The requests to cancel a task: what the last one said.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelRequest {
+    /// When the first was made.
+    #[prost(uint64, tag = "1")]
+    pub first_at_ns: u64,
+    /// When the last was made.
+    #[prost(uint64, tag = "2")]
+    pub at_ns: u64,
+    /// Who made the last.
+    #[prost(enumeration = "Canceller", tag = "3")]
+    pub by: i32,
+    /// The id that `by` speaks of. 0: it speaks of none.
+    #[prost(uint64, tag = "4")]
+    pub by_id: u64,
+    /// The name of the task that `by_id` is. Absent: it is none, or its row was overwritten.
+    #[prost(message, optional, tag = "5")]
+    pub by_name: ::core::option::Option<Name>,
+    /// Where `cancel` was called. 0: at no place of the app's.
+    #[prost(uint32, tag = "6")]
+    pub place_text: u32,
+    /// What was given to `cancel`, cut at 256 bytes. Empty: nothing.
+    #[prost(string, tag = "7")]
+    pub message: ::prost::alloc::string::String,
+    /// How many there were, those withdrawn one by one included.
+    #[prost(uint32, tag = "8")]
+    pub times: u32,
 }
 /// One log event of a task.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2573,6 +2609,55 @@ impl Target {
             "TARGET_COST" => Some(Self::Cost),
             "TARGET_PLACES" => Some(Self::Places),
             "TARGET_SERIES" => Some(Self::Series),
+            _ => None,
+        }
+    }
+}
+/// Who asked a task to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Canceller {
+    /// Not known.
+    Unspecified = 0,
+    /// A task or callback, `by_id`.
+    Task = 1,
+    /// Task `by_id`, which awaited it and was cancelled itself.
+    Awaiter = 2,
+    /// Code on a thread where no task ran; `by_id` is the number of the thread.
+    Thread = 3,
+    /// Somebody at a console.
+    Viewer = 4,
+    /// Ctrl-C.
+    Interrupt = 5,
+    /// The end of its run.
+    RunEnd = 6,
+}
+impl Canceller {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CANCELLER_UNSPECIFIED",
+            Self::Task => "CANCELLER_TASK",
+            Self::Awaiter => "CANCELLER_AWAITER",
+            Self::Thread => "CANCELLER_THREAD",
+            Self::Viewer => "CANCELLER_VIEWER",
+            Self::Interrupt => "CANCELLER_INTERRUPT",
+            Self::RunEnd => "CANCELLER_RUN_END",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CANCELLER_UNSPECIFIED" => Some(Self::Unspecified),
+            "CANCELLER_TASK" => Some(Self::Task),
+            "CANCELLER_AWAITER" => Some(Self::Awaiter),
+            "CANCELLER_THREAD" => Some(Self::Thread),
+            "CANCELLER_VIEWER" => Some(Self::Viewer),
+            "CANCELLER_INTERRUPT" => Some(Self::Interrupt),
+            "CANCELLER_RUN_END" => Some(Self::RunEnd),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ use super::view::tasks;
 use super::waits::{Found, Wanted};
 use super::wire::Extras;
 use super::wire::loops::{Totals, histogram};
+use crate::record::asked::By;
 use crate::record::logs;
 use crate::record::resource;
 use crate::record::source::SourceFacts;
@@ -50,6 +51,7 @@ pub(crate) fn detail(id: u64, blocks: usize, desk: &mut Desk) -> Option<pb::Task
     detail.blocks.retain(|block| block.ended_at_ns.is_some());
     detail.blocks.truncate(most);
     detail.findings = held.iter().map(|held| wire.finding(held)).collect();
+    detail.cancel = cancel_request(&look, desk, id);
     detail.at_ns = look.now.mono;
     detail.interned = desk.texts.noted(&mut Sent::default());
     Some(detail)
@@ -212,8 +214,48 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
         jobs: ties.jobs.iter().map(|facts| wire.job(at, facts)).collect(),
         joined_by,
         logs: logs::of(id).into_iter().map(log_line).collect(),
+        variables: (at.record.contexts.names(id).into_iter())
+            .map(str::to_owned)
+            .collect(),
         ..pb::TaskDetail::default()
     }
+}
+
+/// Who asked the task to cancel, as far as it is remembered.
+fn cancel_request(look: &Look, desk: &mut Desk, id: u64) -> Option<pb::CancelRequest> {
+    let mut all = look.loops.iter();
+    let asked = all.find_map(|at| at.record.requests.of(id))?;
+    let (by, by_id) = match asked.by {
+        By::Task(id) => (pb::Canceller::Task, id),
+        By::Awaiter(id) => (pb::Canceller::Awaiter, id),
+        By::Thread(id) => (pb::Canceller::Thread, id),
+        By::Viewer => (pb::Canceller::Viewer, 0),
+        By::Interrupt => (pb::Canceller::Interrupt, 0),
+        By::RunEnd => (pb::Canceller::RunEnd, 0),
+    };
+    let is_task = matches!(asked.by, By::Task(_) | By::Awaiter(_));
+    let by_name = match look.task(by_id).filter(|_| is_task) {
+        Some((spot, facts)) if facts.state != State::Done => {
+            let at = look.at(spot).expect("the spot was found in this look");
+            let name = look.name_of(at, &facts);
+            let found = Found::default();
+            desk.wire(look, &found, None, Extras::ALL).name(name)
+        }
+        _ if is_task => ended(look, desk, by_id)
+            .and_then(|detail| detail.task)
+            .and_then(|task| task.name),
+        _ => None,
+    };
+    Some(pb::CancelRequest {
+        first_at_ns: look.now.mono_of(asked.first),
+        at_ns: look.now.mono_of(asked.last),
+        by: by as i32,
+        by_id,
+        by_name,
+        place_text: desk.texts.place(asked.place),
+        message: asked.message.unwrap_or_default(),
+        times: asked.times,
+    })
 }
 
 fn log_line(line: logs::Line) -> pb::LogLine {

@@ -392,6 +392,10 @@ fn judge_task(
             first.saturating_sub(limits.grace_ns)
         }),
         cancel_requested_ns: (facts.cancels > 0).then(|| {
+            if let Some(asked) = note.at.record.requests.of(facts.id) {
+                return now.mono_of(asked.first);
+            }
+            // Forgotten, since many others were asked: not before it was first seen so.
             seen.first(&before.cancelled, facts.id, now.mono, |seen| {
                 &mut seen.cancelled
             })

@@ -23,11 +23,14 @@ use crate::reactor::{Direction, Interests, SourceKey};
 use crate::record::bound;
 use crate::record::source::{Address, Kind, Registration};
 use crate::record::task;
+use crate::record::vars::{self, Context};
 
 /// One direction's callback. Dropped, it is never called again, even if its call is queued.
 struct Watcher {
     handler: RefCell<Box<dyn FnMut()>>,
     place: &'static Location<'static>,
+    /// The variables of who added it, for all its calls.
+    context: Option<Context>,
     queued: Cell<bool>,
 }
 
@@ -91,6 +94,7 @@ impl LocalLoop {
         let watcher = Rc::new(Watcher {
             handler: RefCell::new(handler),
             place,
+            context: vars::current().map(|context| context.fork()),
             queued: Cell::new(false),
         });
         let added = context::with(|organs| match find(on, fd) {
@@ -218,9 +222,9 @@ impl Watch {
                         watch.call(direction, &watcher);
                     }
                 };
-                organs
-                    .executor
-                    .call(call, How::new(place, task::Kind::Callback));
+                let how = How::new(place, task::Kind::Callback);
+                let context = watcher.context.clone();
+                organs.executor.call_in(context, call, how);
             }
         }
     }

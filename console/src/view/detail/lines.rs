@@ -133,6 +133,7 @@ fn children(n: u64) -> String {
 
 pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
     let r = &d.row;
+    // Who asked has a line of its own.
     let cancel = match (r.cancel_asked, r.cancel_asked_ns) {
         (true, Some(ns)) => format!("asked {} ago", fmt::span(look.ago(ns))),
         (true, None) => "asked".to_owned(),
@@ -168,6 +169,10 @@ pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
             ),
             Role::Head,
         )),
+    }
+    if let Some(cancel) = &d.cancel {
+        let line = super::cancel(cancel, look);
+        out.push((format!("cancel {line}"), Role::Plain));
     }
     let parent = r.parent.map_or_else(
         || "spawned outside any task".to_owned(),
@@ -250,6 +255,10 @@ pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
         ),
         Role::Plain,
     ));
+    if !d.variables.is_empty() {
+        let names = d.variables.join(", ");
+        out.push((format!("context variables: {names}"), Role::Plain));
+    }
     out
 }
 

@@ -84,7 +84,10 @@ impl Wire<'_> {
             last_wake,
             detached: facts.handles == 0,
             cancel_requested: facts.cancels > 0 || facts.has(flag::CANCELLING),
-            cancel_requested_at_ns: None,
+            cancel_requested_at_ns: (facts.cancels > 0)
+                .then(|| at.record.requests.of(facts.id))
+                .flatten()
+                .map(|asked| now.mono_of(asked.first)),
             outcome: 0,
             error: String::new(),
             ended_at_ns: None,
