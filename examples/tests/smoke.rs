@@ -257,3 +257,21 @@ fn a_second_sigterm_ends_a_server_whose_loop_is_blocked() {
         "the signal's default ended it: {status}"
     );
 }
+
+#[cfg(feature = "compat")]
+#[test]
+fn reqwest_and_sqlx_run_on_a_loop() {
+    assert_eq!(
+        output("compat_tokio", &[]),
+        "reqwest fetched ada\nsqlx counts 1\n"
+    );
+}
+
+#[cfg(feature = "compat")]
+#[test]
+fn a_loop_serves_a_tokio_app() {
+    assert_eq!(
+        output("inside_tokio", &[]),
+        "tokio awaited 1\ntokio awaited 4\ntokio awaited 9\n"
+    );
+}

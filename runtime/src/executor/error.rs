@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
 
 use crate::id::{LoopId, TaskId};
 use crate::record::bound::WrongLoop;
@@ -36,23 +37,37 @@ pub struct Cancellation {
 }
 
 /// A panic that was caught.
+///
+/// `Sync`, so that an error that holds one goes into any box of errors.
 pub struct Panic {
-    payload: Box<dyn Any + Send>,
+    caught: Box<Caught>,
+}
+
+struct Caught {
+    text: String,
+    /// Never locked: the lock makes it `Sync`.
+    payload: Mutex<Box<dyn Any + Send>>,
 }
 
 impl Panic {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
-        Self { payload }
+        Self {
+            caught: Box::new(Caught {
+                text: text_of(&*payload).to_owned(),
+                payload: Mutex::new(payload),
+            }),
+        }
     }
 
     /// The panic's text, if it had one.
     pub fn text(&self) -> &str {
-        text_of(&*self.payload)
+        &self.caught.text
     }
 
     /// What was panicked with, for `std::panic::resume_unwind`.
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.payload
+        let payload = self.caught.payload;
+        payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,6 +112,11 @@ impl fmt::Display for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+const _: () = {
+    const fn any_box_of_errors_takes<E: std::error::Error + Send + Sync + 'static>() {}
+    any_box_of_errors_takes::<JoinError>();
+};
 
 /// What went wrong where nobody was there to be told. Given to the exception handler.
 #[derive(Clone, Debug)]
