@@ -61,6 +61,8 @@ pub struct Shop {
     pub resources: Vec<pb::ResourceRow>,
     /// Child processes.
     pub children: Vec<pb::ChildRow>,
+    /// Signals that are listened to.
+    pub signals: Vec<pb::SignalRow>,
     /// Findings, worst first.
     pub findings: Vec<pb::Finding>,
     /// Blocks, newest first.
@@ -174,6 +176,7 @@ impl Viewer {
             pb::Target::Jobs => view.jobs = self.page(query, &shop.jobs, &mut view),
             pb::Target::Resources => view.resources = self.page(query, &shop.resources, &mut view),
             pb::Target::Children => view.children = self.page(query, &shop.children, &mut view),
+            pb::Target::Signals => view.signals = self.page(query, &shop.signals, &mut view),
             pb::Target::Findings => view.findings = self.page(query, &shop.findings, &mut view),
             pb::Target::Blocks => view.blocks = self.page(query, &shop.blocks, &mut view),
             pb::Target::Places => view.places = self.page(query, &shop.places, &mut view),
@@ -294,6 +297,33 @@ impl Viewer {
                 })
                 .map(|other| other.id)
                 .collect(),
+            variables: if task.id == 1093 {
+                vec!["REQUEST_ID".to_owned(), "TENANT\u{1b}[31m".to_owned()]
+            } else {
+                Vec::new()
+            },
+            cancel: task.cancel_requested.then(|| pb::CancelRequest {
+                by: pb::Canceller::Task.into(),
+                by_id: 1,
+                by_name: find(1).and_then(|main| main.name.clone()),
+                place_text: task.spawn_place_text,
+                message: "the night is over".to_owned(),
+                first_at_ns: task.cancel_requested_at_ns.unwrap_or(shop.at_ns),
+                at_ns: shop.at_ns - 3 * SECOND,
+                times: 2,
+            }),
+            resources: shop
+                .resources
+                .iter()
+                .filter(|row| row.holder_task_id == Some(task.id) || row.owner_id == task.id)
+                .cloned()
+                .collect(),
+            processes: shop
+                .children
+                .iter()
+                .filter(|child| child.task_id == task.id)
+                .cloned()
+                .collect(),
             busy: task.busy_strip.clone(),
             task: Some(task.clone()),
             ..Default::default()
@@ -340,7 +370,7 @@ mod tests {
         }
     }
 
-    const TABLES: [pb::Target; 11] = [
+    const TABLES: [pb::Target; 12] = [
         pb::Target::Tasks,
         pb::Target::History,
         pb::Target::Loops,
@@ -349,6 +379,7 @@ mod tests {
         pb::Target::Jobs,
         pb::Target::Resources,
         pb::Target::Children,
+        pb::Target::Signals,
         pb::Target::Findings,
         pb::Target::Blocks,
         pb::Target::Places,
@@ -528,6 +559,7 @@ mod tests {
         typed(&viewer, Table::Jobs, &shop.jobs);
         typed(&viewer, Table::Resources, &shop.resources);
         typed(&viewer, Table::Children, &shop.children);
+        typed(&viewer, Table::Signals, &shop.signals);
         typed(&viewer, Table::Findings, &shop.findings);
         typed(&viewer, Table::Blocks, &shop.blocks);
         typed(&viewer, Table::Places, &shop.places);

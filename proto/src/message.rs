@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::finding::bits;
 use crate::page::RowSource;
 use crate::pb;
-use crate::row::{Field, Row, Value, Waiting};
+use crate::row::{Field, PipeOf, Row, Value, Waiting};
 
 /// No message is larger, in bytes: a sender cuts an answer into parts, a receiver refuses more.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -93,7 +93,19 @@ impl Texts {
             detail: &wait.detail,
             holder: wait.holder_task_id,
             count: wait.count,
+            pipe: wait.pipe.as_ref().map(pipe_of),
         }
+    }
+}
+
+/// A child's pipe, ready to be put in words.
+#[must_use]
+pub fn pipe_of(pipe: &pb::ChildPipe) -> PipeOf<'_> {
+    PipeOf {
+        pid: pipe.pid,
+        program: &pipe.program,
+        stream: pipe.stream,
+        ended: pipe.ended,
     }
 }
 
@@ -349,6 +361,11 @@ impl Row for Of<'_, pb::IoRow> {
             Field::Task => Value::some_id(row.task_id),
             Field::Owner => texts.name_value(row.task_name.as_ref()),
             Field::Gone => Value::Flag(row.task_gone),
+            Field::Child => some_number(row.pipe.as_ref().map(|pipe| pipe.pid.into())),
+            Field::Program => row
+                .pipe
+                .as_ref()
+                .map_or(Value::Absent, |pipe| Value::text(&pipe.program)),
             Field::Idle => self.since(row.last_ready_ns.unwrap_or(row.registered_at_ns)),
             Field::Wakes => Value::Number(row.wakes),
             Field::Spurious => Value::Number(row.spurious),
@@ -371,10 +388,13 @@ impl Row for Of<'_, pb::JobRow> {
         match field {
             Field::Id => Value::Number(row.id),
             Field::State => Value::word(row.state),
+            Field::Name => texts.name_value(row.name.as_ref()),
             Field::Pool => Value::text(&row.pool),
+            Field::Thread => Value::some_id(row.tid),
             Field::Loop => some_number(row.loop_id),
             Field::Task => Value::some_id(row.task_id),
             Field::Owner => texts.name_value(row.task_name.as_ref()),
+            Field::Gone => Value::Flag(row.task_gone),
             Field::Type => texts.value(row.type_text),
             Field::Place => texts.value(row.place_text),
             Field::Age => self.since(row.queued_at_ns),
@@ -396,7 +416,11 @@ impl Row for Of<'_, pb::ResourceRow> {
             Field::Id => Value::Number(row.id),
             Field::Kind => Value::word(row.kind),
             Field::Name => texts.name_value(row.name.as_ref()),
+            Field::State => Value::word(row.state),
             Field::Loop => some_number(row.loop_id),
+            Field::Task => Value::some_id(row.owner_id),
+            Field::Owner => texts.name_value(row.owner_name.as_ref()),
+            Field::Gone => Value::Flag(row.owner_gone),
             Field::Place => texts.value(row.place_text),
             Field::Age => self.since(row.made_at_ns),
             Field::Waiters => Value::Number(row.waiters.into()),
@@ -427,13 +451,37 @@ impl Row for Of<'_, pb::ChildRow> {
             Field::Name => Value::text(&row.program),
             Field::Loop => Value::Number(row.loop_id),
             Field::Task => Value::some_id(row.task_id),
+            Field::Owner => self.texts.name_value(row.task_name.as_ref()),
+            Field::Gone => Value::Flag(row.task_gone),
             Field::Place => self.texts.value(row.place_text),
             Field::Age => self.since(row.started_at_ns),
-            Field::Running => Value::Flag(row.ended_at_ns.is_none()),
+            Field::Pipes => Value::Set(u64::from(row.open_pipes & 0b111)),
+            Field::Running => Value::Flag(!row.ended && row.ended_at_ns.is_none()),
             Field::Code => some(row.exit_code),
             Field::Signal => some(row.signal),
             Field::Waiters => Value::Number(row.waiters.into()),
             Field::Finding => Value::Set(bits(&row.findings)),
+            _ => Value::Absent,
+        }
+    }
+}
+
+impl Row for Of<'_, pb::SignalRow> {
+    fn id(&self) -> u64 {
+        self.message.id
+    }
+
+    fn value(&self, field: Field) -> Value<'_> {
+        let row = self.message;
+        match field {
+            Field::Id => Value::Number(row.id),
+            Field::Number => some_number(u64::try_from(row.number).ok()),
+            Field::Name => Value::text(&row.name),
+            Field::Loop => Value::Number(row.loop_id),
+            Field::Waiters => Value::Number(row.listeners.into()),
+            Field::Count => Value::Number(row.deliveries),
+            Field::Last => self.since_some(row.last_at_ns),
+            Field::Place => self.texts.value(row.place_text),
             _ => Value::Absent,
         }
     }

@@ -132,6 +132,38 @@ pub struct Waiting<'a> {
     pub holder: Option<u64>,
     /// How many of this kind.
     pub count: u32,
+    /// The pipe of a child process, if it is one.
+    pub pipe: Option<PipeOf<'a>>,
+}
+
+/// A pipe to or from a child process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipeOf<'a> {
+    /// The kernel's process id.
+    pub pid: u32,
+    /// Its program.
+    pub program: &'a str,
+    /// Which of the child's streams: 0 stdin, 1 stdout, 2 stderr.
+    pub stream: Option<u32>,
+    /// Its end was seen.
+    pub ended: bool,
+}
+
+impl fmt::Display for PipeOf<'_> {
+    /// `stdout of pid 4711 (ping, alive)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stream = match self.stream {
+            Some(0) => "stdin",
+            Some(1) => "stdout",
+            Some(2) => "stderr",
+            _ => "a pipe",
+        };
+        write!(f, "{stream} of pid {} (", self.pid)?;
+        if !self.program.is_empty() {
+            write!(f, "{}, ", self.program)?;
+        }
+        f.write_str(if self.ended { "ended)" } else { "alive)" })
+    }
 }
 
 impl Waiting<'_> {
@@ -163,6 +195,9 @@ impl Waiting<'_> {
                 })?;
                 if let Some(fd) = self.fd {
                     write!(out, " fd {fd}")?;
+                }
+                if let Some(pipe) = self.pipe {
+                    write!(out, " {pipe}")?;
                 }
             }
             K::Task => write!(out, "task {}", self.id)?,
@@ -212,6 +247,7 @@ pub const fn resource_word(kind: pb::ResourceKind) -> &'static str {
         R::Channel => "channel",
         R::Group => "group",
         R::Scope => "scope",
+        R::Token => "token",
     }
 }
 
@@ -308,6 +344,11 @@ pub enum Field {
     By,
     Detail,
     Internal,
+    Number,
+    Last,
+    Pipes,
+    Child,
+    Program,
 }
 
 /// How many bytes of a composed text (a numbered name, a place, a wait in words) are looked at.

@@ -29,6 +29,8 @@ pub enum Table {
     Resources,
     /// Child processes.
     Children,
+    /// Signals that loops listen to.
+    Signals,
     /// Findings.
     Findings,
     /// Blocks over budget.
@@ -216,6 +218,8 @@ const IO: &[Column] = columns! {
     Task "task" "" Number "the id of the task that uses it";
     searched Owner "owner" "" Text "that task's name";
     Gone "gone" "" Flag "that task has ended";
+    Child "child" "" Number "the process id of the child whose pipe it is";
+    searched Program "program" "" Text "that child's program";
     Idle "idle" "idle_ns" Nanos "time since the kernel last reported it";
     Wakes "wakes" "" Number "how often it woke a task";
     Spurious "spurious" "" Number "of those, for nothing";
@@ -227,11 +231,14 @@ const IO: &[Column] = columns! {
 
 const JOBS: &[Column] = columns! {
     Id "id" "" Number "the job's id";
-    State "state" "" Word(JOB_STATES) "where it is";
-    searched Pool "pool" "" Text "the pool's name";
+    State "state" "" Word(JOB_STATES) "where it is; abandoned: it runs and nobody wants its result";
+    searched Name "name" "" Text "the name it was given";
+    searched Pool "pool" "" Text "which threads: executor, or lookup of names";
+    Thread "thread" "tid" Number "the kernel's id of the thread that runs it";
     Loop "loop" "" Number "the id of the loop that gave it";
     Task "task" "" Number "the id of the task that gave it";
-    searched Owner "owner" "" Text "that task's name";
+    searched Owner "owner" "owner_name" Text "that task's name";
+    Gone "gone" "owner_gone" Flag "that task has ended";
     searched Type "type" "" Text "the type of its function";
     searched Place "place" "" Place "where it was given";
     Age "age" "queued_at" Nanos "time since it was queued";
@@ -243,7 +250,11 @@ const RESOURCES: &[Column] = columns! {
     Id "id" "" Number "its id";
     Kind "kind" "" Word(RESOURCE_KINDS) "what sort of thing";
     searched Name "name" "" Text "its name";
+    State "state" "" Word(RESOURCE_STATES) "how it stands";
     Loop "loop" "" Number "the id of its loop";
+    Task "task" "" Number "the id of the task that made it";
+    searched Owner "owner" "owner_name" Text "that task's name";
+    Gone "gone" "owner_gone" Flag "that task has ended";
     searched Place "place" "" Place "where it was made";
     Age "age" "made_at" Nanos "time since it was made";
     Waiters "waiters" "" Number "tasks that wait for it";
@@ -262,13 +273,27 @@ const CHILDREN: &[Column] = columns! {
     searched Name "name" "program" Text "its program";
     Loop "loop" "" Number "the id of the loop that watches it";
     Task "task" "" Number "the id of the task that started it";
+    searched Owner "owner" "owner_name" Text "that task's name";
+    Gone "gone" "owner_gone" Flag "that task has ended";
     searched Place "place" "" Place "where it was started";
     Age "age" "started_at" Nanos "time since it was started";
+    Pipes "pipes" "open_pipes" Set(STREAMS) "pipes to it that are open";
     Running "running" "" Flag "it has not ended";
     Code "code" "exit_code" Number "its exit code";
     Signal "signal" "" Number "the signal that ended it";
     Waiters "waiters" "" Number "tasks that wait for it";
     Finding "finding" "findings" Set(FINDINGS) "what is wrong with it";
+};
+
+const SIGNALS: &[Column] = columns! {
+    Id "id" "" Number "its id";
+    Number "number" "" Number "the signal's number";
+    searched Name "name" "" Text "the signal's name";
+    Loop "loop" "" Number "the id of the loop that listens";
+    Waiters "listeners" "" Number "handlers and tasks that listen";
+    Count "deliveries" "" Number "how often it was delivered";
+    Last "last" "last_at" Nanos "time since it was last delivered";
+    searched Place "place" "" Place "where its handler was set";
 };
 
 const FINDING: &[Column] = columns! {
@@ -335,7 +360,7 @@ const EVENT: &[Column] = columns! {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 13] = [
         Table::Tasks,
         Table::History,
         Table::Loops,
@@ -344,6 +369,7 @@ impl Table {
         Table::Jobs,
         Table::Resources,
         Table::Children,
+        Table::Signals,
         Table::Findings,
         Table::Blocks,
         Table::Places,
@@ -361,6 +387,7 @@ impl Table {
             Table::Jobs => JOBS,
             Table::Resources => RESOURCES,
             Table::Children => CHILDREN,
+            Table::Signals => SIGNALS,
             Table::Findings => FINDING,
             Table::Blocks => BLOCKS,
             Table::Places => PLACES,
@@ -395,6 +422,7 @@ impl Table {
             Table::Loops => &["scheduled", "late"],
             Table::Io => &["queues"],
             Table::Places => &["poll"],
+            Table::Jobs | Table::Resources | Table::Children => &["waiting"],
             _ => &[],
         }
     }
@@ -405,6 +433,7 @@ impl Table {
         match self {
             Table::Tasks | Table::Jobs => "-for",
             Table::Loops => "id",
+            Table::Signals => "number",
             Table::Timers => "due",
             Table::Io => "-idle",
             Table::Resources => "-waiters",
@@ -428,6 +457,7 @@ impl Table {
             Table::Jobs => "jobs",
             Table::Resources => "resources",
             Table::Children => "children",
+            Table::Signals => "signals",
             Table::Findings => "findings",
             Table::Blocks => "blocks",
             Table::Places => "places",
@@ -447,6 +477,7 @@ impl Table {
             pb::Target::Jobs => Table::Jobs,
             pb::Target::Resources => Table::Resources,
             pb::Target::Children => Table::Children,
+            pb::Target::Signals => Table::Signals,
             pb::Target::Findings => Table::Findings,
             pb::Target::Blocks => Table::Blocks,
             pb::Target::Places => Table::Places,
@@ -508,6 +539,22 @@ mod tests {
         names(
             Table::Io,
             "id fd kind local peer interest ready task loop since",
+        );
+        names(
+            Table::Resources,
+            "id kind name state loop holder waiters owner place made_at value capacity",
+        );
+        names(
+            Table::Jobs,
+            "id name state pool tid loop task owner_name place for_ns",
+        );
+        names(
+            Table::Children,
+            "id pid program loop task exit_code signal open_pipes started_at",
+        );
+        names(
+            Table::Signals,
+            "id number name loop listeners deliveries last_at place",
         );
         names(
             Table::Findings,

@@ -117,6 +117,11 @@ impl Blocking {
         lookup: usize,
     ) -> Self {
         let id = record.id;
+        let named = |threads: String, name: &str, limit| {
+            let executor = Executor::named(threads, name, limit);
+            executor.pool.stats.belongs(id);
+            executor
+        };
         Self {
             shared: Arc::new(Shared {
                 record,
@@ -125,12 +130,8 @@ impl Blocking {
                 under_way: AtomicUsize::new(0),
             }),
             owner,
-            general: RefCell::new(Executor::named(
-                format!("executor-{id}"),
-                "executor",
-                general,
-            )),
-            lookup: Executor::named(format!("lookup-{id}"), "lookup", lookup),
+            general: RefCell::new(named(format!("executor-{id}"), "executor", general)),
+            lookup: named(format!("lookup-{id}"), "lookup", lookup),
         }
     }
 

@@ -18,6 +18,7 @@ pub(crate) mod tables;
 pub(crate) mod texts;
 pub(crate) mod verdict;
 pub(crate) mod view;
+pub(crate) mod waiters;
 pub(crate) mod waits;
 pub(crate) mod watchdog;
 pub(crate) mod wire;

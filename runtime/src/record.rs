@@ -24,6 +24,7 @@ pub(crate) mod logs;
 pub(crate) mod names;
 pub(crate) mod over;
 pub(crate) mod place;
+pub(crate) mod pool;
 pub(crate) mod resource;
 pub(crate) mod ring;
 pub(crate) mod signal;

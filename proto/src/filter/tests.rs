@@ -54,6 +54,7 @@ fn conn() -> Fake {
                 writable: false,
                 holder: None,
                 count: 1,
+                pipe: None,
             }),
         ),
     ])

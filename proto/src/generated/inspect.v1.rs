@@ -115,6 +115,44 @@ pub struct Wait {
     /// gather over 31 tasks). 0 means 1.
     #[prost(uint32, tag = "13")]
     pub count: u32,
+    /// The pipe of a child process that it waits for. Absent: not such a pipe.
+    #[prost(message, optional, tag = "14")]
+    pub pipe: ::core::option::Option<ChildPipe>,
+}
+/// One task that waits for a row of another table: the other end of a Wait.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Waiter {
+    /// The task.
+    #[prost(uint64, tag = "1")]
+    pub task_id: u64,
+    /// Its name. Absent: it has none, or it is gone.
+    #[prost(message, optional, tag = "2")]
+    pub task_name: ::core::option::Option<Name>,
+    /// Since when it waits. Absent: not recorded.
+    #[prost(uint64, optional, tag = "3")]
+    pub since_ns: ::core::option::Option<u64>,
+    /// The place of the `.await` that waits. 0: not known.
+    #[prost(uint32, tag = "4")]
+    pub place_text: u32,
+}
+/// Whose end of a pipe an I/O source is, when the app started the process at the other end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChildPipe {
+    /// The child's id in its table.
+    #[prost(uint64, tag = "1")]
+    pub child_id: u64,
+    /// The kernel's process id.
+    #[prost(uint32, tag = "2")]
+    pub pid: u32,
+    /// Its program, without arguments.
+    #[prost(string, tag = "3")]
+    pub program: ::prost::alloc::string::String,
+    /// Which of the child's streams: 0 stdin, 1 stdout, 2 stderr. Absent: not known.
+    #[prost(uint32, optional, tag = "4")]
+    pub stream: ::core::option::Option<u32>,
+    /// Its end was seen. What it left in the pipe can still be read.
+    #[prost(bool, tag = "5")]
+    pub ended: bool,
 }
 /// One wake.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -329,6 +367,8 @@ pub enum ResourceKind {
     Group = 9,
     /// A cancel scope.
     Scope = 10,
+    /// A token that cancels what listens to it.
+    Token = 11,
     /// Something an app or an adapter registered itself.
     Other = 15,
 }
@@ -350,6 +390,7 @@ impl ResourceKind {
             Self::Channel => "RESOURCE_KIND_CHANNEL",
             Self::Group => "RESOURCE_KIND_GROUP",
             Self::Scope => "RESOURCE_KIND_SCOPE",
+            Self::Token => "RESOURCE_KIND_TOKEN",
             Self::Other => "RESOURCE_KIND_OTHER",
         }
     }
@@ -367,6 +408,7 @@ impl ResourceKind {
             "RESOURCE_KIND_CHANNEL" => Some(Self::Channel),
             "RESOURCE_KIND_GROUP" => Some(Self::Group),
             "RESOURCE_KIND_SCOPE" => Some(Self::Scope),
+            "RESOURCE_KIND_TOKEN" => Some(Self::Token),
             "RESOURCE_KIND_OTHER" => Some(Self::Other),
             _ => None,
         }
@@ -1326,9 +1368,12 @@ pub struct IoRow {
     /// It belongs to the runtime.
     #[prost(bool, tag = "22")]
     pub internal: bool,
+    /// The pipe of a child process that it is. Absent: not such a pipe.
+    #[prost(message, optional, tag = "23")]
+    pub pipe: ::core::option::Option<ChildPipe>,
 }
 /// A job given to a thread pool (`run_in_executor`, `to_thread`, name resolution).
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobRow {
     /// Its id.
     #[prost(uint64, tag = "1")]
@@ -1366,9 +1411,44 @@ pub struct JobRow {
     /// Names of the findings that hold of it.
     #[prost(enumeration = "FindingName", repeated, tag = "12")]
     pub findings: ::prost::alloc::vec::Vec<i32>,
+    /// The tasks that wait for its end. Empty also when not asked for (column `waiting`).
+    #[prost(message, repeated, tag = "13")]
+    pub waiting: ::prost::alloc::vec::Vec<Waiter>,
+    /// The name it was given. Absent: none.
+    #[prost(message, optional, tag = "14")]
+    pub name: ::core::option::Option<Name>,
+    /// That task has ended.
+    #[prost(bool, tag = "15")]
+    pub task_gone: bool,
+}
+/// Threads that run jobs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pool {
+    /// What it is called in the rows of its jobs: `executor`, `lookup` (of host names, so that a full
+    /// executor does not look like a slow network), or as the app calls one of its own.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The loop whose own it is. Absent: it is the app's, and several loops may share it.
+    #[prost(uint64, optional, tag = "2")]
+    pub loop_id: ::core::option::Option<u64>,
+    /// How many threads there are.
+    #[prost(uint32, tag = "3")]
+    pub threads: u32,
+    /// Of those, how many run a job.
+    #[prost(uint32, tag = "4")]
+    pub busy: u32,
+    /// The most threads there may be.
+    #[prost(uint32, tag = "5")]
+    pub limit: u32,
+    /// Jobs that wait for a thread.
+    #[prost(uint32, tag = "6")]
+    pub queued: u32,
+    /// Jobs that ran to their end since it was made.
+    #[prost(uint64, tag = "7")]
+    pub finished: u64,
 }
 /// A thing that tasks wait for and that holds nothing of the kernel.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResourceRow {
     /// Its id.
     #[prost(uint64, tag = "1")]
@@ -1418,9 +1498,28 @@ pub struct ResourceRow {
     /// Names of the findings that hold of it.
     #[prost(enumeration = "FindingName", repeated, tag = "16")]
     pub findings: ::prost::alloc::vec::Vec<i32>,
+    /// How it stands.
+    #[prost(enumeration = "ResourceState", tag = "17")]
+    pub state: i32,
+    /// The task that made it. 0: none.
+    #[prost(uint64, tag = "18")]
+    pub owner_id: u64,
+    /// That task's name. Absent: none, or it is gone.
+    #[prost(message, optional, tag = "19")]
+    pub owner_name: ::core::option::Option<Name>,
+    /// That task has ended.
+    #[prost(bool, tag = "20")]
+    pub owner_gone: bool,
+    /// The name of the task that holds it. Absent: none, or it is gone.
+    #[prost(message, optional, tag = "21")]
+    pub holder_name: ::core::option::Option<Name>,
+    /// The tasks that wait for it, the first in line first where that is known; at most 1,000 of
+    /// `waiters`. Empty also when not asked for (column `waiting`).
+    #[prost(message, repeated, tag = "22")]
+    pub waiting: ::prost::alloc::vec::Vec<Waiter>,
 }
 /// A child process.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChildRow {
     /// Its id in this table.
     #[prost(uint64, tag = "1")]
@@ -1461,6 +1560,49 @@ pub struct ChildRow {
     /// Names of the findings that hold of it.
     #[prost(enumeration = "FindingName", repeated, tag = "13")]
     pub findings: ::prost::alloc::vec::Vec<i32>,
+    /// The name of the task that started it. Absent: none, or it is gone.
+    #[prost(message, optional, tag = "14")]
+    pub task_name: ::core::option::Option<Name>,
+    /// That task has ended.
+    #[prost(bool, tag = "15")]
+    pub task_gone: bool,
+    /// The tasks that wait for its end. Empty also when not asked for (column `waiting`).
+    #[prost(message, repeated, tag = "16")]
+    pub waiting: ::prost::alloc::vec::Vec<Waiter>,
+    /// It has ended, whether or not it is known when.
+    #[prost(bool, tag = "17")]
+    pub ended: bool,
+    /// Somebody else of the process took its exit status, so `exit_code` and `signal` are not known.
+    #[prost(bool, tag = "18")]
+    pub status_lost: bool,
+}
+/// A signal that a loop listens to, or did and got.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignalRow {
+    /// Its id in this table, made from loop and number.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Its number.
+    #[prost(int32, tag = "2")]
+    pub number: i32,
+    /// Its name, such as `SIGTERM`. Empty: no name is known for it.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// The loop.
+    #[prost(uint64, tag = "4")]
+    pub loop_id: u64,
+    /// How many handlers and tasks listen, whether or not they wait right now. 0: nobody any more.
+    #[prost(uint32, tag = "5")]
+    pub listeners: u32,
+    /// Where the handler was set, else where the first of them began to listen. 0: not known.
+    #[prost(uint32, tag = "6")]
+    pub place_text: u32,
+    /// How often it was delivered here. Signals that come faster than the loop looks are one delivery.
+    #[prost(uint64, tag = "7")]
+    pub deliveries: u64,
+    /// When it was last delivered. Absent: never.
+    #[prost(uint64, optional, tag = "8")]
+    pub last_at_ns: ::core::option::Option<u64>,
 }
 /// All tasks spawned at one place, folded into one row.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1541,7 +1683,7 @@ pub struct SeriesRow {
     pub finished: ::core::option::Option<Strip>,
 }
 /// Totals of the app, over all its loops that are not internal.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Overview {
     /// Tasks alive.
     #[prost(uint64, tag = "1")]
@@ -1633,6 +1775,9 @@ pub struct Overview {
     /// From being woken to being polled, over all tasks.
     #[prost(message, optional, tag = "30")]
     pub scheduled: ::core::option::Option<Histogram>,
+    /// The pools that have had a job.
+    #[prost(message, repeated, tag = "31")]
+    pub pools: ::prost::alloc::vec::Vec<Pool>,
 }
 /// What inspecting costs, and what it lost.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2107,6 +2252,59 @@ impl JobState {
         }
     }
 }
+/// How a resource stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ResourceState {
+    /// Not said: its kind has no state, only a count.
+    Unspecified = 0,
+    /// A lock that nobody holds.
+    Free = 1,
+    /// A lock that is held.
+    Held = 2,
+    /// A future without a result, an event that is not set, a token that was not cancelled.
+    Pending = 3,
+    /// A future with its result, an event that is set, a token that was cancelled.
+    Set = 4,
+    /// Its other end is gone: a promise dropped without a result, a barrier that was broken.
+    Broken = 5,
+    /// A queue, channel or group that takes more.
+    Open = 6,
+    /// One that was shut down.
+    Closed = 7,
+}
+impl ResourceState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESOURCE_STATE_UNSPECIFIED",
+            Self::Free => "RESOURCE_STATE_FREE",
+            Self::Held => "RESOURCE_STATE_HELD",
+            Self::Pending => "RESOURCE_STATE_PENDING",
+            Self::Set => "RESOURCE_STATE_SET",
+            Self::Broken => "RESOURCE_STATE_BROKEN",
+            Self::Open => "RESOURCE_STATE_OPEN",
+            Self::Closed => "RESOURCE_STATE_CLOSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESOURCE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESOURCE_STATE_FREE" => Some(Self::Free),
+            "RESOURCE_STATE_HELD" => Some(Self::Held),
+            "RESOURCE_STATE_PENDING" => Some(Self::Pending),
+            "RESOURCE_STATE_SET" => Some(Self::Set),
+            "RESOURCE_STATE_BROKEN" => Some(Self::Broken),
+            "RESOURCE_STATE_OPEN" => Some(Self::Open),
+            "RESOURCE_STATE_CLOSED" => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
 /// Which events a viewer wants. Sent by the viewer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EventsRequest {
@@ -2236,7 +2434,8 @@ pub struct Query {
     #[prost(uint32, tag = "7")]
     pub limit: u32,
     /// Names of the fields wanted beyond the usual ones: of tasks `type`, `buckets`, `strip` (the
-    /// busy slots); of loops `scheduled`, `late`; of I/O sources `queues`; of places `poll`. Names of
+    /// busy slots); of loops `scheduled`, `late`; of I/O sources `queues`; of places `poll`; of jobs,
+    /// resources and children `waiting` (the tasks that wait for them). Names of
     /// other fields are accepted and change nothing. A busy share needs `busy` or `strip` here, or
     /// `busy` as sort key or in the filter, from when on its slots are kept.
     #[prost(string, repeated, tag = "8")]
@@ -2399,6 +2598,9 @@ pub struct View {
     /// that moved. Only of pages far from the start, for which the table is walked several times.
     #[prost(bool, tag = "27")]
     pub torn: bool,
+    /// Rows of TARGET_SIGNALS.
+    #[prost(message, repeated, tag = "28")]
+    pub signals: ::prost::alloc::vec::Vec<SignalRow>,
 }
 /// Asks for all that is known of one task. Sent by the viewer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2486,6 +2688,12 @@ pub struct TaskDetail {
     /// ended.
     #[prost(string, repeated, tag = "23")]
     pub variables: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Resources that it made or holds, at most 1,000.
+    #[prost(message, repeated, tag = "24")]
+    pub resources: ::prost::alloc::vec::Vec<ResourceRow>,
+    /// Child processes that it started.
+    #[prost(message, repeated, tag = "25")]
+    pub processes: ::prost::alloc::vec::Vec<ChildRow>,
 }
 /// The requests to cancel a task: what the last one said.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2566,6 +2774,8 @@ pub enum Target {
     Places = 13,
     /// What was: View.series, for each loop one row a resolution. No sort or cursor.
     Series = 14,
+    /// Signals that loops listen to: View.signals.
+    Signals = 15,
 }
 impl Target {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2589,6 +2799,7 @@ impl Target {
             Self::Cost => "TARGET_COST",
             Self::Places => "TARGET_PLACES",
             Self::Series => "TARGET_SERIES",
+            Self::Signals => "TARGET_SIGNALS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2609,6 +2820,7 @@ impl Target {
             "TARGET_COST" => Some(Self::Cost),
             "TARGET_PLACES" => Some(Self::Places),
             "TARGET_SERIES" => Some(Self::Series),
+            "TARGET_SIGNALS" => Some(Self::Signals),
             _ => None,
         }
     }

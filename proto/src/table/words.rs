@@ -67,12 +67,17 @@ pub(super) const RESOURCE_KINDS: &[&str] = &[
     "channel",
     "group",
     "scope",
-    "",
+    "token",
     "",
     "",
     "",
     "other",
 ];
+pub(super) const RESOURCE_STATES: &[&str] = &[
+    "", "free", "held", "pending", "set", "broken", "open", "closed",
+];
+/// The streams of a child process; the index is the descriptor that the child knows it by.
+pub(super) const STREAMS: &[&str] = &["stdin", "stdout", "stderr"];
 pub(super) const GRADES: &[&str] = &["", "certain", "left-behind", "suspect", "warning"];
 pub(super) const SUBJECTS: &[&str] = &[
     "", "task", "timer", "source", "job", "child", "resource", "loop", "signal", "place",
@@ -162,6 +167,9 @@ mod tests {
         });
         fits(JOB_STATES, |n| {
             pb::JobState::try_from(n).ok().map(|v| v.as_str_name())
+        });
+        fits(RESOURCE_STATES, |n| {
+            pb::ResourceState::try_from(n).ok().map(|v| v.as_str_name())
         });
         fits(RESOURCE_KINDS, |n| {
             pb::ResourceKind::try_from(n).ok().map(|v| v.as_str_name())

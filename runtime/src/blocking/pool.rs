@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::{ExecutorShutDown, StuckJobs};
 use crate::os;
 use crate::record::names::{self, NameId};
+use crate::record::pool::PoolStats;
 
 /// An idle thread ends after this long.
 const IDLE: Duration = Duration::from_secs(10);
@@ -22,6 +23,8 @@ pub(crate) struct Pool {
     limit: usize,
     /// Forks before it was made: in the child of a later one its threads are missing.
     forks: u64,
+    /// How it stands, for whoever looks.
+    pub(super) stats: Arc<PoolStats>,
     inner: Mutex<Inner>,
     /// A job came, or the shutdown.
     work: Condvar,
@@ -70,10 +73,12 @@ struct Running {
 
 impl Pool {
     pub(super) fn new(threads: String, name: &str, limit: usize) -> Arc<Self> {
+        let name = names::intern(name);
         Arc::new(Self {
             threads,
-            name: names::intern(name),
+            name,
             limit,
+            stats: PoolStats::enlist(name, limit),
             forks: os::forks(),
             inner: Mutex::default(),
             work: Condvar::new(),
@@ -84,6 +89,12 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No job runs under the lock, so a poisoned one is consistent.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// States how it stands, while the lock is held.
+    fn tell(&self, inner: &Inner) {
+        let (busy, queued) = (inner.running.len(), inner.queue.len());
+        self.stats.tell(inner.threads, busy, queued);
     }
 
     /// Whether a job would be taken.
@@ -102,11 +113,16 @@ impl Pool {
             return Err(ExecutorShutDown);
         }
         inner.queue.push_back(job);
+        let mut more = false;
         if inner.idle >= inner.queue.len() {
             self.work.notify_one();
         } else if inner.threads < self.limit {
             inner.threads += 1;
-            drop(inner);
+            more = true;
+        }
+        self.tell(&inner);
+        drop(inner);
+        if more {
             self.start_thread();
         }
         Ok(())
@@ -120,6 +136,7 @@ impl Pool {
         if let Err(error) = made {
             let mut inner = self.lock();
             inner.threads -= 1;
+            self.tell(&inner);
             tracing::warn!(
                 %error,
                 waiting = inner.queue.len(),
@@ -139,10 +156,12 @@ impl Pool {
                     id: job.id,
                     what: job.what,
                 });
+                self.tell(&inner);
                 drop(inner);
                 (job.run)(thread);
                 inner = self.lock();
                 inner.running.retain(|running| running.id != job.id);
+                self.stats.finished();
                 inner = self.ended(inner);
                 continue;
             }
@@ -161,10 +180,12 @@ impl Pool {
             }
         }
         inner.threads -= 1;
+        self.tell(&inner);
     }
 
     /// Tells whoever waits that a job is over.
     fn ended<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+        self.tell(&inner);
         self.ended.notify_all();
         let wakers = inner.heard();
         if wakers.is_empty() {

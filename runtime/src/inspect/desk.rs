@@ -101,6 +101,7 @@ impl Desk {
             children,
             strips: self.strips.as_ref(),
             blocks: self.blocks.clone(),
+            waiters: None,
             stacks_off: &self.stacks_off,
             extras,
         }

@@ -12,14 +12,17 @@ use super::waits::{Found, Wanted};
 use super::wire::Extras;
 use super::wire::loops::{Totals, histogram};
 use crate::record::asked::By;
+use crate::record::child::ChildFacts;
 use crate::record::logs;
-use crate::record::resource;
+use crate::record::resource::{self, ResourceFacts};
 use crate::record::source::SourceFacts;
 use crate::record::task::{On, State, TaskFacts, WaitingOn};
 use crate::record::timer::TimerFacts;
 
 /// Children that are listed.
 const CHILDREN: usize = 1000;
+/// Resources that are listed.
+const RESOURCES: usize = 1000;
 /// Ancestors that are looked for.
 const PARENTS: usize = 64;
 
@@ -98,6 +101,9 @@ struct Ties {
     timers: Vec<TimerFacts>,
     sources: Vec<SourceFacts>,
     jobs: Vec<crate::record::job::JobFacts>,
+    /// Those it made or holds.
+    resources: Vec<ResourceFacts>,
+    children: Vec<ChildFacts>,
     /// What it waits for, the await where known, and since when, nanoseconds.
     waits: Vec<(
         WaitingOn,
@@ -138,10 +144,20 @@ fn ties(look: &Look, at: &super::tables::LoopLook, id: u64, waits: bool) -> Ties
             let on = WaitingOn::new(On::Resource, facts.id);
             ties.waits.push((on, None, None));
         }
+        if [facts.owner, facts.holder].contains(&id) && ties.resources.len() < RESOURCES {
+            ties.resources.push(facts);
+        }
+    }
+    for facts in record.children.live().filter_map(|(_, row)| row.read()) {
+        if facts.owner == id {
+            ties.children.push(facts);
+        }
     }
     for facts in record.waits.live().filter_map(|(_, row)| row.read()) {
         if facts.task == id {
             let since = look.now.mono_of(facts.since);
+            // The row of a resource names its first waiter too.
+            ties.waits.retain(|(on, ..)| *on != facts.on);
             ties.waits.push((facts.on, facts.place, Some(since)));
         }
     }
@@ -170,6 +186,10 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
         wanted.add(*on);
     }
     wanted.tasks.insert(id);
+    for facts in &ties.resources {
+        wanted.tasks.extend([facts.owner, facts.holder]);
+    }
+    wanted.tasks.remove(&0);
     let found = Found::of(look, &wanted);
     let (children, joined_by) = relatives(look, id);
     let total = children_of(look, [id].into_iter()).remove(&id).unwrap_or(0);
@@ -212,6 +232,16 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
             .map(|facts| wire.source(at, facts))
             .collect(),
         jobs: ties.jobs.iter().map(|facts| wire.job(at, facts)).collect(),
+        resources: ties
+            .resources
+            .iter()
+            .map(|facts| wire.resource(at, facts))
+            .collect(),
+        processes: ties
+            .children
+            .iter()
+            .map(|facts| wire.child(at, facts))
+            .collect(),
         joined_by,
         logs: logs::of(id).into_iter().map(log_line).collect(),
         variables: (at.record.contexts.names(id).into_iter())

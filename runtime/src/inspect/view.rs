@@ -10,15 +10,16 @@ use loop_proto::row::{Field, Row, Value};
 use loop_proto::table::Table;
 
 use super::desk::Desk;
-use super::ids::IdMap;
+use super::ids::{IdMap, IdSet};
 use super::live::{Aside, LiveTask};
 use super::tables::{Look, LoopLook, Moment, Spot, children_of, state_of};
 use super::texts::Sent;
+use super::waiters::Waiters;
 use super::waits::{Found, Wanted};
 use super::wire::{Extras, Wire};
 use crate::os;
 use crate::record::slab::{self, CHUNK, Slab};
-use crate::record::task::State;
+use crate::record::task::{On, State};
 use crate::record::{job, source, timer};
 
 /// Chunks that are walked between two pauses.
@@ -48,6 +49,8 @@ struct Pager {
     at: usize,
     next: u32,
     aside: Aside,
+    /// Who waits for the rows, where the order or the filter asks.
+    waiters: Waiters,
     /// Rows of the tables that are not walked in place.
     small: Small,
     page: Option<Page>,
@@ -63,6 +66,7 @@ enum Small {
     Findings(Vec<pb::Finding>),
     Blocks(Vec<pb::BlockRow>),
     Places(Vec<pb::PlaceRow>),
+    Signals(Vec<pb::SignalRow>),
 }
 
 /// A message as a row, found again by `locator`.
@@ -203,7 +207,7 @@ fn moved_along(query: &pb::Query, passed: u64) -> pb::Query {
         return query;
     };
     let grows = match request.sort.column().field {
-        Field::Age | Field::For | Field::Idle | Field::Ended => true,
+        Field::Age | Field::For | Field::Idle | Field::Ended | Field::Last => true,
         Field::Due => false,
         _ => return query,
     };
@@ -251,8 +255,20 @@ impl Pager {
             Wanted::of_all(look)
         } else if !tasks && (uses(Field::Owner) || uses(Field::Gone)) {
             owners(table, look)
+        } else if uses(Field::Child) || uses(Field::Program) {
+            Wanted {
+                children: children_ids(look),
+                ..Wanted::default()
+            }
         } else {
             Wanted::default()
+        };
+        let waiters = match table {
+            Table::Resources if uses(Field::For) || uses(Field::Waiters) => {
+                Waiters::of(look, On::Resource, |_| true)
+            }
+            Table::Children if uses(Field::Waiters) => Waiters::of(look, On::Child, |_| true),
+            _ => Waiters::default(),
         };
         let aside = Aside {
             found: Found::of(look, &wanted),
@@ -266,6 +282,7 @@ impl Pager {
             at: 0,
             next: 0,
             aside,
+            waiters,
             small,
             page: None,
             busy,
@@ -331,7 +348,13 @@ impl Pager {
             }
             return;
         }
+        // The list of waiters is of the page's rows only.
+        let extras = Extras {
+            waiting: false,
+            ..extras
+        };
         let mut wire = desk.wire(look, &self.aside.found, None, extras);
+        wire.waiters = Some(&self.waiters);
         let (selector, record) = (&mut self.selector, &at.record);
         match self.table {
             Table::Timers => each(
@@ -460,11 +483,25 @@ fn owners(table: Table, look: &Look) -> Wanted {
                 [&row.reader, &row.writer, &row.owner].map(|task| task.load(relaxed))
             })),
             Table::Jobs => Box::new(record.jobs.live().map(|(_, row)| row.owner.load(relaxed))),
+            Table::Resources => {
+                let rows = record.resources.live();
+                Box::new(rows.map(|(_, row)| row.owner.load(relaxed)))
+            }
+            Table::Children => {
+                let rows = record.children.live();
+                Box::new(rows.map(|(_, row)| row.owner.load(relaxed)))
+            }
             _ => Box::new(std::iter::empty()),
         };
         wanted.tasks.extend(owners.filter(|task| *task != 0));
     }
     wanted
+}
+
+fn children_ids(look: &Look) -> IdSet {
+    let rows = look.loops.iter().flat_map(|at| at.record.children.live());
+    rows.map(|(_, row)| slab::Row::id(row).load(Ordering::Relaxed))
+        .collect()
 }
 
 fn all_children(look: &Look) -> IdMap<u32> {
@@ -538,14 +575,38 @@ fn others(
                 .jobs
                 .get(spot.slot)
                 .map_or([0; 3], |row| [row.owner.load(relaxed), 0, 0]),
+            Table::Resources => record.resources.get(spot.slot).map_or([0; 3], |row| {
+                [row.owner.load(relaxed), row.holder.load(relaxed), 0]
+            }),
+            Table::Children => record
+                .children
+                .get(spot.slot)
+                .map_or([0; 3], |row| [row.owner.load(relaxed), 0, 0]),
             _ => [0; 3],
         };
         wanted
             .tasks
             .extend(owners.into_iter().filter(|task| *task != 0));
+        if table == Table::Io
+            && let Some(facts) = record.sources.get(spot.slot).and_then(|row| row.read())
+            && facts.child != 0
+        {
+            wanted.children.insert(facts.child);
+        }
+    }
+    let ids: IdSet = spots.iter().map(|(id, ..)| *id).collect();
+    let waiters = match table {
+        Table::Jobs => Waiters::of(look, On::Job, |id| ids.contains(&id)),
+        Table::Resources => Waiters::of(look, On::Resource, |id| ids.contains(&id)),
+        Table::Children => Waiters::of(look, On::Child, |id| ids.contains(&id)),
+        _ => Waiters::default(),
+    };
+    if extras.waiting {
+        wanted.tasks.extend(waiters.tasks());
     }
     let found = Found::of(look, &wanted);
     let mut wire = desk.wire(look, &found, None, extras);
+    wire.waiters = Some(&waiters);
     for (id, spot, at) in spots {
         let record = &at.record;
         match table {
@@ -616,6 +677,19 @@ impl Small {
             }
             Table::Blocks => Small::Blocks(desk.wire(look, &found, None, extras).all_blocks(None)),
             Table::Places => Small::Places(desk.wire(look, &found, None, extras).places()),
+            Table::Signals => {
+                let mut wire = desk.wire(look, &found, None, extras);
+                let mut rows = Vec::new();
+                for at in &look.loops {
+                    rows.extend(
+                        at.record
+                            .signals
+                            .read()
+                            .map(|facts| wire.signal(at, &facts)),
+                    );
+                }
+                Small::Signals(rows)
+            }
             _ => Small::None,
         }
     }
@@ -646,6 +720,7 @@ impl Small {
             Small::Findings(rows) => all(rows, selector, texts, at_ns),
             Small::Blocks(rows) => all(rows, selector, texts, at_ns),
             Small::Places(rows) => all(rows, selector, texts, at_ns),
+            Small::Signals(rows) => all(rows, selector, texts, at_ns),
         }
     }
 
@@ -661,6 +736,7 @@ impl Small {
             Small::Findings(rows) => view.findings = pick(&rows, places),
             Small::Blocks(rows) => view.blocks = pick(&rows, places),
             Small::Places(rows) => view.places = pick(&rows, places),
+            Small::Signals(rows) => view.signals = pick(&rows, places),
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
-use loop_proto::pb::{ResourceKind, WaitKind};
-use loop_proto::row::Waiting;
+use loop_proto::pb::{self, ResourceKind, WaitKind};
+use loop_proto::row::{PipeOf, Waiting};
 
 use super::ids::{IdMap, IdSet};
 use super::tables::{Look, TaskName, state_of};
@@ -160,8 +160,38 @@ impl Found {
                 },
             );
         }
+        found.meet_children(look);
         found
     }
+
+    /// Looks up the children whose pipes were found.
+    fn meet_children(&mut self, look: &Look) {
+        let pipes = self.sources.values().map(|(facts, _)| facts.child);
+        let wanted: IdSet = pipes
+            .filter(|child| *child != 0 && !self.children.contains_key(child))
+            .collect();
+        let mut left = wanted.len();
+        for at in &look.loops {
+            meet(&at.record.children, &wanted, &mut left, |_, row| {
+                self.children.extend(row.read().map(|facts| {
+                    let name = look.names.text(facts.program);
+                    (facts.id, (facts, name))
+                }));
+            });
+        }
+    }
+}
+
+/// The child whose pipe a source is, as far as it was looked up.
+pub(crate) fn pipe(source: &SourceFacts, found: &Found) -> Option<pb::ChildPipe> {
+    let (child, program) = found.children.get(&source.child)?;
+    Some(pb::ChildPipe {
+        child_id: child.id,
+        pid: u32::try_from(child.pid).unwrap_or(0),
+        program: (*program).to_owned(),
+        stream: None,
+        ended: child.status.is_some(),
+    })
 }
 
 /// An address in words; empty for none.
@@ -262,6 +292,15 @@ pub(crate) fn words(kind: WaitKind, id: u64, task: u64, wakers: i32, found: &Fou
                 waiting.readable = source.reader == task;
                 waiting.writable = source.writer == task;
                 waiting.detail = peer;
+                waiting.pipe = found
+                    .children
+                    .get(&source.child)
+                    .map(|(child, program)| PipeOf {
+                        pid: u32::try_from(child.pid).unwrap_or(0),
+                        program,
+                        stream: None,
+                        ended: child.status.is_some(),
+                    });
             }
         }
         WaitKind::Task => {
@@ -307,7 +346,7 @@ pub(crate) fn resource_kind(kind: resource::Kind) -> ResourceKind {
     }
 }
 
-fn signal_name(number: u64) -> &'static str {
+pub(crate) fn signal_name(number: u64) -> &'static str {
     match number {
         1 => "SIGHUP",
         2 => "SIGINT",

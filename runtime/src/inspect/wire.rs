@@ -9,6 +9,7 @@ use super::ids::IdMap;
 use super::strips::{Strip, Strips};
 use super::tables::{Look, TaskName};
 use super::texts::Texts;
+use super::waiters::{LISTED, Waiter, Waiters};
 use super::waits::Found;
 use crate::record::names::NameId;
 
@@ -31,6 +32,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) children: Option<&'a IdMap<u32>>,
     pub(crate) strips: Option<&'a Strips>,
     pub(crate) blocks: Option<Arc<Blocks>>,
+    /// Who waits for the rows; `None`: nobody asked.
+    pub(crate) waiters: Option<&'a Waiters>,
     pub(crate) stacks_off: &'a str,
     pub(crate) extras: Extras,
 }
@@ -44,6 +47,7 @@ pub(crate) struct Extras {
     pub(crate) scheduled: bool,
     pub(crate) late: bool,
     pub(crate) poll: bool,
+    pub(crate) waiting: bool,
 }
 
 impl Extras {
@@ -54,6 +58,7 @@ impl Extras {
         scheduled: true,
         late: true,
         poll: true,
+        waiting: true,
     };
 
     pub(crate) fn of(columns: &[String]) -> Self {
@@ -69,6 +74,7 @@ impl Extras {
             scheduled: has("scheduled"),
             late: has("late"),
             poll: has("poll"),
+            waiting: has("waiting"),
         }
     }
 }
@@ -104,6 +110,24 @@ impl Wire<'_> {
             Some(task) => (self.name(*task), false),
             None => (None, true),
         }
+    }
+}
+
+impl Wire<'_> {
+    /// How many tasks wait for the row of that id, and those of them that are listed.
+    fn waiting(&mut self, id: u64) -> (usize, Vec<pb::Waiter>) {
+        let Some(waiters) = self.waiters else {
+            return (0, Vec::new());
+        };
+        let all = waiters.get(id);
+        let listed: &[Waiter] = if self.extras.waiting { all } else { &[] };
+        let listed = listed.iter().take(LISTED).map(|waiter| pb::Waiter {
+            task_id: waiter.task,
+            task_name: self.task_by_id(waiter.task).0,
+            since_ns: waiter.since,
+            place_text: self.texts.place(waiter.place),
+        });
+        (all.len(), listed.collect())
     }
 }
 

@@ -1,15 +1,20 @@
-//! Timers, sources, jobs, resources and children as messages.
+//! Timers, sources, jobs, resources, children and signals as messages.
 
 use loop_proto::pb;
 
 use super::{Wire, some};
 use crate::inspect::tables::LoopLook;
-use crate::inspect::waits::{address, resource_kind};
+use crate::inspect::waits::{address, pipe, resource_kind, signal_name};
 use crate::record::child::ChildFacts;
 use crate::record::job::{self, JobFacts};
+use crate::record::pool;
 use crate::record::resource::{self, ResourceFacts};
+use crate::record::signal::SignalFacts;
 use crate::record::source::{self, SourceFacts, direction};
 use crate::record::timer::{self, TimerFacts};
+
+/// Numbers of signals are below this.
+const SIGNALS: u64 = 128;
 
 impl Wire<'_> {
     pub(crate) fn timer(&mut self, at: &LoopLook, facts: &TimerFacts) -> pb::TimerRow {
@@ -71,13 +76,14 @@ impl Wire<'_> {
             send_queue_bytes: None,
             findings: Vec::new(),
             internal: at.record.facts.internal || facts.kind == source::Kind::Internal,
+            pipe: pipe(facts, self.found),
         }
     }
 
     pub(crate) fn job(&mut self, at: &LoopLook, facts: &JobFacts) -> pb::JobRow {
-        let (task_name, _) = self.task_by_id(facts.owner);
+        let (task_name, task_gone) = self.task_by_id(facts.owner);
         let now = self.look.now;
-        let name = self.look.names.text(facts.name);
+        let (_, waiting) = self.waiting(facts.id);
         pb::JobRow {
             id: facts.id,
             state: match (facts.state, facts.cancelled) {
@@ -89,12 +95,15 @@ impl Wire<'_> {
             loop_id: Some(at.record.id.get().into()),
             task_id: facts.owner,
             task_name,
-            type_text: self.texts.name(facts.name, name),
+            type_text: 0,
             place_text: self.texts.place(facts.place),
             queued_at_ns: now.mono_of(facts.submitted_at),
             started_at_ns: some(facts.started_at).map(|tick| now.mono_of(tick)),
             tid: facts.thread,
             findings: Vec::new(),
+            waiting,
+            name: self.plain_name(facts.name),
+            task_gone,
         }
     }
 
@@ -104,6 +113,11 @@ impl Wire<'_> {
             facts.kind,
             K::Semaphore | K::Barrier | K::Queue | K::Channel
         );
+        let (owner_name, owner_gone) = self.task_by_id(facts.owner);
+        let (holder_name, _) = self.task_by_id(facts.holder);
+        let (waiters, waiting) = self.waiting(facts.id);
+        let first = self.waiters.and_then(|all| all.get(facts.id).first());
+        let oldest = first.and_then(|waiter| waiter.since);
         pb::ResourceRow {
             id: facts.id,
             kind: resource_kind(facts.kind) as i32,
@@ -111,26 +125,84 @@ impl Wire<'_> {
             loop_id: Some(at.record.id.get().into()),
             place_text: self.texts.place(facts.place),
             made_at_ns: self.look.now.mono_of(facts.since),
-            waiters: facts.waiters,
-            first_waiter_id: facts.waiter,
+            // What was told of the waits may be of a moment later than the count.
+            waiters: facts
+                .waiters
+                .max(u32::try_from(waiters).unwrap_or(u32::MAX))
+                .max(u32::from(facts.waiter != 0)),
+            first_waiter_id: match facts.waiter {
+                0 => first.map_or(0, |waiter| waiter.task),
+                task => task,
+            },
             holder_task_id: some(facts.holder),
-            held_since_ns: None,
+            held_since_ns: some(facts.held_since).map(|tick| self.look.now.mono_of(tick)),
             value: counts.then_some(facts.level.into()),
-            capacity: None,
-            oldest_wait_ns: None,
-            uses: 0,
-            contended: 0,
+            capacity: some(facts.capacity.into()),
+            oldest_wait_ns: oldest.map(|since| self.look.now.mono.saturating_sub(since)),
+            uses: facts.uses,
+            contended: facts.contended,
             findings: Vec::new(),
+            state: resource_state(facts) as i32,
+            owner_id: facts.owner,
+            owner_name,
+            owner_gone,
+            holder_name,
+            waiting,
         }
+    }
+
+    /// A signal that a loop listens to.
+    pub(crate) fn signal(&mut self, at: &LoopLook, facts: &SignalFacts) -> pb::SignalRow {
+        let loop_id = u64::from(at.record.id.get());
+        let number = u64::try_from(facts.signal).unwrap_or(0);
+        pb::SignalRow {
+            id: loop_id * SIGNALS + number,
+            number: facts.signal,
+            name: signal_name(number).to_owned(),
+            loop_id,
+            listeners: facts.listeners,
+            place_text: self.texts.place(facts.place),
+            deliveries: facts.deliveries,
+            last_at_ns: some(facts.last),
+        }
+    }
+
+    /// The pools that have had a job.
+    pub(crate) fn pools(&self) -> Vec<pb::Pool> {
+        let loops = || {
+            self.look
+                .loops
+                .iter()
+                .map(|at| u64::from(at.record.id.get()))
+        };
+        let shown = pool::all()
+            .into_iter()
+            // Of a loop that is not in this look, it is the inspector's.
+            .filter(|facts| facts.of_loop.is_none_or(|id| loops().any(|of| of == id)));
+        shown
+            .map(|facts| pb::Pool {
+                name: self.look.names.text(facts.name).to_owned(),
+                loop_id: facts.of_loop,
+                threads: facts.threads,
+                busy: facts.busy,
+                limit: facts.limit,
+                queued: facts.queued,
+                finished: facts.finished,
+            })
+            .collect()
     }
 
     pub(crate) fn child(&mut self, at: &LoopLook, facts: &ChildFacts) -> pb::ChildRow {
         let (exit_code, signal) = match facts.status {
+            // A stand-in: the kernel gave it to somebody else.
+            _ if facts.lost => (None, None),
             // As wait(2) codes it: the low seven bits are the signal, the next byte the exit code.
             Some(status) if status & 0x7F == 0 => (Some((status >> 8 & 0xFF) as i32), None),
             Some(status) => (None, Some((status & 0x7F) as i32)),
             None => (None, None),
         };
+        let (task_name, task_gone) = self.task_by_id(facts.owner);
+        let (waiters, waiting) = self.waiting(facts.id);
         pb::ChildRow {
             id: facts.id,
             pid: u32::try_from(facts.pid).unwrap_or(0),
@@ -142,10 +214,34 @@ impl Wire<'_> {
             ended_at_ns: some(facts.ended),
             exit_code,
             signal,
-            waiters: facts.waiters,
+            waiters: facts
+                .waiters
+                .max(u32::try_from(waiters).unwrap_or(u32::MAX)),
             open_pipes: facts.pipes.into(),
             findings: Vec::new(),
+            task_name,
+            task_gone,
+            waiting,
+            ended: facts.status.is_some(),
+            status_lost: facts.lost,
         }
+    }
+}
+
+/// How a resource stands, as its kind has it.
+fn resource_state(facts: &ResourceFacts) -> pb::ResourceState {
+    use pb::ResourceState as S;
+    use resource::{Kind as K, state};
+    let has = |bit: u8| facts.state & bit != 0;
+    match facts.kind {
+        _ if has(state::BROKEN) => S::Broken,
+        K::Lock if facts.holder != 0 || has(state::SET) => S::Held,
+        K::Lock => S::Free,
+        K::Future | K::Event if has(state::SET) => S::Set,
+        K::Future | K::Event => S::Pending,
+        K::Queue | K::Channel | K::Group if has(state::SET) => S::Closed,
+        K::Queue | K::Channel | K::Group => S::Open,
+        K::Condition | K::Semaphore | K::Barrier => S::Unspecified,
     }
 }
 

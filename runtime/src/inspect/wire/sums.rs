@@ -83,6 +83,7 @@ impl Wire<'_> {
                 all
             };
         let (fds_open, fds_limit) = descriptors();
+        let pools = self.pools();
         pb::Overview {
             tasks: sum.tasks,
             run: sum.run,
@@ -102,7 +103,8 @@ impl Wire<'_> {
             fds_limit,
             jobs_run: sum.jobs_run,
             jobs_queued: sum.jobs_queued,
-            workers: 0,
+            workers: pools.iter().map(|pool| u64::from(pool.limit)).sum(),
+            pools,
             children: sum.children,
             resources: sum.resources,
             findings_certain: findings[0],
