@@ -9,7 +9,10 @@ mod datagram;
 mod family;
 mod listener;
 mod lookup;
+mod race;
+mod server;
 mod stream;
+mod streams;
 mod tcp;
 mod udp;
 #[cfg(unix)]
@@ -23,8 +26,18 @@ pub use family::Tcp;
 #[cfg(unix)]
 pub use family::Unix;
 pub use listener::{Accept, Incoming, Listener};
-pub use lookup::{lookup_host, open_connection};
+pub use lookup::{HostPort, lookup_host};
+pub use race::ConnectErrors;
+#[cfg(unix)]
+pub use server::start_unix_server;
+pub use server::{Handled, Server, ServerOptions, start_server, start_server_with};
 pub use stream::{ReadHalf, Stream, WriteHalf};
+#[cfg(unix)]
+pub use streams::open_unix_connection;
+pub use streams::{
+    ReadError, SocketName, StreamOptions, StreamReader, StreamWriter, open_connection,
+    open_connection_with,
+};
 pub use tcp::ListenOptions;
 pub use udp::{Udp, UdpOptions};
 #[cfg(unix)]
@@ -33,18 +46,14 @@ pub use unix::PeerCredentials;
 pub use unix_datagram::UnixMessages;
 
 /// A TCP connection.
-#[doc(alias = "open_connection")]
 pub type TcpStream = Stream<Tcp>;
 /// A TCP socket that accepts connections.
-#[doc(alias = "start_server")]
 pub type TcpListener = Listener<Tcp>;
 /// A connection over a unix socket.
 #[cfg(unix)]
-#[doc(alias = "open_unix_connection")]
 pub type UnixStream = Stream<Unix>;
 /// A unix socket that accepts connections.
 #[cfg(unix)]
-#[doc(alias = "start_unix_server")]
 pub type UnixListener = Listener<Unix>;
 /// A UDP socket.
 pub type UdpSocket = Datagram<Udp>;

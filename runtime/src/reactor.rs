@@ -313,7 +313,8 @@ impl Reactor {
     }
 
     /// Ready if the call is worth a try; else `waker` is woken when it is, in place of the one of
-    /// the last such call in this direction. `place` is where the waiting stands.
+    /// the last such call in this direction. `place` is where the waiting stands; without one it
+    /// is not the running task that waits.
     ///
     /// Errors: the source is deregistered.
     #[inline]
@@ -322,8 +323,9 @@ impl Reactor {
         key: SourceKey,
         direction: Direction,
         waker: &Waker,
-        place: &'static Location<'static>,
+        place: impl Into<Option<&'static Location<'static>>>,
     ) -> Poll<io::Result<()>> {
+        let place = place.into();
         self.poll_with(key, direction, place, |waiters| waiters.set_one(waker))
     }
 
@@ -342,7 +344,7 @@ impl Reactor {
             self.tickets.set(number);
             number
         };
-        self.poll_with(key, direction, place, |waiters| {
+        self.poll_with(key, direction, Some(place), |waiters| {
             waiters.set(ticket, fresh, waker)
         })
     }
@@ -373,7 +375,7 @@ impl Reactor {
         &self,
         key: SourceKey,
         direction: Direction,
-        place: &'static Location<'static>,
+        place: Option<&'static Location<'static>>,
         wait: impl FnOnce(&mut source::Waiters) -> Option<Waker>,
     ) -> Poll<io::Result<()>> {
         let mut sources = self.sources.borrow_mut();
@@ -385,18 +387,21 @@ impl Reactor {
         }
         let old = wait(&mut source.waiters[direction as usize]);
         if let Some(row) = self.row(source) {
-            let task = record::current_task();
-            let field = match direction {
-                Direction::Read => &row.reader,
-                Direction::Write => &row.writer,
-            };
-            field.store(task, Ordering::Relaxed);
+            if place.is_some() {
+                let field = match direction {
+                    Direction::Read => &row.reader,
+                    Direction::Write => &row.writer,
+                };
+                field.store(record::current_task(), Ordering::Relaxed);
+            }
             let interest = row.interest.load(Ordering::Relaxed) | direction.bit();
             row.interest.store(interest, Ordering::Relaxed);
         }
         drop(sources);
         drop(old);
-        record::waiting(WaitingOn::new(On::Source, key.id), place);
+        if let Some(place) = place {
+            record::waiting(WaitingOn::new(On::Source, key.id), place);
+        }
         Poll::Pending
     }
 

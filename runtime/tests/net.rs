@@ -327,7 +327,7 @@ fn a_connection_by_name_tries_all_addresses() {
     run(async {
         let listener = TcpListener::bind(free()).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let connect = loop_runtime::net::open_connection("localhost", port);
+        let connect = TcpStream::connect_host(("localhost", port));
         let (connected, accepted) = join(connect, listener.accept()).await;
         connected.unwrap();
         accepted.unwrap();

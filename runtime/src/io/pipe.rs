@@ -65,7 +65,7 @@ pub struct PipeWriter {
 }
 
 /// A descriptor with what is known of it.
-struct End {
+pub(crate) struct End {
     file: File,
     /// Whether a short transfer says that there is no more now: not on a terminal, which gives a
     /// line at a time, nor on what keeps messages apart.
@@ -104,6 +104,10 @@ impl PipeReader {
     /// The descriptor, on the pipe's own loop.
     pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         self.io.get().map(|end| end.file.as_fd())
+    }
+
+    pub(crate) fn into_io(self) -> Registered<End> {
+        self.io
     }
 
     /// Reads what is there, up to the buffer's length; 0 when all writers are gone.
@@ -185,15 +189,20 @@ impl PipeWriter {
         Closable(write.map_err(Some))
     }
 
+    pub(crate) fn into_io(self) -> io::Result<Registered<End>> {
+        self.io.ok_or_else(closed)
+    }
+
     fn open(&self) -> io::Result<&Registered<End>> {
-        let closed = || {
-            io::Error::new(
-                io::ErrorKind::BrokenPipe,
-                "this end of the pipe was closed; write before `close`",
-            )
-        };
         self.io.as_ref().ok_or_else(closed)
     }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::BrokenPipe,
+        "this end of the pipe was closed; write before `close`",
+    )
 }
 
 /// A call on an end, or the error that it is closed.
@@ -242,6 +251,12 @@ fn is_plain_pipe(fd: &OwnedFd) -> io::Result<bool> {
     #[cfg(not(target_os = "linux"))]
     let packets = false;
     Ok(is_fifo && !packets)
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl mio::event::Source for End {

@@ -77,15 +77,17 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
     }
 
     /// Tries `call` as soon as it is worth it and until it does not block. One waiter a direction:
-    /// a later one takes the earlier one's place.
+    /// a later one takes the earlier one's place. Without a `place` it is not the running task that
+    /// waits.
     #[inline]
     pub(crate) fn poll_io<R>(
         &self,
         direction: Direction,
         cx: &mut Context<'_>,
-        place: &'static Location<'static>,
+        place: impl Into<Option<&'static Location<'static>>>,
         call: impl FnMut(&S) -> io::Result<Step<R>>,
     ) -> Poll<io::Result<R>> {
+        let place = place.into();
         self.poll_with(direction, cx, place, call, |reactor, key| {
             reactor.poll_ready(key, direction, cx.waker(), place)
         })
@@ -100,7 +102,7 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
         place: &'static Location<'static>,
         call: impl FnMut(&S) -> io::Result<Step<R>>,
     ) -> Poll<io::Result<R>> {
-        self.poll_with(direction, cx, place, call, |reactor, key| {
+        self.poll_with(direction, cx, Some(place), call, |reactor, key| {
             reactor.poll_ready_among(key, direction, ticket, cx.waker(), place)
         })
     }
@@ -110,7 +112,7 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
         &self,
         direction: Direction,
         cx: &Context<'_>,
-        place: &'static Location<'static>,
+        place: Option<&'static Location<'static>>,
         mut call: impl FnMut(&S) -> io::Result<Step<R>>,
         mut ready: impl FnMut(&crate::reactor::Reactor, SourceKey) -> Poll<io::Result<()>>,
     ) -> Poll<io::Result<R>> {
@@ -120,7 +122,10 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
         };
         let tried = context::with(|organs| {
             let reactor = &organs.reactor;
-            if !organs.allowance.take(&organs.record) {
+            // Where no task waits, none is to be kept from going on for ever.
+            if let Some(place) = place
+                && !organs.allowance.take(&organs.record)
+            {
                 yield_turn(cx, place);
                 return Poll::Pending;
             }
@@ -129,7 +134,9 @@ impl<S: mio::event::Source + Send + 'static> Registered<S> {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
-                        organs.allowance.give_back();
+                        if place.is_some() {
+                            organs.allowance.give_back();
+                        }
                         return Poll::Pending;
                     }
                 }

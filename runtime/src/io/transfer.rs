@@ -100,7 +100,18 @@ pub(crate) fn poll_read<S: Transfer>(
     cx: &mut Context<'_>,
     buf: &mut [u8],
 ) -> Poll<io::Result<usize>> {
-    io.poll_io(Direction::Read, cx, Location::caller(), |socket| {
+    poll_read_at(io, cx, Location::caller(), buf)
+}
+
+/// As `poll_read`, for who knows where the `.await` stands; without a place it is not the running
+/// task that waits.
+pub(crate) fn poll_read_at<S: Transfer>(
+    io: &Registered<S>,
+    cx: &mut Context<'_>,
+    place: impl Into<Option<&'static Location<'static>>>,
+    buf: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    io.poll_io(Direction::Read, cx, place, |socket| {
         socket.recv(buf).map(|n| step(socket, n, buf.len()))
     })
 }
@@ -123,7 +134,18 @@ pub(crate) fn poll_write<S: Transfer>(
     cx: &mut Context<'_>,
     buf: &[u8],
 ) -> Poll<io::Result<usize>> {
-    io.poll_io(Direction::Write, cx, Location::caller(), |socket| {
+    poll_write_at(io, cx, Location::caller(), buf)
+}
+
+/// As `poll_write`, for who knows where the `.await` stands; without a place it is not the running
+/// task that waits.
+pub(crate) fn poll_write_at<S: Transfer>(
+    io: &Registered<S>,
+    cx: &mut Context<'_>,
+    place: impl Into<Option<&'static Location<'static>>>,
+    buf: &[u8],
+) -> Poll<io::Result<usize>> {
+    io.poll_io(Direction::Write, cx, place, |socket| {
         socket.send(buf).map(|n| step(socket, n, buf.len()))
     })
 }

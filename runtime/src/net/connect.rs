@@ -27,15 +27,23 @@ pub struct Connect<F: Family> {
 impl<F: Family> Connect<F> {
     #[track_caller]
     pub(super) fn new(target: F::Target) -> Self {
+        Self::at(target, Location::caller())
+    }
+
+    /// A connect that was asked for at `place`.
+    pub(super) fn at(target: F::Target, place: &'static Location<'static>) -> Self {
         Self {
             target,
-            place: Location::caller(),
+            place,
             stream: None,
         }
     }
 
-    #[track_caller]
-    fn step(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        place: &'static Location<'static>,
+    ) -> Poll<io::Result<()>> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             empty => {
@@ -49,24 +57,19 @@ impl<F: Family> Connect<F> {
                 )?)
             }
         };
-        let (local, peer) = ready!(stream.io().poll_io(
-            Direction::Write,
-            cx,
-            Location::caller(),
-            |socket| {
-                if let Some(error) = socket.error()? {
-                    return Err(error);
-                }
-                match socket.peer() {
-                    Ok(_) => Ok(Step::Done(addresses::<F>(socket))),
-                    // Some other event than the end of the connect.
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                        Err(io::ErrorKind::WouldBlock.into())
-                    }
-                    Err(error) => Err(error),
-                }
+        let (local, peer) = ready!(stream.io().poll_io(Direction::Write, cx, place, |socket| {
+            if let Some(error) = socket.error()? {
+                return Err(error);
             }
-        ))?;
+            match socket.peer() {
+                Ok(_) => Ok(Step::Done(addresses::<F>(socket))),
+                // Some other event than the end of the connect.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                Err(error) => Err(error),
+            }
+        }))?;
         stream.io().set_addresses(local, peer);
         Poll::Ready(Ok(()))
     }
@@ -79,8 +82,19 @@ impl<F: Family> Future for Connect<F> {
 
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let done = ready!(this.step(cx));
+        self.get_mut().poll_at(cx, Location::caller())
+    }
+}
+
+impl<F: Family> Connect<F> {
+    /// As `poll`, for who knows where the `.await` stands.
+    pub(super) fn poll_at(
+        &mut self,
+        cx: &mut Context<'_>,
+        place: &'static Location<'static>,
+    ) -> Poll<io::Result<Stream<F>>> {
+        let this = self;
+        let done = ready!(this.step(cx, place));
         let stream = this.stream.take();
         Poll::Ready(match done {
             Ok(()) => Ok(stream.expect("a connect ends with its stream")),

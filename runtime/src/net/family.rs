@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
+use super::streams::SocketName;
 use crate::io::transfer::Transfer;
 use crate::record::source::{Address, Kind};
 
@@ -20,8 +21,13 @@ pub trait Family: Sized + Send + Sync + Unpin + 'static {
     fn connect(target: &Self::Target) -> io::Result<Self::Socket>;
     fn recorded_target(target: &Self::Target) -> RecordedAddress;
     fn recorded(address: &Self::Addr) -> RecordedAddress;
+    fn name(address: &Self::Addr) -> SocketName;
     /// Whether a listener's address is also that of the sockets it accepts.
     fn is_exact(address: &Self::Addr) -> bool;
+    /// Sets what asyncio's streams have set.
+    fn prepare(socket: &Self::Socket) {
+        let _ = socket;
+    }
     fn stream_kind() -> SourceKind;
     fn server_kind() -> SourceKind;
 }
@@ -153,6 +159,15 @@ impl Family for Tcp {
         RecordedAddress(Address::Ip(*address))
     }
 
+    fn prepare(socket: &mio::net::TcpStream) {
+        // A socket that is gone already tells so when it is used.
+        let _ = socket.set_nodelay(true);
+    }
+
+    fn name(address: &SocketAddr) -> SocketName {
+        SocketName::Ip(*address)
+    }
+
     fn is_exact(address: &SocketAddr) -> bool {
         !address.ip().is_unspecified()
     }
@@ -218,6 +233,17 @@ pub(super) mod unix {
 
         fn recorded(address: &UnixAddr) -> RecordedAddress {
             recorded_unix(address)
+        }
+
+        fn name(address: &UnixAddr) -> SocketName {
+            #[cfg(target_os = "linux")]
+            if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+                return SocketName::Abstract(name.to_owned());
+            }
+            match address.as_pathname() {
+                Some(path) => SocketName::Path(path.to_owned()),
+                None => SocketName::Unnamed,
+            }
         }
 
         fn is_exact(_address: &UnixAddr) -> bool {

@@ -104,7 +104,7 @@ impl<F: Family> Listener<F> {
         }
     }
 
-    fn poll_accept(
+    pub(super) fn poll_accept(
         &self,
         waits: &mut Waits,
         cx: &mut Context<'_>,
@@ -138,6 +138,14 @@ impl<F: Family> Listener<F> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// The acceptor with these waits is gone.
+    pub(super) fn forget(&self, waits: &mut Waits) {
+        if std::mem::take(&mut waits.among) {
+            self.io.forget(Direction::Read, waits.ticket);
+        }
+        waits.stop_resting();
     }
 
     fn welcome(&self, socket: F::Socket, peer: &F::Addr) -> io::Result<Stream<F>> {
@@ -215,14 +223,14 @@ impl<F: Family> Listener<F> {
 
 /// What one acceptor waits with.
 #[derive(Default)]
-struct Waits {
+pub(super) struct Waits {
     ticket: Ticket,
     among: bool,
     rest: Option<TimerKey>,
 }
 
 impl Waits {
-    fn stop_resting(&mut self) {
+    pub(super) fn stop_resting(&mut self) {
         if let Some(key) = self.rest.take() {
             let _ = context::with(|organs| organs.timers.cancel(key));
         }
@@ -249,10 +257,7 @@ impl<F: Family> Future for Accept<'_, F> {
 
 impl<F: Family> Drop for Accept<'_, F> {
     fn drop(&mut self) {
-        if self.waits.among {
-            self.listener.io.forget(Direction::Read, self.waits.ticket);
-        }
-        self.waits.stop_resting();
+        self.listener.forget(&mut self.waits);
     }
 }
 

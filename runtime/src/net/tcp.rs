@@ -12,7 +12,7 @@ use super::listener::Listener;
 use super::stream::Stream;
 
 impl Stream<Tcp> {
-    /// Connects to one address. For a host's name see [`open_connection`](super::open_connection).
+    /// Connects to one address. For a host's name see [`connect_host`](Self::connect_host).
     #[doc(alias = "sock_connect")]
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Connect<Tcp> {
@@ -86,7 +86,15 @@ impl Listener<Tcp> {
     /// As [`bind`](Self::bind), with options.
     #[track_caller]
     pub fn bind_with(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
-        let place = Location::caller();
+        Self::bind_at(address, options, Location::caller())
+    }
+
+    /// As `bind_with`, for what was asked for at `place`.
+    pub(super) fn bind_at(
+        address: SocketAddr,
+        options: ListenOptions,
+        place: &'static Location<'static>,
+    ) -> io::Result<Self> {
         let server = open(address, options).map_err(|error| naming(error, &address))?;
         Self::register(server, options.backlog, place, None)
     }

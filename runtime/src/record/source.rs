@@ -135,6 +135,8 @@ pub(crate) struct SourceRow {
     pub(crate) unclaimed: AtomicU64,
     /// Wakes after which the call would still have blocked.
     pub(crate) spurious: AtomicU64,
+    /// Bytes that a writer holds and has not given to the kernel.
+    pub(crate) queued: AtomicU64,
     pub(crate) backlog: AtomicU32,
     pub(crate) kind: AtomicU8,
     /// Directions somebody waits for.
@@ -169,6 +171,7 @@ pub(crate) struct SourceFacts {
     pub(crate) wakes: u64,
     pub(crate) unclaimed: u64,
     pub(crate) spurious: u64,
+    pub(crate) queued: u64,
     pub(crate) place: Option<&'static Location<'static>>,
 }
 
@@ -198,6 +201,7 @@ impl SourceRow {
             &self.wakes,
             &self.unclaimed,
             &self.spurious,
+            &self.queued,
         ] {
             word.store(0, relaxed);
         }
@@ -249,6 +253,7 @@ impl SourceRow {
             wakes: self.wakes.load(relaxed),
             unclaimed: self.unclaimed.load(relaxed),
             spurious: self.spurious.load(relaxed),
+            queued: self.queued.load(relaxed),
             place: self.place.get(),
         })
     }
