@@ -60,7 +60,7 @@ pub mod io;
 pub mod net;
 pub mod signal;
 mod spawn;
-mod sync;
+pub mod sync;
 mod threads;
 // Several tasks at once.
 mod group;

@@ -461,6 +461,12 @@ pub(crate) fn waiting(on: WaitingOn, at: &'static Location<'static>) {
     current::here_row(|_, row| row.waiting(on, at));
 }
 
+/// About now, in ticks, as `LoopRecord::edge` has it; 0 where no loop runs.
+#[inline]
+pub(crate) fn edge() -> u64 {
+    current::here(LoopRecord::edge).unwrap_or(0)
+}
+
 /// The id of the task or callback that runs on this thread; 0 for none.
 #[inline]
 pub(crate) fn current_task() -> u64 {

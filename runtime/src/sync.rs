@@ -1,9 +1,32 @@
-//! What tasks wait for that is neither time nor I/O: futures for now; locks and queues follow.
+//! What tasks wait for that is neither time nor I/O: futures, locks, queues and channels.
+//!
+//! All of it belongs to the loop that ran where it was made, so that nothing here costs an atomic
+//! operation or a lock. Waiting for it on another loop, or asking it something there, panics and
+//! says which loop it belongs to. What only gives works on every thread: the senders of channels,
+//! `Event::set`, `Semaphore::release`, and the drop of guards and permits. There the loop does it
+//! when it takes what other threads sent, in the order of sending.
+//!
+//! Lines are first come, first served. Who is cancelled while it waits leaves the line, and what it
+//! was given and had not taken goes to the next.
 
+pub(crate) mod asking;
+mod barrier;
+mod condition;
+mod event;
 mod future;
-#[allow(dead_code)] // Filled before they are used.
+pub(crate) mod home;
+mod lock;
+pub mod queue;
 pub(crate) mod resource;
-#[allow(dead_code)]
+mod semaphore;
 pub(crate) mod waiters;
 
+pub use barrier::{Barrier, BrokenBarrier};
+pub use condition::{Condition, Interrupted};
+pub use event::Event;
 pub use future::{FutureError, InvalidState, LoopFuture, Promise, create_future};
+pub use lock::{Lock, LockGuard};
+pub use queue::{
+    GetError, LifoQueue, PriorityQueue, PutError, Queue, QueueShutDown, TaskDoneTooOften,
+};
+pub use semaphore::{BoundedSemaphore, Permit, ReleaseError, Semaphore};

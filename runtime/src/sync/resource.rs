@@ -74,6 +74,44 @@ impl Resource {
         });
     }
 
+    /// States that it was used once more: taken, set, put to.
+    #[inline]
+    pub(crate) fn used(&self) {
+        self.state(|row| record::count(&row.uses));
+    }
+
+    /// As `used`, with how much is left.
+    #[inline]
+    pub(crate) fn taken(&self, level: usize) {
+        self.state(|row| {
+            record::count(&row.uses);
+            let level = u32::try_from(level).unwrap_or(u32::MAX);
+            row.level.store(level, Ordering::Relaxed);
+        });
+    }
+
+    /// States that a use has to wait.
+    pub(crate) fn had_to_wait(&self) {
+        self.state(|row| record::count(&row.contended));
+    }
+
+    /// States the most that `level` can be; 0 for no bound.
+    pub(crate) fn capacity(&self, capacity: usize) {
+        self.state(|row| {
+            let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+            row.capacity.store(capacity, Ordering::Relaxed);
+        });
+    }
+
+    /// States a bit of `record::resource::state`.
+    pub(crate) fn mark(&self, bit: u8, on: bool) {
+        self.state(|row| {
+            let bits = row.state.load(Ordering::Relaxed) & !bit;
+            row.state
+                .store(if on { bits | bit } else { bits }, Ordering::Relaxed);
+        });
+    }
+
     /// States how much there is: items, permits, arrivals.
     #[inline]
     pub(crate) fn level(&self, level: usize) {

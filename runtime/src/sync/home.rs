@@ -1,0 +1,97 @@
+//! State on its own loop: reached directly there, by an errand from elsewhere.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::context;
+use crate::record::bound::{self, Errand, LoopBound, WrongLoop};
+
+/// Something shared whose state one loop alone touches.
+pub(crate) trait Home: Send + Sync + 'static {
+    type State: Send + 'static;
+
+    /// The state, on its own loop.
+    fn bound(&self) -> &LoopBound<Self::State>;
+}
+
+impl<S: Send + 'static> Home for LoopBound<S> {
+    type State = S;
+
+    #[inline]
+    fn bound(&self) -> &LoopBound<S> {
+        self
+    }
+}
+
+/// A handle on something shared: a loan, or one's own.
+pub(crate) enum Kept<'a, H> {
+    Lent(&'a Arc<H>),
+    Own(Arc<H>),
+}
+
+impl<H> Deref for Kept<'_, H> {
+    type Target = Arc<H>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<H> {
+        match self {
+            Kept::Lent(shared) => shared,
+            Kept::Own(shared) => shared,
+        }
+    }
+}
+
+/// State of the running loop, shared by handles.
+///
+/// Panics: no loop runs on this thread.
+#[track_caller]
+pub(crate) fn share<S: Send + 'static>(
+    make: impl FnOnce(&context::Organs) -> S,
+) -> Arc<LoopBound<S>> {
+    context::expect(|organs| Arc::new(LoopBound::new(organs.record.id, make(organs))))
+}
+
+/// The state, for a call that is to be made on its own loop. `what` is what was used.
+#[inline]
+#[track_caller]
+pub(crate) fn here<'a, H: Home>(shared: &'a Arc<H>, what: &str) -> &'a H::State {
+    match shared.bound().get() {
+        Ok(state) => state,
+        Err(wrong) => away(what, wrong),
+    }
+}
+
+#[cold]
+#[track_caller]
+pub(crate) fn away(what: &str, wrong: WrongLoop) -> ! {
+    panic!("a {what} was used away from its loop: {wrong}")
+}
+
+/// Has `what` done to the state on its own loop: now if that is this one, else when it takes what
+/// other threads sent, in the order of sending.
+///
+/// Errors: the errand, where the loop is closed and nothing was done.
+#[inline]
+#[track_caller]
+pub(crate) fn at_home<H: Home>(
+    shared: &Arc<H>,
+    what: impl FnOnce(&H::State) + Send + 'static,
+) -> Result<(), Errand> {
+    match shared.bound().get() {
+        Ok(state) => {
+            what(state);
+            Ok(())
+        }
+        Err(wrong) => {
+            let shared = shared.clone();
+            bound::send(
+                wrong.made_on,
+                Box::new(move || {
+                    if let Ok(state) = shared.bound().get() {
+                        what(state);
+                    }
+                }),
+            )
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! `Lock`: one task at a time, in the order of asking.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::asking::{Ask, Asking};
+use super::home::{Kept, at_home, here, share};
+use super::resource::Resource;
+use super::waiters::{Left, Waiters};
+use crate::record;
+use crate::record::bound::LoopBound;
+use crate::record::resource::Kind;
+
+pub(super) struct State<T> {
+    /// Away while a guard has it.
+    value: Cell<Option<Box<T>>>,
+    /// By a guard, or by one who was granted it and has not been polled since.
+    held: Cell<bool>,
+    line: Waiters,
+    row: Resource,
+}
+
+impl<T> State<T> {
+    fn take(&self) -> Box<T> {
+        self.value
+            .take()
+            .expect("a lock that is free or was granted has its value")
+    }
+
+    fn acquire(&self) -> Option<Box<T>> {
+        if self.held.replace(true) {
+            return None;
+        }
+        self.holder(record::current_task(), true);
+        self.row.used();
+        Some(self.take())
+    }
+
+    fn release(&self, value: Box<T>) {
+        self.value.set(Some(value));
+        self.pass_on();
+    }
+
+    /// Nobody has the lock: it goes to the first who waits.
+    fn pass_on(&self) {
+        match self.line.first() {
+            Some(first) => {
+                self.holder(first.task, true);
+                self.line.grant(0);
+                self.seen();
+            }
+            None => {
+                self.held.set(false);
+                self.holder(0, false);
+            }
+        }
+    }
+
+    fn holder(&self, task: u64, held: bool) {
+        self.row.state(|row| {
+            row.holder.store(task, Ordering::Relaxed);
+            let since = if held { record::edge() } else { 0 };
+            row.held_since.store(since, Ordering::Relaxed);
+        });
+    }
+
+    fn seen(&self) {
+        self.row.waited_for(self.line.first_task(), self.line.len());
+    }
+}
+
+pub(super) type Shared<T> = Arc<LoopBound<State<T>>>;
+
+/// A value that one task at a time may use; who asks first has it first.
+///
+/// It belongs to the loop that ran where it was made, and a clone is the same lock. A lock that is
+/// released goes to the first who waits, at once: nobody can come in between, and one who was
+/// given it and is dropped before its turn passes it on.
+///
+/// Records: a resource of kind lock, with its holder and since when, who waits, how often it was
+/// taken and how often in vain.
+/// Source: asyncio's `Lock`, which protects a value as tokio's `Mutex` does.
+///
+/// ```
+/// use loop_runtime::sync::Lock;
+/// loop_runtime::run(async {
+///     let log = Lock::new(Vec::new());
+///     let theirs = log.clone();
+///     let task = loop_runtime::create_task(async move {
+///         theirs.lock().await.push("theirs");
+///     });
+///     log.lock().await.push("ours");
+///     task.await.unwrap();
+///     assert_eq!(*log.lock().await, ["ours", "theirs"]);
+/// })
+/// .unwrap();
+/// ```
+#[doc(alias = "Mutex")]
+pub struct Lock<T: Send + 'static> {
+    pub(super) shared: Shared<T>,
+}
+
+impl<T: Send> Clone for Lock<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<T: Send> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("loop", &self.shared.made_on())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Send> Lock<T> {
+    /// A free lock of the running loop.
+    ///
+    /// Panics: no loop runs on this thread.
+    #[track_caller]
+    pub fn new(value: T) -> Self {
+        Self::named("", value)
+    }
+
+    /// As `new`, with a name for the screen. Names are kept for ever: use few.
+    ///
+    /// ```
+    /// # use loop_runtime::sync::Lock;
+    /// # loop_runtime::run(async {
+    /// let accounts = Lock::named("accounts", 0);
+    /// assert!(!accounts.locked());
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn named(name: &str, value: T) -> Self {
+        let place = Location::caller();
+        let shared = share(|organs| State {
+            value: Cell::new(Some(Box::new(value))),
+            held: Cell::new(false),
+            line: Waiters::new(),
+            row: Resource::new(organs, Kind::Lock, name, place),
+        });
+        Self { shared }
+    }
+
+    /// Waits until the lock is free, and takes it.
+    ///
+    /// Panics: polled away from its loop.
+    /// Cancel: dropping it gives up the place in the line; if the lock was granted already, the
+    /// next one gets it.
+    #[doc(alias = "acquire")]
+    pub fn lock(&self) -> impl Future<Output = LockGuard<'_, T>> + Send + Unpin + '_ {
+        Asking::new(&self.shared, Acquire::new())
+    }
+
+    /// Takes the lock if it is free now; does not pass those who wait.
+    ///
+    /// Panics: called away from its loop.
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
+        let value = here(&self.shared, "lock").acquire()?;
+        Some(LockGuard::new(&self.shared, value))
+    }
+
+    /// Whether somebody has it.
+    ///
+    /// Panics: called away from its loop.
+    #[doc(alias = "is_locked")]
+    #[track_caller]
+    pub fn locked(&self) -> bool {
+        here(&self.shared, "lock").held.get()
+    }
+}
+
+/// Asks for a lock.
+pub(super) struct Acquire<T>(PhantomData<fn() -> T>);
+
+impl<T> Acquire<T> {
+    pub(super) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'a, T: Send + 'static> Ask<'a> for Acquire<T> {
+    type Shared = LoopBound<State<T>>;
+    type Output = LockGuard<'a, T>;
+    const WHAT: &'static str = "lock";
+
+    fn line(state: &State<T>) -> &Waiters {
+        &state.line
+    }
+
+    fn resource(state: &State<T>) -> &Resource {
+        &state.row
+    }
+
+    #[inline]
+    fn now(&mut self, shared: &'a Shared<T>, state: &State<T>) -> Option<LockGuard<'a, T>> {
+        Some(LockGuard::new(shared, state.acquire()?))
+    }
+
+    fn granted(
+        &mut self,
+        shared: &'a Shared<T>,
+        state: &State<T>,
+        _word: usize,
+    ) -> Option<LockGuard<'a, T>> {
+        state.row.state(|row| {
+            // Who waited may have been moved into another task meanwhile.
+            row.holder.store(record::current_task(), Ordering::Relaxed);
+            record::count(&row.uses);
+        });
+        Some(LockGuard::new(shared, state.take()))
+    }
+
+    fn seen(state: &State<T>) {
+        state.seen();
+    }
+
+    fn left(state: &State<T>, left: Left) {
+        match left {
+            Left::Granted(_) => state.pass_on(),
+            Left::Waiting | Left::Outside => state.seen(),
+        }
+    }
+}
+
+/// The value of a lock, until it is dropped: then the lock is free, or the next one's.
+///
+/// It may be dropped on any thread; elsewhere its loop frees the lock when it takes what other
+/// threads sent.
+#[must_use = "a lock is free again as soon as its guard is dropped"]
+pub struct LockGuard<'a, T: Send + 'static> {
+    shared: Kept<'a, LoopBound<State<T>>>,
+    /// There until the drop.
+    value: Option<Box<T>>,
+}
+
+impl<'a, T: Send> LockGuard<'a, T> {
+    #[inline]
+    fn new(shared: &'a Shared<T>, value: Box<T>) -> Self {
+        Self {
+            shared: Kept::Lent(shared),
+            value: Some(value),
+        }
+    }
+
+    /// The same, with a handle on the lock of its own: it may outlive the `Lock` it came from, and
+    /// move into a task. The holder on the screen stays who took it.
+    ///
+    /// ```
+    /// # use loop_runtime::sync::Lock;
+    /// # loop_runtime::run(async {
+    /// let guard = Lock::new(7).lock().await.into_owned();
+    /// let task = loop_runtime::create_task(async move { *guard });
+    /// assert_eq!(task.await.unwrap(), 7);
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "lock_owned")]
+    pub fn into_owned(mut self) -> LockGuard<'static, T> {
+        LockGuard {
+            value: self.value.take(),
+            shared: Kept::Own(self.shared.clone()),
+        }
+    }
+
+    /// Whether it is of this lock.
+    pub(super) fn is_of(&self, lock: &Lock<T>) -> bool {
+        Arc::ptr_eq(&self.shared, &lock.shared)
+    }
+}
+
+impl<T: Send> Deref for LockGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.value
+            .as_deref()
+            .expect("a guard has the value until its drop")
+    }
+}
+
+impl<T: Send> DerefMut for LockGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.value
+            .as_deref_mut()
+            .expect("a guard has the value until its drop")
+    }
+}
+
+impl<T: Send> Drop for LockGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            // A closed loop has nobody to give it to: the value is dropped with the errand.
+            let _ = at_home(&self.shared, move |state| state.release(value));
+        }
+    }
+}
+
+impl<T: Send + fmt::Debug> fmt::Debug for LockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
