@@ -58,6 +58,8 @@ mod handle;
 // What tasks await.
 pub mod io;
 pub mod net;
+#[cfg(unix)]
+pub mod process;
 pub mod signal;
 mod spawn;
 pub mod sync;

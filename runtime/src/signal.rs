@@ -46,6 +46,8 @@ impl Signal {
     pub const USR2: Self = Self(consts::SIGUSR2);
     /// Ends a process; cannot be handled.
     pub const KILL: Self = Self(consts::SIGKILL);
+    /// A process that was stopped goes on.
+    pub const CONT: Self = Self(consts::SIGCONT);
     /// A child changed its state.
     pub const CHLD: Self = Self(consts::SIGCHLD);
     /// The terminal's size changed.

@@ -37,6 +37,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", AWAITED),
     ("signal", AWAITED),
     ("threads", AWAITED),
+    ("process", AWAITED),
+    ("fs", AWAITED),
     // The other runtime's thread, for crates that need it.
     ("compat", &["clock", "record"]),
     // What the feature `tracing` puts around polls.
@@ -63,7 +65,7 @@ const ORGANS: &[&str] = &[
 ];
 const AWAITED: &[&str] = &[
     "id", "clock", "os", "record", "executor", "timers", "reactor", "blocking", "context",
-    "handle", "spawn", "time", "sync", "io", "net", "signal",
+    "handle", "spawn", "time", "sync", "io", "net", "signal", "threads",
 ];
 const BELOW_SERVE: &[&str] = &[
     "compat",
@@ -106,6 +108,7 @@ const UNSAFE: &[&str] = &[
     "executor/raw.rs",
     "executor/waker.rs",
     "inspect/stack/capture.rs",
+    "process/kernel.rs",
 ];
 
 fn source() -> PathBuf {

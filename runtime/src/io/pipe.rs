@@ -9,6 +9,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -92,8 +93,18 @@ impl PipeReader {
     #[doc(alias = "connect_read_pipe")]
     #[track_caller]
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
-        let io = End::register(fd.into(), Interests::READS, Location::caller())?;
+        Self::new_at(fd.into(), Location::caller())
+    }
+
+    pub(crate) fn new_at(fd: OwnedFd, place: &'static Location<'static>) -> io::Result<Self> {
+        let io = End::register(fd, Interests::READS, place)?;
         Ok(Self { io })
+    }
+
+    /// It comes from the child whose row has that id.
+    pub(crate) fn set_child(&self, child: u64) {
+        self.io
+            .with_row(|row| row.child.store(child, Ordering::Relaxed));
     }
 
     /// The id under which the record and the console list it.
@@ -150,8 +161,19 @@ impl PipeWriter {
     #[doc(alias = "connect_write_pipe")]
     #[track_caller]
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
-        let io = End::register(fd.into(), Interests::WRITES, Location::caller())?;
+        Self::new_at(fd.into(), Location::caller())
+    }
+
+    pub(crate) fn new_at(fd: OwnedFd, place: &'static Location<'static>) -> io::Result<Self> {
+        let io = End::register(fd, Interests::WRITES, place)?;
         Ok(Self { io: Some(io) })
+    }
+
+    /// It leads to the child whose row has that id.
+    pub(crate) fn set_child(&self, child: u64) {
+        if let Some(io) = &self.io {
+            io.with_row(|row| row.child.store(child, Ordering::Relaxed));
+        }
     }
 
     /// The id under which the record and the console list it.

@@ -6,6 +6,7 @@ mod io;
 mod life;
 mod net;
 mod processes;
+mod signals;
 mod sync;
 mod tasks;
 mod threads;

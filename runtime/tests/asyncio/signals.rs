@@ -1,4 +1,4 @@
-//! Signals as an app meets them. What ends a process is tried in a child of the test.
+//! B64: signals as an app meets them. What ends a process is tried in a child of the test.
 #![cfg(unix)]
 
 use std::cell::Cell;
@@ -47,12 +47,24 @@ fn until(count: &Rc<Cell<u32>>, calls: u32) -> impl Future<Output = ()> + use<> 
     })
 }
 
+/// Lets the loop turn until there were more calls than that.
+fn until_more(count: &Rc<Cell<u32>>, calls: u32) -> impl Future<Output = ()> + use<> {
+    let count = count.clone();
+    poll_fn(move |cx| {
+        if count.get() > calls {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
 fn with_local<R>(event_loop: &EventLoop, f: impl FnOnce(&LocalLoop) -> R) -> R {
     event_loop.enter(|| f(&event_loop.local()))
 }
 
 #[test]
-fn a_handler_runs_in_the_loop_and_is_removed_once() {
+fn b64_a_handler_runs_in_the_loop_and_is_removed_once() {
     let event_loop = EventLoop::new().unwrap();
     let (count, handler) = counting();
     with_local(&event_loop, |local| {
@@ -68,7 +80,71 @@ fn a_handler_runs_in_the_loop_and_is_removed_once() {
 }
 
 #[test]
-fn a_later_handler_takes_the_place_of_the_earlier_one() {
+fn b64_a_signal_during_an_endless_wait_is_handled_in_the_loops_thread() {
+    let event_loop = EventLoop::new().unwrap();
+    let handled_on = Rc::new(Cell::new(None));
+    let (theirs, handle) = (handled_on.clone(), event_loop.handle());
+    with_local(&event_loop, |local| {
+        let stop = local.clone();
+        let handler = move || {
+            theirs.set(Some(std::thread::current().id()));
+            stop.stop();
+        };
+        local.add_signal_handler(Signal::CONT, handler).unwrap();
+    });
+    let raises = std::thread::spawn(move || {
+        let (told, turned) = std::sync::mpsc::channel();
+        handle
+            .call_soon_threadsafe(move || told.send(()).unwrap())
+            .unwrap();
+        turned.recv().unwrap();
+        // The loop has nothing left to do but to wait.
+        raise(Signal::CONT.number()).unwrap();
+    });
+    event_loop.run_forever().unwrap();
+    raises.join().unwrap();
+    assert_eq!(handled_on.get(), Some(std::thread::current().id()));
+}
+
+#[test]
+fn b64_a_storm_of_signals_keeps_no_loop_from_its_work() {
+    let event_loop = EventLoop::new().unwrap();
+    let (count, handler) = counting();
+    with_local(&event_loop, |local| {
+        local.add_signal_handler(Signal::WINCH, handler).unwrap();
+    });
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let ends = over.clone();
+    let storm = std::thread::spawn(move || {
+        let mut raised = 0_u64;
+        while raised < 20_000 || !ends.load(std::sync::atomic::Ordering::Relaxed) {
+            raise(Signal::WINCH.number()).unwrap();
+            raised += 1;
+        }
+        raised
+    });
+    let first = until_more(&count, 0);
+    let work = async {
+        first.await;
+        for _ in 0..100 {
+            loop_runtime::sleep(std::time::Duration::from_micros(100)).await;
+        }
+    };
+    event_loop.run_until_complete(work).unwrap();
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let raised = storm.join().unwrap();
+    let calls = u64::from(count.get());
+    assert!(calls > 0 && calls <= raised, "{calls} of {raised}");
+    // What came last is heard of, too.
+    raise(Signal::WINCH.number()).unwrap();
+    let heard = count.get();
+    event_loop
+        .run_until_complete(until_more(&count, heard))
+        .unwrap();
+}
+
+#[test]
+fn b64_a_later_handler_takes_the_place_of_the_earlier_one() {
     let event_loop = EventLoop::new().unwrap();
     let ((first, a), (second, b)) = (counting(), counting());
     with_local(&event_loop, |local| {
@@ -81,7 +157,7 @@ fn a_later_handler_takes_the_place_of_the_earlier_one() {
 }
 
 #[test]
-fn a_signal_that_cannot_be_handled_is_an_error_and_not_a_panic() {
+fn b64_a_signal_that_cannot_be_handled_is_an_error_and_not_a_panic() {
     let event_loop = EventLoop::new().unwrap();
     with_local(&event_loop, |local| {
         for number in [9, 19, 11, 0, -1, 12_345] {
@@ -99,13 +175,13 @@ fn a_signal_that_cannot_be_handled_is_an_error_and_not_a_panic() {
 }
 
 #[test]
-fn without_a_loop_there_is_nothing_to_listen_with() {
+fn b64_without_a_loop_there_is_nothing_to_listen_with() {
     let error = signal::listen(Signal::HUP).unwrap_err();
     assert!(error.to_string().contains("no event loop"), "{error}");
 }
 
 #[test]
-fn two_loops_on_two_threads_both_hear_a_signal() {
+fn b64_two_loops_on_two_threads_both_hear_a_signal() {
     let ready = Arc::new(Barrier::new(3));
     let threads = [ready.clone(), ready.clone()].map(|ready| {
         std::thread::spawn(move || {
@@ -126,7 +202,7 @@ fn two_loops_on_two_threads_both_hear_a_signal() {
 }
 
 #[test]
-fn a_delivery_that_came_while_nobody_waited_is_told_and_told_once() {
+fn b64_a_delivery_that_came_while_nobody_waited_is_told_and_told_once() {
     let event_loop = EventLoop::new().unwrap();
     event_loop
         .run_until_complete(async {
@@ -146,7 +222,12 @@ fn a_delivery_that_came_while_nobody_waited_is_told_and_told_once() {
 }
 
 #[test]
-fn ctrl_c_can_be_awaited() {
+fn b64_ctrl_c_can_be_awaited() {
+    // The other tests of this process have loops that a Ctrl-C would end.
+    if let Some(status) = in_a_child("signals::b64_ctrl_c_can_be_awaited") {
+        assert!(status.success(), "{status:?}");
+        return;
+    }
     let event_loop = EventLoop::new().unwrap();
     event_loop
         .run_until_complete(async {
@@ -161,8 +242,8 @@ fn ctrl_c_can_be_awaited() {
 }
 
 #[test]
-fn a_removed_handler_brings_the_default_back() {
-    if let Some(status) = in_a_child("a_removed_handler_brings_the_default_back") {
+fn b64_a_removed_handler_brings_the_default_back() {
+    if let Some(status) = in_a_child("signals::b64_a_removed_handler_brings_the_default_back") {
         assert_eq!(status.signal(), Some(Signal::TERM.number()), "{status:?}");
         return;
     }
@@ -177,8 +258,8 @@ fn a_removed_handler_brings_the_default_back() {
 }
 
 #[test]
-fn the_close_of_a_loop_brings_the_default_back() {
-    if let Some(status) = in_a_child("the_close_of_a_loop_brings_the_default_back") {
+fn b64_the_close_of_a_loop_brings_the_default_back() {
+    if let Some(status) = in_a_child("signals::b64_the_close_of_a_loop_brings_the_default_back") {
         assert_eq!(status.signal(), Some(Signal::TERM.number()), "{status:?}");
         return;
     }
