@@ -193,7 +193,19 @@ impl LoopHandle {
         F: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        remote::spawn(self, Location::caller(), make)
+        self.spawn_at(Location::caller(), make)
+    }
+
+    pub(crate) fn spawn_at<F, T>(
+        &self,
+        place: &'static Location<'static>,
+        make: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<RemoteTask<T>, Closed>
+    where
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        remote::spawn(self, place, make)
     }
 
     /// The tasks of this loop that are not done, in the order of their slots.
@@ -215,7 +227,7 @@ impl LoopHandle {
         })
     }
 
-    fn refusal(&self) -> Closed {
+    pub(crate) fn refusal(&self) -> Closed {
         Closed {
             id: self.id(),
             forked: self.shared.is_forked(),

@@ -92,8 +92,9 @@ pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;
 pub use record::vars::Context;
 pub use run::{
-    Builder, DefaultLoopPolicy, InspectorStatus, LoopPolicy, Runner, get_event_loop,
-    get_event_loop_policy, new_event_loop, run, set_event_loop, set_event_loop_policy,
+    Builder, DefaultLoopPolicy, InspectorStatus, LoopPolicy, LoopPool, PoolError, PoolServer,
+    Runner, get_event_loop, get_event_loop_policy, new_event_loop, run, set_event_loop,
+    set_event_loop_policy,
 };
 pub use spawn::{
     CancelRequest, Cancellation, Cancelled, Canceller, CatchCancel, ContextVar, ErrorContext,

@@ -39,6 +39,7 @@ pub use streams::{
     open_connection_with,
 };
 pub use tcp::ListenOptions;
+pub(crate) use tcp::listen_together;
 pub use udp::{Udp, UdpOptions};
 #[cfg(unix)]
 pub use unix::PeerCredentials;

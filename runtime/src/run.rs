@@ -24,6 +24,7 @@ mod builder;
 pub(crate) mod entry;
 mod inspector;
 mod policy;
+mod pool;
 mod runner;
 
 pub use builder::Builder;
@@ -33,6 +34,7 @@ pub use policy::{
     DefaultLoopPolicy, LoopPolicy, get_event_loop, get_event_loop_policy, new_event_loop,
     set_event_loop, set_event_loop_policy,
 };
+pub use pool::{LoopPool, PoolError, PoolServer};
 pub use runner::Runner;
 
 /// Makes an event loop, runs `main` on it and closes it.

@@ -102,13 +102,62 @@ impl Listener<Tcp> {
     /// Takes over a listening socket of the standard library, or one that was inherited.
     #[track_caller]
     pub fn from_std(server: std::net::TcpListener) -> io::Result<Self> {
+        Self::adopt(server, 0, Location::caller())
+    }
+
+    /// As `from_std`, with what is known of the socket.
+    pub(crate) fn adopt(
+        server: std::net::TcpListener,
+        backlog: u32,
+        place: &'static Location<'static>,
+    ) -> io::Result<Self> {
         server.set_nonblocking(true)?;
         let server = mio::net::TcpListener::from_std(server);
-        Self::register(server, 0, Location::caller(), None)
+        Self::register(server, backlog, place, None)
     }
 }
 
+/// Several sockets that listen on one address together; port 0 takes a free one.
+///
+/// Errors: the kernel's, with the address; in use by others, though they would share it.
+pub(crate) fn listen_together(
+    mut address: SocketAddr,
+    options: ListenOptions,
+    sockets: usize,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    let named = |error| naming(error, &address);
+    if sockets == 1 {
+        return Ok(vec![listening(address, options).map_err(named)?.into()]);
+    }
+    // Nobody else may be there, with whom the kernel would share the port in silence. Whoever comes
+    // between this socket's end and the next one's bind is not seen.
+    let probe = bound(address, options).map_err(named)?;
+    let named = |error| naming(error, &address);
+    if let Some(bound) = probe.local_addr().map_err(named)?.as_socket() {
+        address = bound;
+    }
+    drop(probe);
+    let options = options.reuse_port(true);
+    (0..sockets)
+        .map(|_| {
+            let socket = listening(address, options).map_err(|error| naming(error, &address))?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
 fn open(address: SocketAddr, options: ListenOptions) -> io::Result<mio::net::TcpListener> {
+    let socket = listening(address, options)?;
+    Ok(mio::net::TcpListener::from_std(socket.into()))
+}
+
+fn listening(address: SocketAddr, options: ListenOptions) -> io::Result<Socket> {
+    let socket = bound(address, options)?;
+    socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+fn bound(address: SocketAddr, options: ListenOptions) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -120,8 +169,7 @@ fn open(address: SocketAddr, options: ListenOptions) -> io::Result<mio::net::Tcp
         reuse_port(&socket)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
-    Ok(mio::net::TcpListener::from_std(socket.into()))
+    Ok(socket)
 }
 
 #[cfg(unix)]

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Manners, Runner, policy, run_on_judged};
+use super::{LoopPool, Manners, Runner, policy, run_on_judged};
 use crate::event_loop::{Config, EventLoop, RunError};
 
 /// Chooses how a loop is made and run. Every setting has a default that suits.
@@ -229,6 +230,20 @@ impl Builder {
         Runner::with(self)
     }
 
+    /// `loops` loops with these settings, each on a thread of its own. They are called after the
+    /// name set here, with their number: `NAME-0`, `NAME-1`, …. `grace` is what the close says.
+    ///
+    /// Errors: a thread or a loop cannot be made.
+    /// Panics: no loops at all.
+    ///
+    /// ```
+    /// let pool = loop_runtime::Builder::new().name("worker").pool(2).unwrap();
+    /// assert_eq!(pool.handles()[1].name(), "worker-1");
+    /// ```
+    pub fn pool(self, loops: usize) -> io::Result<LoopPool> {
+        LoopPool::with(&self, loops)
+    }
+
     /// Makes the loop, runs `main` on it, cleans up, closes it.
     ///
     /// As `loop_runtime::run`, with these settings.
@@ -272,6 +287,16 @@ impl Builder {
             }
             None => EventLoop::with(self.config.clone()),
         }
+    }
+
+    /// What loops that are made with this are called after.
+    pub(super) fn stem(&self) -> Option<&str> {
+        self.config.name.as_deref()
+    }
+
+    /// Where it was made.
+    pub(super) fn place(&self) -> &'static Location<'static> {
+        self.config.place
     }
 
     pub(super) fn manners(&self) -> &Manners {

@@ -107,6 +107,11 @@ impl Runner {
         self.run_at(Location::caller(), main)
     }
 
+    /// Where its builder was made.
+    pub(super) fn place(&self) -> &'static Location<'static> {
+        self.builder.place()
+    }
+
     pub(super) fn run_at<F>(
         &self,
         place: &'static Location<'static>,
