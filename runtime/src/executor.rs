@@ -49,7 +49,6 @@ pub(crate) use special::{Factory, Made};
 pub(crate) use waker::{EnteredGuard, here_is};
 
 use away::{Pushed, Stack};
-pub(crate) use error::text_of;
 use finish::DROP_PANICKED;
 pub(crate) use finish::name_of;
 pub(crate) use raw::RawTask;

@@ -92,6 +92,9 @@ impl LocalLoop {
         signal: Signal,
         handler: impl FnMut() + 'static,
     ) -> io::Result<()> {
+        if self.is_closed() {
+            return Err(io::Error::other(self.handle().refusal()));
+        }
         let handler = Rc::new(RefCell::new(handler));
         Fanout::here()?.set_handler(signal.0, handler, Location::caller())
     }

@@ -31,6 +31,13 @@ pub fn fork_here() -> std::io::Result<u32> {
     crate::os::fork_here()
 }
 
+/// Iterations that a loop has gone through.
+#[doc(hidden)]
+pub fn iterations(event_loop: &EventLoop) -> u64 {
+    let stats = &event_loop.organs().record.stats;
+    stats.iterations.load(Ordering::Relaxed)
+}
+
 /// Where a turned clock starts: not at zero, so that "a second ago" exists.
 const START: u64 = 1_000_000_000_000;
 
@@ -119,6 +126,19 @@ impl TestLoop {
     /// Timers that are armed.
     pub fn timers(&self) -> usize {
         self.event_loop.organs().timers.len()
+    }
+
+    /// When the next armed timer is due.
+    pub fn next_deadline(&self) -> Option<LoopInstant> {
+        let next = self.event_loop.organs().timers.next_deadline();
+        next.map(LoopInstant::from_nanos)
+    }
+
+    /// Turns the clock by `duration` without turning the loop: what is due now fires in the next
+    /// iteration.
+    pub fn shift(&mut self, duration: Duration) {
+        let later = (self.now() + duration).nanos();
+        self.clock.0.store(later, Ordering::Relaxed);
     }
 
     /// One iteration. Tells whether more is ready.

@@ -29,6 +29,7 @@ use crate::signal::{self, Signal};
 
 mod application;
 mod connection;
+mod crowd;
 mod naming;
 mod request;
 mod serving;
@@ -98,6 +99,8 @@ pub struct App<S> {
     limit: Duration,
     names: bool,
     listening: Option<Box<dyn FnOnce(SocketAddr)>>,
+    /// What the loops beside the first serve.
+    others: Vec<Box<dyn FnOnce() -> S + Send>>,
     place: &'static Location<'static>,
 }
 
@@ -130,6 +133,7 @@ where
             limit: LIMIT,
             names: true,
             listening: None,
+            others: Vec::new(),
             place: Location::caller(),
         }
     }
@@ -161,6 +165,34 @@ where
         self
     }
 
+    /// On how many loops `run` serves, each on a thread of its own with a listener and a clone of the
+    /// service; the default is one, which asks nothing of the service. The kernel spreads the
+    /// connections (SO_REUSEPORT); a connection and its requests stay on their loop.
+    ///
+    /// Panics: no loops at all.
+    ///
+    /// ```no_run
+    /// use axum::{Router, routing::get};
+    /// let app = Router::new().route("/", get(async || "Hello, World!"));
+    /// loop_runtime::web::App::new(app).loops(4).run().unwrap();
+    /// ```
+    pub fn loops(mut self, loops: usize) -> Self
+    where
+        S: Send,
+    {
+        assert!(
+            loops > 0,
+            "without a loop nothing is served; use at least 1"
+        );
+        self.others = (1..loops)
+            .map(|_| {
+                let service = self.service.clone();
+                Box::new(move || service) as Box<dyn FnOnce() -> S + Send>
+            })
+            .collect();
+        self
+    }
+
     /// Makes an event loop and serves on it until SIGINT or SIGTERM.
     ///
     /// At the first signal it stops to accept and lets requests in flight end, for as long as
@@ -176,6 +208,9 @@ where
     /// As `run`, on a loop that `builder` makes.
     #[track_caller]
     pub fn run_with(self, builder: Builder) -> Result<(), ServeError> {
+        if !self.others.is_empty() {
+            return crowd::run(self, builder);
+        }
         let served = builder.run(async move {
             let listener = bind(self.address)?;
             self.serve(listener).await.map_err(ServeError::Accept)

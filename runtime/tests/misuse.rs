@@ -56,45 +56,6 @@ fn without_a_loop_everything_says_where_to_get_one() {
     assert!(loop_runtime::current_task().is_none());
 }
 
-#[test]
-fn b14_a_closed_loop_refuses_tasks_and_callbacks_and_says_so() {
-    let el = EventLoop::new().unwrap();
-    let local = el.local();
-    el.close().unwrap();
-    let advice = ["is closed", "make a new loop"];
-    says(&panic_of(|| el.enter(|| create_task(async {}))), &advice);
-    says(&panic_of(|| local.call_soon(|| ())), &advice);
-    says(
-        &panic_of(|| local.call_later(Duration::ZERO, || ())),
-        &advice,
-    );
-    assert_eq!(el.run_forever().unwrap_err(), RunError::Closed);
-    assert!(local.is_closed() && local.all_tasks().is_empty());
-    local.stop();
-    let job = el.enter(|| run_in_executor(|| 7));
-    let mut job = Box::pin(job);
-    match el.enter(|| poll(&mut job)) {
-        Poll::Ready(Err(error)) => says(&error.to_string(), &["shut down"]),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn b13_a_run_inside_a_run_says_to_await_instead() {
-    let error = loop_runtime::run(async { loop_runtime::run(async {}).unwrap_err() }).unwrap();
-    says(
-        &error.to_string(),
-        &["is running on this thread", "a thread of its own"],
-    );
-    let el = Rc::new(EventLoop::new().unwrap());
-    let again = el.clone();
-    let error = el.run_until_complete(async move { again.run_forever().unwrap_err() });
-    says(
-        &error.unwrap().to_string(),
-        &["already running", "await the future instead"],
-    );
-}
-
 /// What a leaf says when it is polled on a loop that is not its own.
 fn on_another_loop<F>(leaf: F) -> Result<F::Output, String>
 where

@@ -570,3 +570,35 @@ fn a_client_that_sends_half_a_head_is_cut_off() {
         .unwrap();
     assert_eq!(rest, "", "it got no answer to what it did not ask");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_app_on_two_loops_answers_on_both_and_both_stop_at_a_signal() {
+    let app = Router::new().route("/", get(async || get_running_loop().unwrap().name()));
+    let (told, address) = mpsc::channel();
+    let client = thread::spawn(move || {
+        let address = address.recv().unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        // The kernel spreads by a hash: that one loop gets none of a thousand does not happen.
+        for _ in 0..1_000 {
+            names.insert(Client::new(address).get("/").body);
+            if names.len() == 2 {
+                break;
+            }
+        }
+        // One that stays is seen out, on whichever loop it is.
+        let mut stays = Client::new(address);
+        stays.get("/");
+        signal_hook::low_level::raise(loop_runtime::signal::Signal::TERM.number()).unwrap();
+        stays.rest();
+        names
+    });
+    App::new(app)
+        .addr("127.0.0.1:0".parse().unwrap())
+        .loops(2)
+        .on_listening(move |address| told.send(address).unwrap())
+        .run_with(Builder::new().inspector(false).name("shop"))
+        .unwrap();
+    let names: Vec<_> = client.join().unwrap().into_iter().collect();
+    assert_eq!(names, ["shop", "shop-0"]);
+}

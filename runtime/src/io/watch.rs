@@ -90,6 +90,9 @@ impl LocalLoop {
         handler: Box<dyn FnMut()>,
         place: &'static Location<'static>,
     ) -> io::Result<()> {
+        if self.is_closed() {
+            return Err(io::Error::other(self.handle().refusal()));
+        }
         let (on, fd) = (self.id(), fd.as_fd().as_raw_fd());
         let watcher = Rc::new(Watcher {
             handler: RefCell::new(handler),

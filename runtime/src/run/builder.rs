@@ -289,6 +289,15 @@ impl Builder {
         }
     }
 
+    /// Has a name, if nobody chose one.
+    #[cfg(feature = "web")]
+    pub(crate) fn name_if_none(self, name: &str) -> Self {
+        match self.stem() {
+            Some(_) => self,
+            None => self.name(name),
+        }
+    }
+
     /// What loops that are made with this are called after.
     pub(super) fn stem(&self) -> Option<&str> {
         self.config.name.as_deref()

@@ -197,7 +197,7 @@ impl LoopPool {
         self.spawn_at(number, Location::caller(), make)
     }
 
-    fn spawn_at<F, T>(
+    pub(crate) fn spawn_at<F, T>(
         &self,
         number: usize,
         place: &'static Location<'static>,
