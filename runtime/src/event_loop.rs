@@ -489,6 +489,12 @@ impl EventLoop {
     /// Records: each task left pending as finished with the outcome dropped; then the loop is gone.
     /// Source: asyncio's `close`, which loses the tasks silently.
     pub fn close(&self) -> Result<Vec<TaskInfo>, CloseError> {
+        self.close_and(false)
+    }
+
+    /// Closes; `tell` the exception handler of each task that was pending, since nobody reads the
+    /// list.
+    fn close_and(&self, tell: bool) -> Result<Vec<TaskInfo>, CloseError> {
         if self.epoch != fork::epoch() {
             return Err(CloseError::Forked);
         }
@@ -510,7 +516,7 @@ impl EventLoop {
                 undo();
             }
             blocking.close();
-            let left = executor.close();
+            let left = executor.close(tell);
             // Last: until the executor refuses, what other threads drop comes home.
             bound::close_inbox(record.id);
             left.iter()
@@ -529,7 +535,7 @@ impl EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        if self.close() == Err(CloseError::Forked) {
+        if self.close_and(true) == Err(CloseError::Forked) {
             // The parent's epoll must not be touched: what is left is leaked.
             std::mem::forget(self.organs.clone());
         }

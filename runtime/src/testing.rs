@@ -61,6 +61,14 @@ pub struct TestLoop {
     clock: Turned,
 }
 
+impl Drop for TestLoop {
+    /// What a test leaves pending it leaves on purpose: nobody is told.
+    fn drop(&mut self) {
+        // It is not running, and in the child of a fork there is nothing to close.
+        let _ = self.event_loop.close();
+    }
+}
+
 #[derive(Debug)]
 struct Turned(Arc<AtomicU64>);
 

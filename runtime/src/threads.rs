@@ -248,13 +248,10 @@ impl Future for ShutdownExecutor {
     }
 }
 
-/// `call`, in a copy of the caller's context.
+/// `call`, in a copy of the caller's context: nothing that it sets stays with the thread.
 fn carried<T>(call: impl FnOnce() -> T + Send) -> impl FnOnce() -> T + Send {
-    let context = vars::current().map(|context| context.fork());
-    move || match context {
-        Some(context) => context.run(call),
-        None => call(),
-    }
+    let context = vars::Context::copy();
+    move || context.run(call)
 }
 
 #[track_caller]

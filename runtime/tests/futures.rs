@@ -50,25 +50,6 @@ fn a_cancelled_future_refuses_its_result_and_gives_it_back() {
 }
 
 #[test]
-fn b36_a_future_awaited_on_another_loop_is_an_error_that_names_both() {
-    let mut first = TestLoop::new();
-    let (promise, future) = first.enter(create_future::<()>);
-    let second = TestLoop::new();
-    let second_id = second.event_loop().id();
-    let mut second = second;
-    let error = second.run(future).unwrap().unwrap_err();
-    let FutureError::WrongLoop(wrong) = error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        (wrong.made_on, wrong.here),
-        (first.event_loop().id(), Some(second_id))
-    );
-    drop(promise);
-    first.turn();
-}
-
-#[test]
 fn a_promise_dropped_on_another_thread_breaks_on_its_own_loop() {
     let value = loop_runtime::run(async {
         let (promise, future) = create_future::<()>();

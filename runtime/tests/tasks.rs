@@ -98,40 +98,6 @@ fn the_list_of_tasks_holds_those_that_are_not_done() {
 }
 
 #[test]
-fn b40_a_walk_from_another_thread_misses_no_task_that_is_older() {
-    loop_runtime::run(async {
-        let el = get_running_loop().unwrap();
-        let old: Vec<_> = (0..100).map(|_| create_task(pending::<()>())).collect();
-        let ids: Vec<_> = old.iter().map(Task::id).collect();
-        let (handle, stop) = (el.handle(), Arc::new(AtomicBool::new(false)));
-        let stopped = stop.clone();
-        let walker = std::thread::spawn(move || {
-            let mut walks = 0;
-            while !stopped.load(Ordering::Relaxed) || walks < 10 {
-                let seen: Vec<_> = handle.all_tasks().iter().map(|task| task.id()).collect();
-                assert!(
-                    ids.iter().all(|id| seen.contains(id)),
-                    "an old task is missing"
-                );
-                walks += 1;
-            }
-        });
-        for _ in 0..200 {
-            let young: Vec<_> = (0..50).map(|_| create_task(yield_now())).collect();
-            for task in young {
-                task.await.unwrap();
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-        loop_runtime::run_in_executor(move || walker.join().unwrap())
-            .await
-            .unwrap();
-        old.iter().for_each(|task| assert!(task.cancel()));
-    })
-    .unwrap();
-}
-
-#[test]
 fn a_dropped_handle_lets_the_task_run_on() {
     run(async {
         let done = Rc::new(Cell::new(false));

@@ -176,6 +176,7 @@ impl Local {
                 _ => "a task panicked and nobody awaited it",
             };
             row.set_flag(flag::UNREAD, false);
+            self.record.ended.unread(row.task_id());
             self.report(row, what, panic);
         }
         if let Err(payload) = self.dropping(row, || work.drop_result()) {
@@ -585,8 +586,9 @@ impl Executor {
     }
 
     /// Drops all that is left, newest first, and refuses what comes later. Gives the facts of the
-    /// tasks that were pending. Called with the loop entered.
-    pub(crate) fn close(&self) -> Vec<(TaskFacts, String)> {
+    /// tasks that were pending; `tell` the exception handler of those that were not allowed to be.
+    /// Called with the loop entered.
+    pub(crate) fn close(&self, tell: bool) -> Vec<(TaskFacts, String)> {
         let local = &*self.local;
         let mut left = Vec::new();
         loop {
@@ -609,6 +611,9 @@ impl Executor {
                 if row.kind.load(Ordering::Relaxed) != Kind::Callback as u8
                     && let Some(facts) = row.read()
                 {
+                    if tell && !facts.has(flag::FOREVER) && !facts.has(flag::INTERNAL) {
+                        local.report(row, "a task was destroyed but it is pending", None);
+                    }
                     left.push((facts, name_of(&local.record, row)));
                 }
                 let error = Cancellation {

@@ -533,15 +533,14 @@ fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
     }
 }
 
-/// Panics that nobody could read any more when they came. One whose handle is dropped later is
-/// reported by the exception handler, but not known here.
+/// Panics and stated errors that nobody read.
 fn judge_ended(note: &mut Note<'_>) {
     let ring = &note.at.record.ended;
     let mut back = 0;
     while let Some(ended) = ring.get(back) {
         back += 1;
-        let unread = ended.outcome == Outcome::Panicked
-            && ended.flags & flag::DETACHED != 0
+        let unread = matches!(ended.outcome, Outcome::Panicked | Outcome::Failed)
+            && (ended.unread || ended.flags & flag::DETACHED != 0)
             && note.look.shows(ended.flags);
         if !unread {
             continue;

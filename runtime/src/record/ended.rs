@@ -30,7 +30,7 @@ struct EndedRow {
     site: AtomicU32,
     name: AtomicU32,
     number: AtomicU32,
-    /// Outcome, kind, flags: a byte each.
+    /// Outcome, kind, flags, and whether its error was never read: a byte each.
     marks: AtomicU32,
     /// Number of its error text, from 1; 0 for none.
     error: AtomicU64,
@@ -63,6 +63,8 @@ pub(crate) struct Ended {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) error: String,
+    /// Its error was dropped unread, after its end if not then.
+    pub(crate) unread: bool,
 }
 
 /// The history of one loop.
@@ -134,6 +136,18 @@ impl EndedRing {
         self.written.store(written + 1, Ordering::Release);
     }
 
+    /// The error of a task that ended was dropped, and nobody had read it. The loop's thread.
+    #[cold]
+    pub(crate) fn unread(&self, id: u64) {
+        let relaxed = Ordering::Relaxed;
+        let written = self.written.load(relaxed);
+        let kept = (0..written).rev().take(self.rows.len());
+        let mut rows = kept.map(|at| &self.rows[(at % self.rows.len() as u64) as usize]);
+        if let Some(row) = rows.find(|row| row.id.load(relaxed) == id) {
+            row.marks.fetch_or(1 << 24, relaxed);
+        }
+    }
+
     /// Keeps a text; gives its number.
     #[cold]
     fn keep_error(&self, error: &str) -> u64 {
@@ -190,7 +204,7 @@ impl EndedRing {
 impl EndedRow {
     fn read(&self, ring: &EndedRing) -> Option<Ended> {
         let relaxed = Ordering::Relaxed;
-        let [outcome, kind, flags, _] = self.marks.load(relaxed).to_le_bytes();
+        let [outcome, kind, flags, unread] = self.marks.load(relaxed).to_le_bytes();
         Some(Ended {
             id: self.id.load(relaxed),
             parent: self.parent.load(relaxed),
@@ -207,6 +221,7 @@ impl EndedRow {
             kind,
             flags,
             error: ring.error(self.error.load(relaxed)),
+            unread: unread != 0,
         })
     }
 }
@@ -250,6 +265,34 @@ mod tests {
             "error 2",
             "only the oldest text is overwritten"
         );
+    }
+
+    #[test]
+    fn an_error_that_is_dropped_unread_is_marked_with_its_own_task() {
+        let ring = EndedRing::new(4);
+        let task = TaskRow::default();
+        for polls in 0..6 {
+            task.spawned(&birth(polls + 1));
+            ring.write(&task, Outcome::Panicked, polls, "");
+        }
+        ring.unread(5);
+        ring.unread(1);
+        let unread: Vec<bool> = (0..4).map(|back| ring.get(back).unwrap().unread).collect();
+        assert_eq!(unread, [false, true, false, false]);
+    }
+
+    fn birth(id: u64) -> super::super::task::Birth {
+        super::super::task::Birth {
+            id,
+            kind: super::super::task::Kind::Task,
+            parent: 0,
+            at: 0,
+            site: 0,
+            name: NameId::NONE,
+            number: 0,
+            loop_id: 1,
+            flags: 0,
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Key {
 /// By address. A handful, so looking along it beats hashing.
 type Map = Vec<(Key, Value)>;
 
-/// Somebody set a variable or made a context, once. Until then no spawn looks any further.
+/// Somebody set a variable, once. Until then no spawn looks any further: all contexts are empty.
 static USED: AtomicBool = AtomicBool::new(false);
 
 /// The values of context variables that some code sees.
@@ -75,7 +75,6 @@ impl fmt::Debug for Context {
 impl Context {
     /// A context without variables.
     pub fn new() -> Self {
-        USED.store(true, Ordering::Relaxed);
         Self::default()
     }
 
@@ -127,6 +126,7 @@ impl Context {
     /// Sets or removes a value; gives the one before, which is dropped by the caller: outside the
     /// lock.
     pub(crate) fn replace(&self, key: Key, value: Option<Value>) -> Option<Value> {
+        USED.store(true, Ordering::Relaxed);
         let mut map = self.lock();
         let map = Arc::make_mut(&mut map);
         match (
@@ -173,9 +173,10 @@ pub(crate) fn is_used() -> bool {
 
 /// The context of what runs on this thread; `None`: no variable is set there.
 pub(crate) fn current() -> Option<Context> {
-    if !is_used() {
-        return None;
-    }
+    is_used().then(look).flatten()
+}
+
+fn look() -> Option<Context> {
     let task = super::current_task();
     let entered = ENTERED.try_with(|entered| {
         let entered = entered.borrow();
@@ -198,7 +199,7 @@ pub(crate) fn current() -> Option<Context> {
 
 /// The same, made if there is none.
 pub(crate) fn current_or_new() -> Context {
-    if let Some(context) = current() {
+    if let Some(context) = look() {
         return context;
     }
     let context = Context::new();

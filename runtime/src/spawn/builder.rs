@@ -114,9 +114,17 @@ impl TaskBuilder {
     /// As `spawn`, for a task whose error is to be seen: where it returns `Err`, it is listed as
     /// failed, with the error's text, and the exception handler hears of it if nobody awaits it.
     ///
-    /// A plain `create_task` cannot tell an error from any other value.
+    /// A plain `create_task` cannot tell an error from any other value; and of a future that returns
+    /// none there is nothing to tell:
     ///
-    /// Records: the outcome `failed`; a finding `unread-error` while the error is unread.
+    /// ```compile_fail
+    /// loop_runtime::run(async {
+    ///     loop_runtime::Task::<()>::builder().spawn_fallible(async { 7 }).detach();
+    /// });
+    /// ```
+    ///
+    /// Records: the outcome `failed`; a finding `unread-error` once the handle is dropped and nobody
+    /// has read the error.
     ///
     /// ```
     /// loop_runtime::run(async {

@@ -82,7 +82,6 @@ impl<T> fmt::Debug for ContextVar<T> {
 }
 
 /// What a variable was before a `set`, for `reset`.
-#[must_use = "say `let _ =` to a token that is not for a `reset`"]
 pub struct Token<T: 'static> {
     before: Option<Value>,
     context: Context,
@@ -101,7 +100,6 @@ impl<T> fmt::Debug for Token<T> {
 ///
 /// Nothing was changed. Reset in the task, or the `Context::run`, that did the set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct WrongContext;
 
 impl fmt::Display for WrongContext {

@@ -1,4 +1,4 @@
-//! Cancelling tasks, and the scopes that catch it. The numbers are those of the acceptance cases.
+//! B27-B35: cancel, and the scopes that catch it.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -11,16 +11,11 @@ use futures_util::future::{join, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use loop_runtime::testing::TestLoop;
 use loop_runtime::{
-    FutureError, JoinError, Task, catch_cancel, create_future, create_task, current_task, sleep,
-    yield_now,
+    Canceller, FutureError, JoinError, Task, TaskState, catch_cancel, create_future, create_task,
+    current_task, sleep, time, yield_now,
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
-const MS: Duration = Duration::from_millis(1);
-
-fn run<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
-    TestLoop::new().run(future).unwrap()
-}
+use super::{HOUR, MS, run};
 
 /// Sets its cell when dropped.
 struct Noted(Rc<Cell<bool>>);
@@ -34,6 +29,15 @@ impl Drop for Noted {
 fn noted() -> (Noted, Rc<Cell<bool>>) {
     let cell = Rc::new(Cell::new(false));
     (Noted(cell.clone()), cell)
+}
+
+/// Calls its function when dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 #[test]
@@ -55,6 +59,43 @@ fn b27_a_task_cancelled_before_its_first_step_never_runs() {
 }
 
 #[test]
+fn b27_the_message_of_a_cancel_before_the_first_step_reaches_the_awaiter() {
+    run(async {
+        let task = create_task(async { panic!("the body ran") });
+        assert!(task.cancel_message("too early"));
+        match task.await {
+            Err(JoinError::Cancelled(how)) => assert_eq!(how.message.as_deref(), Some("too early")),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// What the task awaits is dropped first, then the task is done, one iteration after the request.
+#[test]
+fn b28_what_is_awaited_goes_first_and_the_task_ends_in_the_next_iteration() {
+    let mut test = TestLoop::new();
+    let seen = Rc::new(Cell::new(None));
+    let state = seen.clone();
+    let task = test.enter(|| {
+        create_task(async move {
+            let own = current_task().unwrap();
+            let _first = OnDrop(|| state.set(own.info().map(|info| info.state())));
+            sleep(HOUR).await;
+        })
+    });
+    test.turn();
+    assert!(test.enter(|| task.cancel()));
+    assert!(!task.done() && !task.cancelled() && seen.get().is_none());
+    test.once();
+    assert!(task.done() && task.cancelled());
+    let state = seen
+        .get()
+        .expect("it was still in the table when what it awaited was dropped");
+    assert_ne!(state, TaskState::Done);
+    assert_eq!(test.timers(), 0, "the sleep is gone with it");
+}
+
+#[test]
 fn b28_a_waiting_task_is_cancelled_at_its_next_step_and_what_it_awaits_is_dropped() {
     run(async {
         let (promise, future) = create_future::<()>();
@@ -64,7 +105,11 @@ fn b28_a_waiting_task_is_cancelled_at_its_next_step_and_what_it_awaits_is_droppe
         assert!(!task.cancelled() && !promise.is_abandoned());
         yield_now().await;
         assert!(task.cancelled() && promise.is_abandoned());
-        assert!(promise.set_result(()).is_err() || task.done());
+        assert!(
+            promise.set_result(()).is_ok(),
+            "it may be kept; nobody listens"
+        );
+        assert!(task.await.unwrap_err().is_cancelled());
     });
 }
 
@@ -79,6 +124,8 @@ fn b29_a_cancel_that_is_caught_may_end_in_a_value() {
         });
         yield_now().await;
         assert!(task.cancel());
+        yield_now().await;
+        assert!(task.done() && !task.cancelled(), "a caught cancel is none");
         assert_eq!(task.await.unwrap(), 42);
     });
 }
@@ -107,13 +154,15 @@ fn b30_a_task_that_cancels_itself_is_stopped_at_its_next_await() {
     run(async {
         let after = Rc::new(Cell::new(false));
         let seen = after.clone();
+        let start = time::now();
         let task = create_task(async move {
             assert!(current_task().unwrap().cancel());
-            yield_now().await;
+            sleep(HOUR).await;
             seen.set(true);
         });
         assert!(task.await.unwrap_err().is_cancelled());
         assert!(!after.get());
+        assert_eq!(time::now(), start, "at once, not an hour later");
     });
 }
 
@@ -125,6 +174,9 @@ fn b30_a_value_that_is_returned_wins_over_a_cancel_of_oneself() {
             assert!(current_task().unwrap().cancel());
             7
         });
+        yield_now().await;
+        assert!(task.done() && !task.cancelled());
+        assert_eq!(task.cancelling(), 1, "asked, and not delivered");
         assert_eq!(task.await.unwrap(), 7);
     });
 }
@@ -154,6 +206,42 @@ fn b31_cancelling_a_task_cancels_the_task_it_awaits() {
 }
 
 #[test]
+fn b31_the_inner_task_ends_before_the_outer_and_knows_that_its_awaiter_was_cancelled() {
+    run(async {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let asked = Rc::new(RefCell::new(None));
+        let (inside, seen) = (log.clone(), asked.clone());
+        let outer = create_task(async move {
+            let inner = create_task(async move {
+                let own = current_task().unwrap();
+                let _last = OnDrop(|| {
+                    *seen.borrow_mut() = own.info().unwrap().cancel_request().cloned();
+                    inside.borrow_mut().push("inner");
+                });
+                sleep(HOUR).await;
+            });
+            inner.await
+        });
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let ended = log.clone();
+        outer.add_done_callback(move |_| ended.borrow_mut().push("outer"));
+        outer.cancel_message("all of it");
+        let outer_id = outer.id();
+        assert!(outer.await.unwrap_err().is_cancelled());
+        yield_now().await;
+        yield_now().await;
+        assert_eq!(log.borrow().len(), 2, "both ended");
+        let asked = asked.borrow();
+        let asked = asked.as_ref().expect("it was asked to cancel");
+        assert_eq!(asked.by, Canceller::Awaiter(outer_id));
+        assert_eq!(asked.message.as_deref(), Some("all of it"));
+        assert!(asked.place.unwrap().file().ends_with("cancel.rs"));
+    });
+}
+
+#[test]
 fn b31_a_scope_that_catches_cancels_the_task_it_awaited_too() {
     run(async {
         let (value, dropped) = noted();
@@ -174,7 +262,7 @@ fn b31_a_scope_that_catches_cancels_the_task_it_awaited_too() {
 }
 
 #[test]
-fn a_task_whose_awaiter_loses_interest_is_detached_and_not_cancelled() {
+fn b31_a_task_whose_awaiter_loses_interest_is_detached_and_not_cancelled() {
     run(async {
         let done = Rc::new(Cell::new(false));
         let seen = done.clone();
@@ -194,6 +282,8 @@ fn b32_cancelling_a_task_that_is_done_says_so_and_changes_nothing() {
         let task = create_task(async { 7 });
         yield_now().await;
         assert!(task.done() && !task.cancel() && !task.cancelled());
+        assert!(!task.cancel_message("late") && !task.cancelled());
+        assert_eq!(task.cancelling(), 0);
         assert_eq!(task.await.unwrap(), 7);
     });
 }
@@ -208,6 +298,26 @@ fn b32_requests_to_cancel_are_counted() {
         }
         assert_eq!(task.uncancel(), 2);
         assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn b33_a_task_withdraws_its_own_request_inside_a_scope_and_a_later_one_works() {
+    run(async {
+        let task = create_task(async {
+            let own = current_task().unwrap();
+            let (first, second) = (catch_cancel(sleep(HOUR)).await, own.cancelling());
+            assert!(first.is_err());
+            assert_eq!((second, own.uncancel(), own.cancelling()), (1, 0, 0));
+            assert_eq!(own.info().unwrap().cancel_request(), None);
+            catch_cancel(sleep(HOUR)).await.unwrap_err().message
+        });
+        yield_now().await;
+        task.cancel_message("first");
+        sleep(MS).await;
+        assert!(!task.done());
+        task.cancel_message("second");
+        assert_eq!(task.await.unwrap().as_deref(), Some("second"));
     });
 }
 
@@ -269,6 +379,82 @@ fn b34_the_message_of_a_cancel_reaches_the_awaiter() {
 }
 
 #[test]
+fn b34_the_canceller_and_its_place_are_recorded_and_reach_the_awaiter() {
+    run(async {
+        let task = create_task(async {
+            catch_cancel(sleep(HOUR)).await.unwrap_err();
+            sleep(HOUR).await;
+        });
+        yield_now().await;
+        assert_eq!(task.task_ref().info().unwrap().cancel_request(), None);
+        let asker = {
+            let task = task.task_ref();
+            create_task(async move { task.cancel_message("enough") })
+        };
+        let (asker_id, line) = (asker.id(), line!() - 2);
+        assert!(asker.await.unwrap());
+        yield_now().await;
+        let info = task.task_ref().info().unwrap();
+        let asked = info
+            .cancel_request()
+            .expect("asked, caught, and not withdrawn");
+        assert_eq!((asked.by, asked.times), (Canceller::Task(asker_id), 1));
+        assert_eq!(asked.message.as_deref(), Some("enough"));
+        let place = asked.place.unwrap();
+        assert!(place.file().ends_with("tasks/cancel.rs"));
+        assert_eq!(place.line(), line);
+
+        let own = current_task().unwrap().id();
+        let line = line!() + 1;
+        assert!(task.cancel());
+        let JoinError::Cancelled(how) = task.await.unwrap_err() else {
+            panic!("it was cancelled")
+        };
+        assert_eq!((how.message, how.by), (None, Some(own)));
+        assert_eq!(how.place.unwrap().line(), line);
+    });
+}
+
+#[test]
+fn b34_a_cancel_from_another_thread_is_recorded_with_the_thread_and_its_place() {
+    let mut test = TestLoop::new();
+    let task = test.enter(|| {
+        create_task(async {
+            catch_cancel(sleep(HOUR)).await.unwrap_err();
+            let info = current_task().unwrap().info().unwrap();
+            info.cancel_request().cloned().unwrap()
+        })
+    });
+    test.turn();
+    let asked = task.task_ref();
+    std::thread::spawn(move || assert!(asked.cancel()))
+        .join()
+        .unwrap();
+    let asked = test.run(task).unwrap().unwrap();
+    assert!(matches!(asked.by, Canceller::Thread(_)), "{asked:?}");
+    assert!(asked.place.unwrap().file().ends_with("tasks/cancel.rs"));
+}
+
+#[test]
+fn b34_the_end_of_a_run_says_that_it_was_the_one_to_cancel() {
+    let asked = Rc::new(RefCell::new(None));
+    let seen = asked.clone();
+    loop_runtime::Builder::new()
+        .grace(Duration::ZERO)
+        .run(async move {
+            create_task(async move {
+                catch_cancel(sleep(HOUR)).await.unwrap_err();
+                let info = current_task().unwrap().info().unwrap();
+                *seen.borrow_mut() = info.cancel_request().map(|asked| (asked.by, asked.place));
+            })
+            .detach();
+            yield_now().await;
+        })
+        .unwrap();
+    assert_eq!(*asked.borrow(), Some((Canceller::RunEnd, None)));
+}
+
+#[test]
 fn b34_the_message_of_a_cancel_reaches_the_scope_that_catches_it() {
     run(async {
         let task = create_task(async { catch_cancel(sleep(HOUR)).await.unwrap_err().message });
@@ -301,7 +487,20 @@ fn b35_a_future_kept_and_cancelled_in_one_iteration_has_one_outcome() {
         promise.set_result(7).unwrap();
         task.cancel();
         // The cancel comes first, as in asyncio: the task is not polled again.
+        assert_eq!(task.task_ref().info().unwrap().polls(), 1);
         assert!(task.await.unwrap_err().is_cancelled());
+
+        let (promise, future) = create_future::<()>();
+        let ends = Rc::new(Cell::new(0));
+        let task = create_task(future);
+        let counted = ends.clone();
+        task.add_done_callback(move |_| counted.set(counted.get() + 1));
+        yield_now().await;
+        assert!(promise.cancel() && task.cancel(), "both, in one iteration");
+        let error = task.await.unwrap_err();
+        assert!(error.is_cancelled(), "one outcome: {error}");
+        sleep(MS).await;
+        assert_eq!(ends.get(), 1);
 
         let (promise, future) = create_future();
         let polls = Rc::new(Cell::new(0));
@@ -334,7 +533,7 @@ fn b55_a_cancel_in_the_tick_in_which_the_value_arrives_is_not_swallowed() {
 }
 
 #[test]
-fn every_innermost_scope_of_a_join_catches_and_a_branch_outside_goes_on() {
+fn b29_every_innermost_scope_of_a_join_catches_and_a_branch_outside_goes_on() {
     run(async {
         let task = create_task(async {
             let both = join(catch_cancel(sleep(HOUR)), catch_cancel(pending::<()>()));
@@ -353,7 +552,7 @@ fn every_innermost_scope_of_a_join_catches_and_a_branch_outside_goes_on() {
 }
 
 #[test]
-fn a_scope_inside_a_select_catches() {
+fn b29_a_scope_inside_a_select_catches() {
     run(async {
         let task = create_task(async {
             let scope = pin!(catch_cancel(sleep(HOUR)));
@@ -370,7 +569,7 @@ fn a_scope_inside_a_select_catches() {
 }
 
 #[test]
-fn scopes_inside_a_futures_unordered_are_reached_through_its_own_wakers() {
+fn b29_scopes_inside_a_futures_unordered_are_reached_through_its_own_wakers() {
     run(async {
         let task = create_task(async {
             let mut all: FuturesUnordered<_> =
@@ -388,7 +587,7 @@ fn scopes_inside_a_futures_unordered_are_reached_through_its_own_wakers() {
 }
 
 #[test]
-fn of_nested_scopes_the_inner_catches_first_and_the_outer_the_next_cancel() {
+fn b29_of_nested_scopes_the_inner_catches_first_and_the_outer_the_next_cancel() {
     run(async {
         let log = Rc::new(RefCell::new(Vec::new()));
         let seen = log.clone();
@@ -413,7 +612,7 @@ fn of_nested_scopes_the_inner_catches_first_and_the_outer_the_next_cancel() {
 }
 
 #[test]
-fn a_scope_that_has_ended_catches_no_more() {
+fn b29_a_scope_that_has_ended_catches_no_more() {
     run(async {
         let task = create_task(async {
             catch_cancel(yield_now()).await.unwrap();
@@ -426,7 +625,7 @@ fn a_scope_that_has_ended_catches_no_more() {
 }
 
 #[test]
-fn a_scope_that_was_never_polled_catches_nothing() {
+fn b29_a_scope_that_was_never_polled_catches_nothing() {
     run(async {
         let task = create_task(async {
             let _idle = catch_cancel(sleep(HOUR));
@@ -441,7 +640,7 @@ fn a_scope_that_was_never_polled_catches_nothing() {
 /// The scope is marked, but a sibling ends the `select!` before it is polled: the request must go
 /// on to whoever is next, here the task itself.
 #[test]
-fn a_cancel_whose_scope_is_dropped_before_it_could_catch_is_not_lost() {
+fn b29_a_cancel_whose_scope_is_dropped_before_it_could_catch_is_not_lost() {
     run(async {
         let (promise, future) = create_future::<()>();
         let task = create_task(async move {
@@ -459,7 +658,7 @@ fn a_cancel_whose_scope_is_dropped_before_it_could_catch_is_not_lost() {
 }
 
 #[test]
-fn a_cancel_whose_scope_is_dropped_goes_on_to_the_outer_scope() {
+fn b29_a_cancel_whose_scope_is_dropped_goes_on_to_the_outer_scope() {
     run(async {
         let (promise, future) = create_future::<()>();
         let task = create_task(async move {
@@ -480,7 +679,7 @@ fn a_cancel_whose_scope_is_dropped_goes_on_to_the_outer_scope() {
 }
 
 #[test]
-fn a_scope_catches_a_cancel_while_the_loop_awaits_clean_up_of_another_task() {
+fn b29_a_scope_catches_a_cancel_while_the_loop_awaits_clean_up_of_another_task() {
     run(async {
         let slow = create_task(async {
             catch_cancel(sleep(HOUR)).await.unwrap_err();
@@ -501,7 +700,7 @@ fn a_scope_catches_a_cancel_while_the_loop_awaits_clean_up_of_another_task() {
 }
 
 #[test]
-fn run_awaits_the_clean_up_of_tasks_that_catch_their_cancel() {
+fn b29_run_awaits_the_clean_up_of_tasks_that_catch_their_cancel() {
     let cleaned = Rc::new(Cell::new(false));
     let seen = cleaned.clone();
     loop_runtime::Builder::new()
@@ -520,7 +719,7 @@ fn run_awaits_the_clean_up_of_tasks_that_catch_their_cancel() {
 }
 
 #[test]
-fn a_poll_function_that_wakes_itself_for_ever_can_be_cancelled() {
+fn b28_a_poll_function_that_wakes_itself_for_ever_can_be_cancelled() {
     run(async {
         let task = create_task(poll_fn(|cx| {
             cx.waker().wake_by_ref();
@@ -533,7 +732,7 @@ fn a_poll_function_that_wakes_itself_for_ever_can_be_cancelled() {
 }
 
 #[test]
-fn a_timer_and_its_clone_know_of_one_cancel() {
+fn b09_a_timer_and_its_clone_know_of_one_cancel() {
     let mut test = TestLoop::new();
     let ran = Rc::new(Cell::new(0));
     let arm = |test: &TestLoop| {
