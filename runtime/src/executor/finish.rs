@@ -245,6 +245,19 @@ impl Local {
         }
     }
 
+    /// Tells of the `nth` task that goes down with its loop; of the first ones, since a loop may have
+    /// a million.
+    fn tell_destroyed(&self, row: &TaskRow, nth: usize) {
+        const TOLD: usize = 16;
+        if nth <= TOLD {
+            self.report(row, "a task was destroyed but it is pending", None);
+        } else if nth == TOLD + 1 {
+            let what = "a task was destroyed but it is pending, and older ones may follow untold; \
+                        `EventLoop::close` gives them all";
+            self.report(row, what, None);
+        }
+    }
+
     /// Tells the exception handler, or whoever reads the logs.
     #[cold]
     pub(crate) fn report(&self, row: &TaskRow, message: &str, panic: Option<String>) {
@@ -591,6 +604,7 @@ impl Executor {
     pub(crate) fn close(&self, tell: bool) -> Vec<(TaskFacts, String)> {
         let local = &*self.local;
         let mut left = Vec::new();
+        let mut destroyed = 0;
         loop {
             // A drop may spawn; what it spawns is dropped as well.
             let mut rows: Vec<&TaskRow> = local
@@ -612,7 +626,8 @@ impl Executor {
                     && let Some(facts) = row.read()
                 {
                     if tell && !facts.has(flag::FOREVER) && !facts.has(flag::INTERNAL) {
-                        local.report(row, "a task was destroyed but it is pending", None);
+                        destroyed += 1;
+                        local.tell_destroyed(row, destroyed);
                     }
                     left.push((facts, name_of(&local.record, row)));
                 }
