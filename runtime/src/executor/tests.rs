@@ -71,7 +71,7 @@ impl Bench {
     }
 
     fn close(&self) {
-        self.inside(|executor| drop(executor.close()));
+        self.inside(|executor| drop(executor.close(false)));
     }
 }
 

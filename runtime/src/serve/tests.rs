@@ -55,7 +55,10 @@ fn shared() -> Arc<Shared> {
 fn carry(id: LoopId, command: Command, done: super::Done) -> Result<(), String> {
     let errand = move || {
         let carried = crate::context::with(|organs| match command {
-            Command::Cancel { task } => organs.executor.cancel_by_id(task, None),
+            Command::Cancel { task } => {
+                let executor = &organs.executor;
+                executor.cancel_for(task, crate::record::asked::By::Viewer, None, None)
+            }
             Command::Nudge { task } => organs.executor.wake_by_id(task),
         });
         done(carried.unwrap_or(false));

@@ -418,3 +418,126 @@ impl Asks {
         }
     }
 }
+
+async fn detail_of(client: &mut Client, id: u64) -> pb::TaskDetail {
+    let request = pb::TaskRequest { id, blocks: 0 };
+    client.task(request).await.unwrap().into_inner()
+}
+
+/// The text of an id in a message that carries its own texts.
+fn text_of(detail: &pb::TaskDetail, id: u32) -> &str {
+    let mut all = detail.interned.iter();
+    all.find(|text| text.id == id)
+        .map_or("", |text| text.text.as_str())
+}
+
+#[test]
+fn who_asked_for_a_cancel_is_on_the_tasks_page_also_after_its_end() {
+    let inspected = Inspected::new("canceller");
+    on_loop(|_| async move {
+        let mut client = inspected.client().await;
+        let task = create_task(async {
+            crate::catch_cancel(sleep(Duration::from_secs(60)))
+                .await
+                .unwrap_err();
+            sleep(Duration::from_secs(60)).await;
+        });
+        yield_now().await;
+        let (id, seen) = (task.id().get(), task.task_ref());
+        assert_eq!(detail_of(&mut client, id).await.cancel, None);
+        let clerk = crate::Task::<()>::builder().name("clerk").number(2);
+        let clerk = clerk.spawn(async move {
+            seen.cancel_message("the shop closes");
+            std::future::pending::<()>().await;
+        });
+        yield_now().await;
+        yield_now().await;
+        let detail = detail_of(&mut client, id).await;
+        let cancel = detail.cancel.clone().expect("it was asked");
+        assert_eq!(cancel.by(), pb::Canceller::Task);
+        assert_eq!(cancel.by_id, clerk.id().get());
+        let name = cancel.by_name.as_ref().unwrap();
+        assert_eq!(text_of(&detail, name.stem_text), "clerk");
+        assert_eq!(name.number, Some(2));
+        assert_eq!(
+            (cancel.message.as_str(), cancel.times),
+            ("the shop closes", 1)
+        );
+        assert!(text_of(&detail, cancel.place_text).contains("calls.rs:"));
+        assert!(cancel.first_at_ns > 0 && cancel.at_ns == cancel.first_at_ns);
+        let row = detail.task.unwrap();
+        assert!(row.cancel_requested);
+        assert_eq!(row.cancel_requested_at_ns, Some(cancel.first_at_ns));
+
+        task.cancel();
+        assert!(task.await.is_err());
+        let detail = detail_of(&mut client, id).await;
+        let row = detail.task.clone().unwrap();
+        assert_eq!(row.outcome(), pb::Outcome::Cancelled);
+        let cancel = detail.cancel.expect("kept past the end");
+        assert_eq!((cancel.by(), cancel.times), (pb::Canceller::Task, 2));
+        assert_ne!(cancel.by_id, clerk.id().get(), "the main task asked last");
+        assert!(cancel.at_ns > cancel.first_at_ns && cancel.message.is_empty());
+    });
+}
+
+#[test]
+fn a_viewers_cancel_says_so_and_a_tasks_variables_are_named() {
+    crate::context_var! { static TENANT: u32; }
+    let inspected = Inspected::new("variables");
+    on_loop(|_| async move {
+        let task = create_task(async {
+            TENANT.set(7);
+            let _ = crate::catch_cancel(sleep(Duration::from_secs(60))).await;
+            sleep(Duration::from_secs(60)).await;
+        });
+        yield_now().await;
+        let mut client = inspected.client().await;
+        let id = task.id().get();
+        let detail = detail_of(&mut client, id).await;
+        assert_eq!(detail.variables, ["TENANT"]);
+        let cancel = pb::CancelTask { task_id: id };
+        let request = pb::CommandRequest {
+            serial: 1,
+            action: Some(pb::command_request::Action::Cancel(cancel)),
+        };
+        client.command(request).await.unwrap();
+        let cancel = detail_of(&mut client, id).await.cancel.unwrap();
+        assert_eq!(cancel.by(), pb::Canceller::Viewer);
+        assert_eq!((cancel.place_text, cancel.by_id), (0, 0));
+    });
+}
+
+#[test]
+fn an_error_that_nobody_reads_is_a_finding_whenever_its_handle_goes() {
+    let inspected = Inspected::new("unread");
+    on_loop(|id| async move {
+        let fallible = |text: &'static str| {
+            let task = crate::Task::<()>::builder();
+            task.spawn_fallible(async move { Err::<(), _>(text) })
+        };
+        let (before, after, held) = (fallible("early"), fallible("late"), fallible("held"));
+        let ids = [before.id().get(), after.id().get()];
+        drop(before);
+        yield_now().await;
+        drop(after);
+        fallible("read").await.unwrap().unwrap_err();
+        let mut client = inspected.client().await;
+        let wanted = query(
+            pb::Target::Findings,
+            &format!("loop={id} finding=unread-error"),
+        );
+        let (view, _) = ask(&mut client, wanted).await;
+        let mut found: Vec<u64> = view.findings.iter().map(|found| found.subject_id).collect();
+        found.sort_unstable();
+        // Of one place and kind they may be one finding, which counts them.
+        let counted: u64 = view
+            .findings
+            .iter()
+            .map(|found| u64::from(found.count))
+            .sum();
+        assert_eq!(counted, 2, "{view:?}");
+        assert!(found.iter().all(|id| ids.contains(id)), "{found:?}");
+        drop(held);
+    });
+}
