@@ -275,3 +275,162 @@ fn a_loop_serves_a_tokio_app() {
         "tokio awaited 1\ntokio awaited 4\ntokio awaited 9\n"
     );
 }
+
+#[test]
+fn run_cleans_up_what_main_left() {
+    assert_eq!(
+        output("run", &[]),
+        "main is done\nthe task that was left cleans up\nrun gives 42\n"
+    );
+}
+
+#[test]
+fn a_loop_made_by_hand_runs_closes_and_says_that_it_is_closed() {
+    let printed = output("manual_lifecycle", &[]);
+    assert!(
+        printed.starts_with("done\n0 tasks left\nagain: the event loop is closed"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn stop_lets_the_iteration_end_and_close_names_what_was_pending() {
+    assert_eq!(
+        output("stop_and_close", &[]),
+        "stop\nthe iteration is finished first\nrun again\nthis one waits for the next run\n\
+         left pending: sleeper\nclosed twice: 0 tasks\n"
+    );
+}
+
+#[test]
+fn a_running_loop_is_found_inside_one_only() {
+    let printed = output("get_running_loop", &[]);
+    assert!(
+        printed.starts_with("outside: no event loop runs on this thread")
+            && printed.ends_with("inside: a loop that runs: true\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_policy_makes_the_loops_that_nobody_configures() {
+    assert_eq!(output("policy", &[]), "run: by policy\nbuilder: by hand\n");
+}
+
+#[test]
+fn a_group_ends_with_its_first_failure_once_all_have_cleaned_up() {
+    assert_eq!(
+        output("task_group", &[]),
+        "one has cleaned up\ntwo has cleaned up\nfailed: the disk is full\n"
+    );
+}
+
+#[test]
+fn blocking_work_holds_the_loop_only_on_the_loops_thread() {
+    assert_eq!(
+        output("blocking_wrong_and_right", &[]),
+        "wrong: everybody waited 150 ms or more: true\nright: the loop went on turning meanwhile\n"
+    );
+}
+
+#[test]
+fn the_textbooks_web_server_says_hello() {
+    let server = Server::start("web_hello", &["--addr", "127.0.0.1:0"]);
+    assert!(server.get("/").ends_with("Hello, World!"));
+}
+
+#[test]
+fn what_one_guest_says_the_other_hears() {
+    let server = Server::start("chat", &["--addr", "127.0.0.1:0"]);
+    let mut guests = [server.connect(), server.connect()].map(BufReader::new);
+    let mut line = String::new();
+    for guest in &mut guests {
+        line.clear();
+        guest.read_line(&mut line).expect("a greeting comes");
+        assert!(line.starts_with("you are guest "), "{line}");
+    }
+    guests[0].get_mut().write_all(b"hello\n").expect("it reads");
+    line.clear();
+    guests[1].read_line(&mut line).expect("a line comes");
+    assert!(line.ends_with(": hello\n"), "{line}");
+}
+
+#[test]
+fn the_client_hears_the_echo_over_tcp_and_udp() {
+    for (name, option) in [("echo", "--addr"), ("echo_udp", "--udp")] {
+        let server = Server::start(name, &["--addr", "127.0.0.1:0"]);
+        assert_eq!(
+            output("echo_client", &[option, &server.address]),
+            "3 echoes\n"
+        );
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::*;
+
+    #[test]
+    fn the_client_hears_the_echo_over_a_unix_socket() {
+        let path = std::env::temp_dir().join(format!("loop-echo-{}.sock", std::process::id()));
+        let path = path.to_str().expect("a path that is text");
+        let _server = Server::start("echo_unix", &["--path", path]);
+        assert_eq!(output("echo_client", &["--unix", path]), "3 echoes\n");
+        let _ = std::fs::remove_file(path);
+    }
+
+    #[test]
+    fn a_childs_output_is_read_to_its_end() {
+        assert_eq!(
+            output("subprocess", &[]),
+            "64 bytes from 8.8.8.8\nexit code Some(0)\n"
+        );
+    }
+
+    #[test]
+    fn ctrl_c_ends_an_endless_child_with_its_parent() {
+        let mut ping = example("endless_ping")
+            .args(["--program", "sleep", "--argument", "600"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example can be started");
+        let mut line = String::new();
+        let mut out = BufReader::new(ping.stdout.take().expect("its output is piped"));
+        out.read_line(&mut line).expect("it prints a line");
+        let pid = line
+            .split(' ')
+            .skip_while(|word| *word != "pid")
+            .nth(1)
+            .expect("it names its child")
+            .trim_end_matches(';')
+            .to_owned();
+        let interrupt = Command::new("kill")
+            .args(["-INT", &ping.id().to_string()])
+            .status();
+        assert!(interrupt.expect("there is a kill").success());
+        assert_eq!(ping.wait().expect("it ends").code(), Some(130));
+        // Killed, it may take its time to go; a dead one that nobody reaped yet has no arguments.
+        let lives = || {
+            let asked = Command::new("ps")
+                .args(["-o", "args=", "-p", &pid])
+                .output();
+            let said = asked.expect("there is a ps").stdout;
+            String::from_utf8_lossy(&said).contains("sleep 600")
+        };
+        for _ in 0..3000 {
+            if !lives() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{pid} lives on");
+    }
+
+    #[test]
+    fn sigint_stops_the_loop() {
+        assert_eq!(
+            output("sigint", &["--self"]),
+            "waiting for Ctrl-C\nSIGINT: the loop stops\nremoved: true\nclosed\n"
+        );
+    }
+}

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use signal_hook::{SigId, consts, flag, low_level};
 
+use crate::context;
 use crate::handle::LocalLoop;
 use crate::id::LoopId;
 use crate::record;
@@ -96,7 +97,11 @@ impl LocalLoop {
             return Err(io::Error::other(self.handle().refusal()));
         }
         let handler = Rc::new(RefCell::new(handler));
-        Fanout::here()?.set_handler(signal.0, handler, Location::caller())
+        let place = Location::caller();
+        // The loop need not run yet, as asyncio's need not.
+        context::entered(self.organs(), || {
+            Fanout::here()?.set_handler(signal.0, handler, place)
+        })
     }
 
     /// Removes the handler of `signal`; whether there was one.
