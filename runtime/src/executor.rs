@@ -40,6 +40,7 @@ mod special;
 #[cfg(all(test, not(loop_model)))]
 mod tests;
 mod waker;
+mod watch;
 
 pub(crate) use error::text_of;
 pub use error::{Cancellation, ErrorContext, JoinError, Panic};
@@ -47,6 +48,7 @@ pub(crate) use local::Local;
 pub(crate) use scope::{Hit, ScopeKey, Scopes};
 pub(crate) use special::{Factory, Made};
 pub(crate) use waker::{EnteredGuard, here_is};
+pub(crate) use watch::WatchKey;
 
 use away::{Pushed, Stack};
 use finish::DROP_PANICKED;
@@ -182,6 +184,7 @@ pub(crate) struct Executor {
     main: Cell<u64>,
     /// Messages of cancels that were not delivered yet, by task.
     messages: RefCell<std::collections::HashMap<u64, String>>,
+    watches: Rc<watch::Watches>,
     /// Has a word in each spawn, if the app set one.
     factory: RefCell<Option<Factory>>,
     /// Tasks that are being polled inside the spawn of another.
@@ -259,6 +262,7 @@ impl Executor {
             handler: RefCell::new(None),
             around: std::cell::OnceCell::new(),
             failures: RefCell::default(),
+            ending: Cell::new(None),
         };
         Self {
             local: Rc::new(local),
@@ -267,6 +271,7 @@ impl Executor {
             edge: Cell::new(clock::ticks()),
             main: Cell::new(0),
             messages: RefCell::default(),
+            watches: Rc::default(),
             factory: RefCell::new(None),
             eager: Cell::new(0),
         }

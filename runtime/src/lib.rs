@@ -83,7 +83,12 @@ pub use blocking::{Executor, ExecutorShutDown, StuckJobs};
 pub use compat::{WithTokio, with_tokio};
 pub use context::NoRunningLoop;
 pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
-pub use group::{Cause, Failed, Failure, GroupClosed, GroupError, GroupScope, TaskGroup};
+pub use group::{
+    AsCompleted, Cancellable, Cause, Failed, Failure, Gather, GatherAll, GatherError, GroupClosed,
+    GroupError, GroupScope, JoinNext, JoinSet, LimitOver, Next, ReturnWhen, Shield, TaskGroup,
+    TimeLimit, TimeoutScope, TryGather, Wait, WaitError, WaitFor, as_completed, gather, shield,
+    timeout_scope, timeout_scope_at, wait, wait_for,
+};
 pub use handle::{
     Blocked, Closed, ErrorHandler, Handle, LocalLoop, LoopHandle, RemoteError, RemoteTask,
     SendHandle, TimerHandle,

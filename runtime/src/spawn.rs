@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::context::{self, Organs};
 use crate::executor::{
@@ -188,6 +188,59 @@ impl<T> Task<T> {
         context::current()
             .ok()
             .filter(|organs| organs.record.id == self.loop_id && !organs.executor.is_closed())
+    }
+
+    /// How it ended, once it has. Any thread.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        let outcome = self.raw.held().outcome.load(Ordering::Relaxed);
+        Outcome::from_raw(outcome).filter(|_| self.done())
+    }
+
+    /// Its result, if it is done, `Taken` if that is gone. `None` away from its loop, where another
+    /// thread may hold a reference to this handle too.
+    pub(crate) fn take_result(&self) -> Option<Result<T, JoinError>> {
+        self.here(|executor| {
+            let done = executor.done_row(self.raw).is_some();
+            done.then(|| {
+                executor
+                    .take_result(self.raw)
+                    .unwrap_or(Err(JoinError::Taken))
+            })
+        })?
+    }
+
+    /// Whether its loop is open and the one of this thread.
+    pub(crate) fn check_here(&self) -> Result<(), WrongLoop> {
+        self.here(|_| ()).ok_or_else(|| self.wrong())
+    }
+
+    /// Has `waker` woken in place of an awaiter when the task, which is not done, is.
+    pub(crate) fn set_joiner(&self, waker: &Waker) -> Result<(), WrongLoop> {
+        self.here(|executor| executor.set_joiner(self.raw, waker))
+            .ok_or_else(|| self.wrong())
+    }
+
+    /// Takes back what `set_joiner` did; false if the task is done, and told it.
+    pub(crate) fn clear_joiner(&self) -> bool {
+        self.here(|executor| executor.clear_joiner(self.raw))
+            .unwrap_or(false)
+    }
+
+    /// From now on it goes down with whoever holds it, as if that had awaited it.
+    pub(crate) fn tie(&mut self) {
+        self.awaited = true;
+    }
+
+    /// From now on it goes on if whoever holds it is cancelled.
+    pub(crate) fn untie(&mut self) {
+        self.awaited = false;
+    }
+
+    fn wrong(&self) -> WrongLoop {
+        WrongLoop {
+            made_on: self.loop_id,
+            here: bound::here(),
+        }
     }
 
     /// For those who keep tasks of several types.

@@ -173,6 +173,31 @@ impl TestLoop {
         self.turn();
     }
 
+    /// Turns the clock by `duration` at once and runs what is due then: what a loop finds that was
+    /// blocked for so long.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use loop_runtime::{sleep, time::now};
+    /// let mut test = loop_runtime::testing::TestLoop::new();
+    /// let task = test.enter(|| {
+    ///     let due = now() + Duration::from_secs(1);
+    ///     loop_runtime::create_task(async move {
+    ///         sleep(Duration::from_secs(1)).await;
+    ///         now().duration_since(due)
+    ///     })
+    /// });
+    /// test.turn();
+    /// test.jump(Duration::from_secs(3));
+    /// assert_eq!(test.run(task).unwrap().unwrap(), Duration::from_secs(2));
+    /// ```
+    pub fn jump(&mut self, duration: Duration) {
+        self.clock
+            .0
+            .store((self.now() + duration).nanos(), Ordering::Relaxed);
+        self.turn();
+    }
+
     /// Runs `future` until it is done; whenever nothing is ready the clock jumps to the next
     /// deadline.
     ///

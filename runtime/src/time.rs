@@ -13,6 +13,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::context;
+use crate::id::LoopId;
 use crate::record;
 use crate::record::bound::{LoopBound, WrongLoop};
 use crate::record::task::{On, WaitingOn};
@@ -164,6 +165,20 @@ impl fmt::Debug for Sleep {
 }
 
 impl Sleep {
+    /// The timer of a limit that was set at `place`.
+    pub(crate) fn limit(
+        id: LoopId,
+        deadline: LoopInstant,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Sleep {
+            deadline,
+            place,
+            state: LoopBound::new(id, Armed::new(Kind::Timeout, 0)),
+            yields: false,
+        }
+    }
+
     /// When it is over.
     pub fn deadline(&self) -> LoopInstant {
         self.deadline
@@ -305,7 +320,7 @@ impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "not done within {:?}; the work was dropped where it stood",
+            "not done within {:?}; the work was ended where it stood",
             self.after
         )
     }
@@ -348,15 +363,9 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     let place = Location::caller();
     let (id, deadline) =
         context::expect(|organs| (organs.record.id, LoopInstant(organs.now()) + limit));
-    let sleep = Sleep {
-        deadline,
-        place,
-        state: LoopBound::new(id, Armed::new(Kind::Timeout, 0)),
-        yields: false,
-    };
     Timeout {
         future,
-        sleep,
+        sleep: Sleep::limit(id, deadline, place),
         after: limit,
     }
 }

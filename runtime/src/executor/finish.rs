@@ -55,6 +55,7 @@ impl Local {
         row.refs_here
             .store(row.refs_here.load(relaxed) + 1, relaxed);
         if let Some(joiner) = work.take_joiner() {
+            self.ending.set(Some((row.task_id(), outcome)));
             self.guarded(row, "the waker of a task's awaiter panicked", || {
                 joiner.wake()
             });
@@ -789,6 +790,21 @@ impl Executor {
     /// Takes the result of a task that is done.
     pub(crate) fn take_result<T>(&self, raw: RawTask) -> Option<Result<T, JoinError>> {
         self.local.take_result(raw)
+    }
+
+    /// Nobody awaits the task for now. False if it is done.
+    pub(crate) fn clear_joiner(&self, raw: RawTask) -> bool {
+        let row = self.local.row(raw.row());
+        if row.phase.load(Ordering::Relaxed) == phase::DONE {
+            return false;
+        }
+        drop(Work::of(row).and_then(Work::take_joiner));
+        true
+    }
+
+    /// The task whose awaiter is being woken, and how it ended.
+    pub(crate) fn ending(&self) -> Option<(u64, Outcome)> {
+        self.local.ending.get()
     }
 
     /// Has `waker` woken when the task is done.

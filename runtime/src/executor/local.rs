@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::queue::Queue;
 use super::raw::Work;
-use crate::record::task::{TaskRow, phase};
+use crate::record::task::{Outcome, TaskRow, phase};
 use crate::record::{LoopRecord, Owner};
 
 /// The number of no loop.
@@ -28,6 +28,8 @@ pub(crate) struct Local {
     pub(crate) around: std::cell::OnceCell<Box<dyn super::Around>>,
     /// The texts of errors that tasks returned and nobody has read, by task.
     pub(crate) failures: std::cell::RefCell<std::collections::HashMap<u64, String>>,
+    /// The task whose awaiter is being woken, and how it ended.
+    pub(crate) ending: Cell<Option<(u64, Outcome)>>,
     /// Set while the future of a cancelled task is dropped: what it awaited is cancelled too.
     pub(crate) cancelling: Cell<bool>,
     /// Set when code of the app ran outside a poll: the last poll's end is the next one's start no
