@@ -246,12 +246,21 @@ impl Reactor {
         }
         let filled = Source {
             id,
+            fd: registration.fd,
+            displaced: false,
             row: row.map(|(slot, _)| slot),
             ready: interests.ready,
             unproved: 0,
             waiters: Default::default(),
         };
-        self.sources.borrow_mut().fill(slot, filled);
+        let displaced = self.sources.borrow_mut().fill(slot, filled);
+        if displaced {
+            tracing::warn!(
+                fd = registration.fd,
+                "a descriptor was closed while it was registered, and its number is another's now; \
+                 the older source hears no more of it"
+            );
+        }
         self.record.emit(Kind::SourceRegistered, || {
             Event::source_registered(clock::ticks(), id, owner, registration.fd)
         });
@@ -268,7 +277,10 @@ impl Reactor {
     ) -> io::Result<()> {
         let token = {
             let mut sources = self.sources.borrow_mut();
-            sources.of_key(key).ok_or_else(gone)?;
+            if sources.of_key(key).ok_or_else(gone)?.displaced {
+                // The kernel goes by the number, and would take it from its new owner.
+                return Err(io::ErrorKind::NotFound.into());
+            }
             sources.token_of(key.slot)
         };
         let poll = self.poll.borrow();
@@ -281,8 +293,14 @@ impl Reactor {
             // The child of a fork shares the parent's poll set, and leaves it alone.
             return;
         }
-        // A descriptor that somebody closed under us is in no poll set any more.
-        let _ = self.poll.borrow().registry().deregister(source);
+        let displaced = {
+            let mut sources = self.sources.borrow_mut();
+            sources.of_key(key).is_some_and(|source| source.displaced)
+        };
+        if !displaced {
+            // A descriptor that somebody closed under us is in no poll set any more.
+            let _ = self.poll.borrow().registry().deregister(source);
+        }
         self.forget_source(key);
     }
 

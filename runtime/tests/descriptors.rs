@@ -35,7 +35,7 @@ impl tracing::Subscriber for Warnings {
 }
 
 #[test]
-fn a_listener_without_descriptors_says_so_once_rests_and_goes_on() {
+fn b26_a_listener_without_descriptors_says_so_once_rests_and_goes_on() {
     tracing::subscriber::set_global_default(Warnings).unwrap();
     let mut test = TestLoop::new();
     let listener = test.enter(|| TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap());

@@ -159,7 +159,10 @@ impl Watch {
         let old = self.watchers[direction as usize].replace(Some(watcher));
         // What is known of readiness may be of an earlier watcher's time.
         organs.reactor.clear_ready(self.key.get(), direction);
-        let asked = self.ask(organs, place);
+        let asked = match self.ask(organs) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.renew(organs, place),
+            asked => asked,
+        };
         drop(old);
         asked?;
         self.look(organs);
@@ -178,28 +181,26 @@ impl Watch {
     }
 
     /// Has the kernel report what is ready now.
-    fn ask(&self, organs: &Organs, place: &'static Location<'static>) -> io::Result<()> {
+    ///
+    /// Errors: `NotFound` if the descriptor was closed, against the contract.
+    fn ask(&self, organs: &Organs) -> io::Result<()> {
         let Some(interest) = self.interest() else {
             return Ok(());
         };
         let mut source = SourceFd(&self.fd);
-        match organs
+        organs
             .reactor
             .reregister(&mut source, self.key.get(), interest)
-        {
-            // The descriptor was closed, against the contract, and its number is another's.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                tracing::warn!(
-                    fd = self.fd,
-                    "a descriptor was closed while it had a reader or writer; call `remove_reader` \
-                     and `remove_writer` before"
-                );
-                organs.reactor.deregister(&mut source, self.key.get());
-                self.key.set(register(organs, self.fd, interest, place)?);
-                Ok(())
-            }
-            asked => asked,
-        }
+    }
+
+    /// The descriptor was closed and its number is another's, which is to be watched now.
+    fn renew(&self, organs: &Organs, place: &'static Location<'static>) -> io::Result<()> {
+        tell_closed(self.fd);
+        let mut source = SourceFd(&self.fd);
+        organs.reactor.deregister(&mut source, self.key.get());
+        let interest = self.interest().unwrap_or(Interest::READABLE);
+        self.key.set(register(organs, self.fd, interest, place)?);
+        Ok(())
     }
 
     /// Queues the calls that are due and waits for the rest.
@@ -252,8 +253,12 @@ impl Watch {
             return;
         }
         organs.reactor.clear_ready(self.key.get(), direction);
-        match self.ask(organs, watcher.place) {
+        match self.ask(organs) {
             Ok(()) => self.look(organs),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tell_closed(self.fd);
+                self.forget(organs);
+            }
             Err(error) => {
                 tracing::warn!(fd = self.fd, %error, "a descriptor is not watched any more");
                 self.forget(organs);
@@ -280,6 +285,14 @@ impl Watch {
         let mut source = SourceFd(&self.fd);
         organs.reactor.deregister(&mut source, self.key.get());
     }
+}
+
+fn tell_closed(fd: RawFd) {
+    tracing::warn!(
+        fd,
+        "a descriptor was closed while it had a reader or writer; call `remove_reader` and \
+         `remove_writer` before"
+    );
 }
 
 fn interest_of(direction: Direction) -> Interest {

@@ -218,3 +218,92 @@ fn datagram_sockets_and_pipes_are_rows_that_say_what_they_are_and_who_waits() {
         assert!(rows().is_empty());
     });
 }
+
+#[test]
+fn what_a_writer_holds_and_who_drains_it_is_in_the_row_until_it_is_out() {
+    run(async {
+        let (a, mut b) = UnixStream::pair().unwrap();
+        let id = a.id().unwrap();
+        let row = move || rows().into_iter().find(|facts| facts.id == id).unwrap();
+        let (_reader, writer) = a.into_streams(StreamOptions::default()).unwrap();
+        assert_eq!(row().queued, 0);
+        writer.write(&vec![0; 4 << 20]).unwrap();
+        let facts = row();
+        assert_eq!(facts.queued, writer.buffered().unwrap() as u64);
+        assert!(facts.queued > 0);
+        assert_eq!(facts.writer, 0, "nobody waits for it");
+        let task = crate::spawn::create_task(async move {
+            writer.drain().await.unwrap();
+            writer
+        });
+        crate::spawn::yield_now().await;
+        crate::spawn::yield_now().await;
+        assert_eq!(row().writer, task.id().get());
+        let (_, waits) = context::expect(|organs| {
+            crate::record::find_task(&organs.record, task.id().get()).unwrap()
+        });
+        assert_eq!(
+            (waits.waiting_on.kind(), waits.waiting_on.id()),
+            (On::Source, id)
+        );
+        assert!(waits.waiting_at.unwrap().file().ends_with("net/tests.rs"));
+        let mut left = 4usize << 20;
+        let mut buf = vec![0; 1 << 16];
+        while left > 0 {
+            left -= b.read(&mut buf).await.unwrap();
+        }
+        let writer = task.await.unwrap();
+        assert_eq!((row().queued, row().writer), (0, 0));
+        drop(writer);
+    });
+}
+
+#[test]
+fn a_lookup_is_a_job_named_after_its_host_and_seen_while_it_is_abandoned() {
+    run(async {
+        let jobs = || {
+            context::expect(|organs| {
+                let live = organs.record.jobs.live();
+                let facts = live.filter_map(|(_, row)| row.read());
+                facts.collect::<Vec<_>>()
+            })
+        };
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let (runs, running) = std::sync::mpsc::channel();
+        let lookup = lookup::lookup_with("slow.example", 80, move |_, port| {
+            runs.send(()).unwrap();
+            // Until the test lets go, or is over.
+            let _ = gate.recv();
+            Ok(vec![([127, 0, 0, 1], port).into()])
+        });
+        let mut lookup = Box::pin(lookup);
+        poll_fn(|cx| {
+            assert!(lookup.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        running.recv().unwrap();
+        let named =
+            |facts: &crate::record::job::JobFacts| facts.name.text().unwrap_or_default().to_owned();
+        let seen = jobs();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(
+            (named(&seen[0]), seen[0].cancelled),
+            ("slow.example".into(), false)
+        );
+        drop(lookup);
+        let seen = jobs();
+        assert_eq!(
+            (named(&seen[0]), seen[0].cancelled),
+            ("slow.example".into(), true)
+        );
+        drop(release);
+        while !jobs().is_empty() {
+            crate::spawn::yield_now().await;
+        }
+        // What needs no thread makes no job.
+        lookup::lookup_host("LOCALHOST", 80).await.unwrap();
+        lookup::lookup_host("127.0.0.1", 80).await.unwrap();
+        assert!(jobs().is_empty());
+    });
+}

@@ -134,6 +134,10 @@ impl Woken {
 
 pub(super) struct Source {
     pub(super) id: u64,
+    /// Its descriptor's number; −1 for none.
+    pub(super) fd: i64,
+    /// That number is another source's by now: somebody closed the descriptor under this one.
+    pub(super) displaced: bool,
     /// `None` where the table of rows was full.
     pub(super) row: Option<u32>,
     /// Bits of `record::source::direction`.
@@ -148,7 +152,12 @@ pub(super) struct Source {
 pub(super) struct Sources {
     slots: Vec<(usize, Option<Source>)>,
     free: Vec<u32>,
+    /// By a descriptor's number, the slot that was filled with it last.
+    by_fd: Vec<u32>,
 }
+
+/// Numbers of descriptors that are kept track of; higher ones are Windows' handles.
+const FDS: i64 = 1 << 22;
 
 /// Bits of a token that are the slot; the rest is the slot's generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
@@ -171,8 +180,30 @@ impl Sources {
         Some((slot, generation << SLOT_BITS | slot as usize))
     }
 
-    pub(super) fn fill(&mut self, slot: u32, source: Source) {
+    /// Fills a slot. Tells whether a source with the same descriptor was there, and marks it.
+    pub(super) fn fill(&mut self, slot: u32, source: Source) -> bool {
+        let displaced = self.displace(slot, source.fd);
         self.slots[slot as usize].1 = Some(source);
+        displaced
+    }
+
+    fn displace(&mut self, slot: u32, fd: i64) -> bool {
+        if !(0..FDS).contains(&fd) {
+            return false;
+        }
+        let at = fd as usize;
+        if at >= self.by_fd.len() {
+            self.by_fd.resize(at + 1, 0);
+        }
+        let before = std::mem::replace(&mut self.by_fd[at], slot);
+        match self.slots.get_mut(before as usize) {
+            // The slot itself is still empty, so this is another one.
+            Some((_, Some(source))) if source.fd == fd => {
+                source.displaced = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Gives a slot back, filled or not; its token is stale from now on.
