@@ -56,6 +56,7 @@ mod timers;
 mod context;
 mod handle;
 // What tasks await.
+pub mod fs;
 pub mod io;
 pub mod net;
 #[cfg(unix)]

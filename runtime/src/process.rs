@@ -9,6 +9,8 @@ mod communicate;
 mod exit;
 mod kernel;
 mod pipe;
+#[cfg(test)]
+mod tests;
 
 pub use std::process::{ExitStatus, Output, Stdio};
 

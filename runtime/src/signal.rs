@@ -25,6 +25,8 @@ use crate::record::task::{On, WaitingOn};
 
 mod fanout;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use fanout::Fanout;
 
@@ -47,6 +49,8 @@ impl Signal {
     pub const USR2: Self = Self(consts::SIGUSR2);
     /// Ends a process; cannot be handled.
     pub const KILL: Self = Self(consts::SIGKILL);
+    /// Urgent data came; ignored by those who do not handle it.
+    pub const URG: Self = Self(consts::SIGURG);
     /// A process that was stopped goes on.
     pub const CONT: Self = Self(consts::SIGCONT);
     /// A child changed its state.
@@ -87,6 +91,35 @@ impl LocalLoop {
     /// Errors: a signal that cannot be handled (KILL, STOP, SEGV, …), a number that is none.
     /// Records: a callback row a call, woken by the signal.
     /// Source: asyncio's `add_signal_handler`, which is for the main thread only.
+    ///
+    /// ```
+    /// use loop_runtime::signal::Signal;
+    /// loop_runtime::run(async {
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     let (promise, reload) = loop_runtime::create_future();
+    ///     let mut promise = Some(promise);
+    ///     el.add_signal_handler(Signal::HUP, move || {
+    ///         if let Some(promise) = promise.take() {
+    ///             promise.set_result("read the configuration again").unwrap();
+    ///         }
+    ///     })
+    ///     .unwrap();
+    ///     // As `kill -HUP` would from another terminal.
+    ///     let own = std::process::id().to_string();
+    ///     loop_runtime::process::create_subprocess_exec("kill", ["-HUP", &own]).status().await.unwrap();
+    ///     assert_eq!(reload.await, Ok("read the configuration again"));
+    ///     assert!(el.remove_signal_handler(Signal::HUP));
+    /// })
+    /// .unwrap();
+    /// ```
+    ///
+    /// A coroutine is no handler, as in asyncio; spawn one in it:
+    ///
+    /// ```compile_fail
+    /// # use loop_runtime::signal::Signal;
+    /// # let el = loop_runtime::get_running_loop().unwrap();
+    /// el.add_signal_handler(Signal::HUP, || async {}).unwrap();
+    /// ```
     #[track_caller]
     pub fn add_signal_handler(
         &self,
@@ -104,7 +137,22 @@ impl LocalLoop {
         })
     }
 
-    /// Removes the handler of `signal`; whether there was one.
+    /// Removes the handler of `signal`; whether there was one. If nobody else in the process
+    /// listens to it, its default effect is back.
+    ///
+    /// Source: asyncio's `remove_signal_handler`.
+    ///
+    /// ```
+    /// use loop_runtime::signal::Signal;
+    /// loop_runtime::run(async {
+    ///     let el = loop_runtime::get_running_loop().unwrap();
+    ///     el.add_signal_handler(Signal::USR1, || ()).unwrap();
+    ///     assert!(el.remove_signal_handler(Signal::USR1));
+    ///     assert!(!el.remove_signal_handler(Signal::USR1));
+    ///     assert!(el.add_signal_handler(Signal::KILL, || ()).is_err(), "nobody handles that");
+    /// })
+    /// .unwrap();
+    /// ```
     pub fn remove_signal_handler(&self, signal: Signal) -> bool {
         fanout::of(self.id()).is_some_and(|fanout| fanout.remove_handler(signal.0))
     }
@@ -144,6 +192,18 @@ impl Drop for Subscription {
 /// Listens to `signal` from now on.
 ///
 /// Errors: as `LocalLoop::add_signal_handler`; no loop runs here.
+/// Records: who listens, how often the signal came and when last; the task waits for a signal.
+///
+/// ```
+/// use loop_runtime::{process::create_subprocess_exec, signal::{self, Signal}};
+/// # loop_runtime::run(async {
+/// let mut resized = signal::listen(Signal::WINCH)?;
+/// let own = std::process::id().to_string();
+/// create_subprocess_exec("kill", ["-WINCH", &own]).status().await?;
+/// resized.next().await?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap().unwrap();
+/// ```
 #[track_caller]
 pub fn listen(signal: Signal) -> io::Result<Deliveries> {
     listen_at(signal, Location::caller())
@@ -215,6 +275,16 @@ impl fmt::Debug for Deliveries {
 ///
 /// The next Ctrl-C after it is `run`'s again, which cancels the main task; or, where nobody else
 /// listens, ends the process.
+///
+/// Records: the task waits for SIGINT.
+///
+/// ```no_run
+/// loop_runtime::run(async {
+///     loop_runtime::signal::ctrl_c().await.unwrap();
+///     println!("once more ends at once");
+/// })
+/// .unwrap();
+/// ```
 pub fn ctrl_c() -> CtrlC {
     CtrlC { deliveries: None }
 }

@@ -255,7 +255,7 @@ fn carried<T>(call: impl FnOnce() -> T + Send) -> impl FnOnce() -> T + Send {
 }
 
 #[track_caller]
-fn submit<T: Send + 'static>(
+pub(crate) fn submit<T: Send + 'static>(
     name: &str,
     place: &'static Location<'static>,
     call: impl FnOnce() -> T + Send + 'static,
@@ -266,6 +266,17 @@ fn submit<T: Send + 'static>(
         Stage::of(organs, submitted)
     });
     BlockingTask { stage }
+}
+
+impl<T: Send> BlockingTask<T> {
+    /// From now on the call is made also if this is dropped before it has begun.
+    pub(crate) fn keep(&mut self) {
+        if let Stage::Job(job) = &mut self.stage
+            && let Ok(job) = job.get_mut()
+        {
+            job.keep();
+        }
+    }
 }
 
 impl<T: Send> Future for BlockingTask<T> {

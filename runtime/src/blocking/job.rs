@@ -39,6 +39,8 @@ struct Link<T> {
 #[must_use = "dropping it withdraws the job"]
 pub(crate) struct Job<T> {
     link: Arc<Link<T>>,
+    /// It is to run in any case.
+    kept: bool,
 }
 
 /// Both halves of a new job.
@@ -68,7 +70,7 @@ pub(super) fn pair<T: Send + 'static>(
         let result = catch_unwind(AssertUnwindSafe(run));
         theirs.deliver(result);
     });
-    (Job { link }, work)
+    (Job { link, kept: false }, work)
 }
 
 impl<T> Link<T> {
@@ -107,6 +109,13 @@ impl<T: Send + 'static> Link<T> {
     }
 }
 
+impl<T> Job<T> {
+    /// From now on it runs also if this is dropped before it has begun.
+    pub(crate) fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
 impl<T> Future for Job<T> {
     type Output = thread::Result<T>;
 
@@ -138,6 +147,9 @@ impl<T> Drop for Job<T> {
         let (result, waker) = (state.result.take(), state.waker.take());
         drop(state);
         drop((result, waker));
+        if self.kept {
+            return;
+        }
         if link.pool.withdraw(link.id) {
             link.shared.release(link.row);
         } else if let Some(row) = link.shared.row(link.row) {

@@ -1,0 +1,239 @@
+//! Files on the loop's executor: what a cancelled call leaves behind, and what the loop does
+//! meanwhile.
+#![cfg(unix)]
+
+use std::future::Future;
+use std::io::{self, SeekFrom};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::future::poll_fn;
+use futures_util::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use loop_runtime::fs::{self, File};
+use loop_runtime::run;
+
+/// A directory of one test, removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("loop-fs-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// Runs `test` and passes on its error.
+fn on_a_loop<T: 'static>(test: impl Future<Output = io::Result<T>> + 'static) -> T {
+    run(test).unwrap().unwrap()
+}
+
+fn read_write() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true);
+    options
+}
+
+#[test]
+fn what_is_written_is_read_back_and_listed() {
+    let folder = Folder::new("back");
+    let top = folder.0.join("a/b");
+    on_a_loop(async move {
+        fs::create_dir_all(&top).await?;
+        let path = top.join("file");
+        fs::write(&path, "hello").await?;
+        assert_eq!(fs::read(&path).await?, b"hello");
+        assert_eq!(fs::metadata(&path).await?.len(), 5);
+        let moved = top.join("moved");
+        fs::rename(&path, &moved).await?;
+        let entries = fs::read_dir(&top).await?;
+        let names: Vec<_> = entries.iter().map(std::fs::DirEntry::file_name).collect();
+        assert_eq!(names, ["moved"]);
+        fs::remove_file(&moved).await?;
+        let error = fs::read_to_string(&moved).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        Ok(())
+    });
+}
+
+#[test]
+fn without_a_loop_a_call_is_an_error() {
+    let mut call = pin!(fs::read("/proc/self/comm"));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(Err(error)) = call.as_mut().poll(&mut context) else {
+        panic!("there is nothing to wait for");
+    };
+    assert!(error.to_string().contains("no event loop"), "{error}");
+}
+
+#[test]
+fn the_loop_turns_while_a_call_waits_for_its_file() {
+    let folder = Folder::new("fifo");
+    let path = folder.0.join("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    on_a_loop(async move {
+        // Each end is opened only once the other one is: on one thread that could not end.
+        let reader = loop_runtime::create_task(fs::read_to_string(path.clone()));
+        loop_runtime::yield_now().await;
+        assert!(!reader.done());
+        fs::write(&path, "through").await?;
+        assert_eq!(reader.await.unwrap()?, "through");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_read_that_is_dropped_keeps_its_bytes_for_the_next_one() {
+    let folder = Folder::new("dropped");
+    let path = folder.file("text", "0123456789");
+    on_a_loop(async move {
+        let mut file = File::open_with(&path, read_write()).await?;
+        let mut ten = [0; 10];
+        let pending = {
+            let mut read = pin!(file.read(&mut ten));
+            poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_pending())).await
+        };
+        assert!(pending, "a thread has it");
+        let mut three = [0; 3];
+        file.read_exact(&mut three).await?;
+        assert_eq!(&three, b"012");
+        // A write, and a seek from here, go on from there, not from where the file was read to.
+        assert_eq!(file.seek(SeekFrom::Current(1)).await?, 4);
+        file.read_exact(&mut three).await?;
+        assert_eq!(&three, b"456");
+        let error = file.seek(SeekFrom::Current(-100)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        file.write_all(b"X").await?;
+        assert_eq!(fs::read(&path).await?, b"0123456X89");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_write_goes_on_from_where_the_app_has_read_to() {
+    let folder = Folder::new("ahead");
+    let path = folder.file("text", "0123456789");
+    on_a_loop(async move {
+        let mut file = File::open_with(&path, read_write()).await?;
+        {
+            let mut all = [0; 10];
+            let mut read = pin!(file.read(&mut all));
+            let _ = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+        }
+        file.read_exact(&mut [0; 2]).await?;
+        file.write_all(b"--").await?;
+        let mut rest = String::new();
+        file.read_to_string(&mut rest).await?;
+        assert_eq!(rest, "456789");
+        assert_eq!(fs::read_to_string(&path).await?, "01--456789");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_file_that_is_dropped_still_writes_what_it_was_given() {
+    let folder = Folder::new("given");
+    let path = folder.file("text", "");
+    let el = loop_runtime::EventLoop::new().unwrap();
+    // One thread, which is busy: the write has not begun when the file is dropped.
+    el.local()
+        .set_default_executor(loop_runtime::Executor::new(1, "one"));
+    let test = {
+        let path = path.clone();
+        async move {
+            let mut file = File::open_with(&path, read_write()).await?;
+            let (go, wait) = std::sync::mpsc::channel::<()>();
+            let busy = loop_runtime::run_in_executor(move || wait.recv());
+            AsyncWriteExt::write(&mut file, b"kept").await?;
+            drop(file);
+            go.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            assert_eq!(fs::read(&path).await?, b"kept");
+            io::Result::Ok(())
+        }
+    };
+    el.run_until_complete(test).unwrap().unwrap();
+}
+
+#[cfg(target_os = "linux")] // Which alone has a disk that is always full.
+#[test]
+fn the_error_of_a_write_is_told_by_the_next_call() {
+    on_a_loop(async {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true);
+        let mut full = File::open_with("/dev/full", options).await?;
+        assert_eq!(AsyncWriteExt::write(&mut full, b"lost").await?, 4);
+        let error = full.flush().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+        let error = full.write_all(b"told at once").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+        full.flush().await
+    });
+}
+
+#[test]
+fn combinators_of_futures_read_write_and_seek() {
+    let folder = Folder::new("traits");
+    let (from, to) = (
+        folder.file("from", &"x".repeat(1_000_000)),
+        folder.0.join("to"),
+    );
+    on_a_loop(async move {
+        let mut source = File::open(&from).await?;
+        let mut target = File::create(&to).await?;
+        assert_eq!(
+            futures_util::io::copy(&mut source, &mut target).await?,
+            1_000_000
+        );
+        target.close().await?;
+        assert_eq!(fs::metadata(&to).await?.len(), 1_000_000);
+        AsyncSeekExt::seek(&mut source, SeekFrom::End(-3)).await?;
+        let mut rest = String::new();
+        AsyncReadExt::read_to_string(&mut source, &mut rest).await?;
+        assert_eq!(rest, "xxx");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_directory_is_no_file_and_text_has_to_be_text() {
+    let folder = Folder::new("not");
+    let path = folder.0.join("bytes");
+    std::fs::write(&path, [0xFF, 0xFE]).unwrap();
+    on_a_loop(async move {
+        assert!(fs::read(std::env::temp_dir()).await.is_err());
+        let error = fs::read_to_string(&path).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let mut text = "as it was".to_owned();
+        let error = File::open(&path)
+            .await?
+            .read_to_string(&mut text)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), &*text),
+            (io::ErrorKind::InvalidData, "as it was")
+        );
+        Ok(())
+    });
+}
