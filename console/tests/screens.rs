@@ -297,6 +297,44 @@ fn what_was_lost_is_always_in_the_header() {
 }
 
 #[test]
+fn who_asked_a_task_to_cancel_and_its_variables_are_on_its_page() {
+    let mut driver = sample::full();
+    driver.frame(140, 60);
+    driver.keys("2 j j j j j j Enter");
+    let asked = CancelRequest {
+        first_at_ns: sample::AT - 3_000_000_000,
+        at_ns: sample::AT - 1_000_000_000,
+        by: "task 7 clerk \u{1b}[31m".into(),
+        place: "src/shop.rs:7:9".into(),
+        message: "the shop \u{1b}[31mcloses".into(),
+        times: 2,
+    };
+    let detail = TaskDetail {
+        cancel: Some(asked),
+        variables: vec!["REQUEST".into(), "USER".into()],
+        ..sample::detail()
+    };
+    driver.learn(sample::view(wanted::TASK, Body::Task(Box::new(detail))));
+    // The panel of the task alone, so that none of its lines is cut off.
+    driver.keys("Tab Tab +");
+    let shown = text(&driver.frame(140, 60));
+    assert!(
+        shown.contains("cancel asked 1s ago by task 7 clerk"),
+        "{shown}"
+    );
+    assert!(shown.contains("src/shop.rs:7:"), "{shown}");
+    assert!(shown.contains("2 times, first 3s ago"), "{shown}");
+    assert!(
+        shown.contains("context variables: REQUEST, USER"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains('\u{1b}'),
+        "an escape sequence reached the screen"
+    );
+}
+
+#[test]
 fn a_tasks_log_is_on_its_page_newest_first() {
     let mut driver = sample::full();
     driver.frame(120, 60);
