@@ -156,8 +156,10 @@ where
 fn on_interrupt(interrupted: &Rc<Cell<bool>>) -> Option<signal::Registration> {
     let seen = interrupted.clone();
     signal::on_interrupt(move || {
-        seen.set(true);
-        let _ = crate::context::with(|organs| organs.executor.cancel_main());
+        let first = crate::context::with(|organs| organs.executor.cancel_main());
+        if first == Ok(true) {
+            seen.set(true);
+        }
     })
     // Without a handler Ctrl-C ends the process, as it does where no loop runs.
     .inspect_err(|error| tracing::warn!(%error, "Ctrl-C ends the process at once: its handler could not be set"))

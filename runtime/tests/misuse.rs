@@ -2,16 +2,12 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use loop_runtime::net::{TcpListener, TcpStream};
 use loop_runtime::testing::TestLoop;
 use loop_runtime::{
-    EventLoop, RunError, create_future, create_task, get_running_loop, interval, run_in_executor,
-    sleep, yield_now,
+    create_future, create_task, get_running_loop, interval, run_in_executor, sleep, yield_now,
 };
 
 /// The text of the panic that `f` ends in.
@@ -26,10 +22,6 @@ fn panic_of<R>(f: impl FnOnce() -> R) -> String {
             .map(|text| (*text).to_owned())
     })
     .expect("a panic has a text")
-}
-
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[track_caller]

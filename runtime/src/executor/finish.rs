@@ -553,9 +553,15 @@ impl Executor {
         found.inspect(|row| self.local.wake(row)).is_some()
     }
 
-    /// Asks the main task to cancel: Ctrl-C.
+    /// Asks the main task to cancel: Ctrl-C. Whether it is the first to ask: a task that was being
+    /// cancelled already is not interrupted.
     pub(crate) fn cancel_main(&self) -> bool {
-        self.cancel_for(self.main.get(), By::Interrupt, None, None)
+        let main = self.main.get();
+        let rows = self.rows_of(&[main]);
+        let first = rows
+            .first()
+            .is_some_and(|row| row.cancels.load(Ordering::Relaxed) == 0);
+        self.cancel_for(main, By::Interrupt, None, None) && first
     }
 
     /// Asks every task to cancel, newest first.

@@ -30,6 +30,7 @@ use crate::{EventLoop, create_future, create_task, sleep, yield_now};
 mod abuse;
 mod calls;
 mod gate;
+mod jobs;
 
 /// An inspector with a socket of its own.
 struct Inspected {

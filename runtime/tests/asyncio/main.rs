@@ -2,6 +2,7 @@
 //! named after its number. One binary, so that the suite links once.
 
 mod groups;
+mod interrupt;
 mod io;
 mod life;
 mod net;

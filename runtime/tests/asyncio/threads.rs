@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use loop_runtime::testing::TestLoop;
 use loop_runtime::{
-    EventLoop, JoinError, create_task, get_running_loop, run_in_executor, yield_now,
+    Builder, EventLoop, Executor, JobError, JoinError, LoopHandle, RemoteError, RemoteTask,
+    create_task, get_running_loop, run_in_executor, run_in_executor_on, to_thread, yield_now,
 };
 
 /// Counts its drops, and remembers that they came on one thread.
@@ -327,7 +329,7 @@ fn b61_a_call_from_a_thread_wakes_a_waiting_loop() {
 
 #[test]
 fn b61_no_call_from_four_threads_is_lost_and_each_thread_keeps_its_order() {
-    const CALLS: usize = 50_000;
+    const CALLS: usize = 250_000;
     let seen = loop_runtime::run(async {
         let handle = get_running_loop().unwrap().handle();
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -371,34 +373,264 @@ fn b61_no_call_from_four_threads_is_lost_and_each_thread_keeps_its_order() {
 }
 
 #[test]
-fn b63_a_remote_task_gives_values_panics_and_the_close_of_its_loop() {
-    let (handle_sender, handles) = mpsc::channel();
-    let (stop, stopped) = mpsc::channel::<()>();
-    let thread = thread::spawn(move || {
-        loop_runtime::Builder::new()
-            .grace(std::time::Duration::ZERO)
-            .run(async move {
-                handle_sender
-                    .send(get_running_loop().unwrap().handle())
-                    .unwrap();
-                run_in_executor(move || stopped.recv()).await.unwrap().ok();
-            })
-            .unwrap();
+fn b61_a_call_to_a_loop_that_is_closed_is_refused_and_dropped_unrun() {
+    let el = EventLoop::new().unwrap();
+    let (handle, id) = (el.handle(), el.id());
+    el.close().unwrap();
+    let sent = Arc::new(());
+    let kept = sent.clone();
+    let refused = thread::spawn(move || handle.call_soon_threadsafe(move || drop(kept)));
+    let refused = refused.join().unwrap().unwrap_err();
+    assert_eq!((refused.id, refused.forked), (id, false));
+    assert!(refused.to_string().contains("closed"));
+    assert_eq!(Arc::strong_count(&sent), 1);
+}
+
+#[test]
+fn b62_a_job_runs_on_another_thread_and_gives_its_value_or_its_panic() {
+    let here = thread::current().id();
+    loop_runtime::run(async move {
+        let there = run_in_executor(|| thread::current().id()).await.unwrap();
+        assert_ne!(there, here);
+        let error = run_in_executor(|| panic!("in the job")).await;
+        match error.map(|()| "value").unwrap_err() {
+            JobError::Panicked(panic) => assert_eq!(panic.text(), "in the job"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(to_thread("add", || 6 * 7).await.unwrap(), 42);
+    })
+    .unwrap();
+}
+
+#[test]
+fn b62_a_job_whose_task_was_cancelled_ends_though_its_loop_is_closed() {
+    struct Last(mpsc::Sender<()>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+    let (go, wait) = mpsc::channel::<()>();
+    let (began, begins) = mpsc::channel();
+    let (last, ended) = mpsc::channel();
+    let el = EventLoop::new().unwrap();
+    let task = el.enter(|| {
+        create_task(async move {
+            let job = run_in_executor(move || {
+                began.send(()).unwrap();
+                wait.recv().unwrap();
+                Last(last)
+            });
+            job.await.map(drop)
+        })
     });
-    let handle = handles.recv().unwrap();
+    el.run_until_complete(yield_now()).unwrap();
+    begins.recv().unwrap();
+    task.cancel();
+    el.run_until_complete(yield_now()).unwrap();
+    assert!(task.cancelled());
+    drop(task);
+    el.close().unwrap();
+    drop(el);
+    go.send(()).unwrap();
+    // The job's value is dropped on its thread; nobody is called.
+    ended.recv().unwrap();
+}
+
+#[test]
+fn b62_a_shutdown_waits_for_jobs_without_holding_the_loop_and_then_refuses_new_ones() {
+    loop_runtime::run(async {
+        let el = get_running_loop().unwrap();
+        let (go, wait) = mpsc::channel::<()>();
+        let job = create_task(async move { run_in_executor(move || wait.recv()).await });
+        yield_now().await;
+        let down = create_task(async {
+            get_running_loop()
+                .unwrap()
+                .shutdown_default_executor(None)
+                .await
+        });
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert!(!down.done(), "the loop turns meanwhile");
+        let refused = run_in_executor(|| 7).await.unwrap_err();
+        assert!(matches!(refused, JobError::ShutDown(_)));
+        assert!(refused.to_string().contains("shut down"), "{refused}");
+        go.send(()).unwrap();
+        assert_eq!(down.await.unwrap(), Ok(()));
+        job.await.unwrap().unwrap().unwrap();
+        assert_eq!(el.shutdown_default_executor(None).await, Ok(()));
+    })
+    .unwrap();
+}
+
+#[test]
+fn b62_a_shutdown_with_a_timeout_names_the_jobs_that_are_stuck() {
+    // The clock is turned, but not while a job is under way: so by hand.
+    let mut test = TestLoop::new();
+    let (go, wait) = mpsc::channel::<()>();
+    let (began, begins) = mpsc::channel();
+    test.enter(|| {
+        test.event_loop()
+            .local()
+            .set_default_executor(Executor::new(1, "one"))
+    });
+    let export = move || {
+        began.send(()).unwrap();
+        wait.recv().unwrap();
+    };
+    let export = test.enter(|| create_task(to_thread("export", export)));
+    let waits = test.enter(|| create_task(to_thread("thumbnail", || ())));
+    test.turn();
+    begins.recv().unwrap();
+    let down = test.enter(|| {
+        let el = test.event_loop().local();
+        create_task(el.shutdown_default_executor(Some(Duration::from_secs(5))))
+    });
+    test.advance(Duration::from_secs(4));
+    assert!(!down.done());
+    test.advance(Duration::from_secs(1));
+    assert!(down.done());
+    let stuck = test.event_loop().run_until_complete(down);
+    let stuck = stuck.unwrap().unwrap().unwrap_err();
+    assert_eq!(stuck.jobs, ["export", "thumbnail"]);
+    assert!(stuck.to_string().contains("export, thumbnail"), "{stuck}");
+    go.send(()).unwrap();
+    test.event_loop()
+        .run_until_complete(async move {
+            export.await.unwrap().unwrap();
+            waits.await.unwrap().unwrap();
+        })
+        .unwrap();
+}
+
+#[test]
+fn b62_executors_of_the_apps_own_run_jobs_of_any_loop_until_they_are_shut() {
+    let shared = Executor::new(1, "shared");
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                loop_runtime::run(async move {
+                    let name = || thread::current().name().map(str::to_owned);
+                    let named = loop_runtime::to_thread_on(&shared, "who", name).await;
+                    let job = run_in_executor_on(&shared, || thread::current().id());
+                    (named.unwrap(), job.await.unwrap())
+                })
+                .unwrap()
+            })
+        })
+        .collect();
+    let ran: Vec<_> = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
+    assert_eq!(ran[0].0.as_deref(), Some("shared"));
+    assert_eq!(
+        ran[0], ran[1],
+        "one thread, and the end of a loop ends no other's executor"
+    );
+    assert_eq!(shared.shutdown(None), Ok(()));
+    let refused = loop_runtime::run(async move { run_in_executor_on(&shared, || 7).await });
+    assert!(matches!(refused, Ok(Err(JobError::ShutDown(_)))));
+}
+
+#[test]
+fn b62_an_executor_with_one_thread_keeps_the_order_and_two_loops_jobs_apart() {
+    let one = Executor::new(1, "one");
+    loop_runtime::run(async move {
+        let (log, seen) = mpsc::channel();
+        let jobs: Vec<_> = (0..50)
+            .map(|n| {
+                let log = log.clone();
+                run_in_executor_on(&one, move || log.send(n).unwrap())
+            })
+            .collect();
+        for job in jobs {
+            job.await.unwrap();
+        }
+        assert!(seen.try_iter().eq(0..50));
+    })
+    .unwrap();
+}
+
+/// A loop on a thread of its own, until the guard is dropped.
+fn far_loop() -> (LoopHandle, impl FnOnce()) {
+    let pool = Builder::new().inspector(false).pool(1).unwrap();
+    let handle = pool.handles().swap_remove(0);
+    (handle, move || pool.close(Duration::ZERO).unwrap())
+}
+
+#[test]
+fn b63_a_remote_task_gives_its_value_its_panic_or_the_end_of_its_loop() {
+    let (handle, end) = far_loop();
     assert_eq!(handle.spawn(|| async { 7 }).unwrap().wait(None).unwrap(), 7);
     let panics = handle.spawn(|| async { panic!("remote") }).unwrap();
     let error = panics.wait(None).map(|()| "value").unwrap_err();
     assert!(error.to_string().contains("remote"), "{error}");
-    let waits = handle.spawn(pending::<()>).unwrap();
-    let error = waits.wait(Some(std::time::Duration::ZERO)).unwrap_err();
-    assert!(error.to_string().contains("asked to cancel"), "{error}");
+    let fails = handle.spawn(|| async { Err::<(), _>("an error is a value") });
+    assert_eq!(
+        fails.unwrap().wait(None).unwrap(),
+        Err("an error is a value")
+    );
     let left = handle.spawn(pending::<()>).unwrap();
-    stop.send(()).unwrap();
+    end();
     let error = left.wait(None).unwrap_err();
     assert!(error.to_string().contains("cancelled"), "{error}");
-    thread.join().unwrap();
     assert!(handle.spawn(|| async {}).is_err());
+}
+
+/// Spawns a task that waits for ever, and tells when it began and when it was dropped.
+fn waits_far(handle: &LoopHandle) -> (RemoteTask<()>, mpsc::Receiver<&'static str>) {
+    struct Told(mpsc::Sender<&'static str>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.send("dropped").unwrap();
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let task = handle.spawn(move || async move {
+        let told = Told(tell);
+        told.0.send("began").unwrap();
+        pending().await
+    });
+    (task.unwrap(), told)
+}
+
+#[test]
+fn b63_a_wait_that_times_out_cancels_the_task() {
+    let (handle, end) = far_loop();
+    let (waits, told) = waits_far(&handle);
+    assert_eq!(told.recv(), Ok("began"));
+    match waits.wait(Some(Duration::ZERO)).unwrap_err() {
+        RemoteError::Elapsed(limit) => assert_eq!(limit, Duration::ZERO),
+        other => panic!("{other}"),
+    }
+    assert_eq!(told.recv(), Ok("dropped"));
+    end();
+}
+
+#[test]
+fn b63_a_cancel_reaches_the_task_and_comes_back_to_who_waits() {
+    let (handle, end) = far_loop();
+    let (waits, told) = waits_far(&handle);
+    assert_eq!(told.recv(), Ok("began"));
+    waits.cancel();
+    assert_eq!(told.recv(), Ok("dropped"));
+    match waits.wait(None).unwrap_err() {
+        RemoteError::Join(error) => assert!(error.is_cancelled()),
+        other => panic!("{other}"),
+    }
+    end();
+}
+
+#[test]
+fn b63_a_remote_task_may_be_awaited_on_another_loop() {
+    let (handle, end) = far_loop();
+    let value = loop_runtime::run(async move { handle.spawn(|| async { 7 }).unwrap().await });
+    assert_eq!(value.unwrap().unwrap(), 7);
+    end();
 }
 
 #[test]
