@@ -31,7 +31,7 @@ where
     default
 }
 
-/// The programs in the README and in the guide compile.
+/// The programs in the README and in the docs compile.
 #[cfg(doctest)]
 mod documents {
     #[doc = include_str!("../../README.md")]
@@ -42,4 +42,7 @@ mod documents {
 
     #[doc = include_str!("../../docs/check.md")]
     struct Check;
+
+    #[doc = include_str!("../../docs/textbook.md")]
+    struct Textbook;
 }
