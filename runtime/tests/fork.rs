@@ -15,23 +15,25 @@ mod unix {
         CloseError, EventLoop, RunError, create_task, get_running_loop, sleep, yield_now,
     };
 
-    pub(super) const ALL: &[(&str, fn())] = &[
-        (
-            "a_child_is_refused_by_every_call_on_its_parents_loop",
-            refused,
-        ),
-        ("a_child_may_run_a_loop_of_its_own", afresh),
-        (
-            "a_child_forked_inside_a_task_may_run_a_loop_of_its_own",
-            afresh_inside,
-        ),
-        (
-            "a_child_that_comes_back_into_its_parents_loop_is_stopped",
-            comes_back,
-        ),
-        ("a_parent_goes_on_undisturbed", undisturbed),
-        ("a_child_of_a_child_is_a_child", grandchild),
-    ];
+    type Check = (&'static str, fn());
+
+    /// A check by its name.
+    macro_rules! checks {
+        ($($name:ident,)*) => {
+            pub(super) const ALL: &[Check] = &[$((stringify!($name), $name),)*];
+        };
+    }
+
+    checks! {
+        b68_a_child_is_refused_by_every_call_on_its_parents_loop,
+        b68_a_child_may_run_a_loop_of_its_own,
+        b68_a_child_forked_inside_a_task_may_run_a_loop_of_its_own,
+        b68_a_child_that_comes_back_into_its_parents_loop_is_stopped,
+        b68_a_parent_goes_on_undisturbed,
+        b68_a_child_of_a_child_is_a_child,
+        b68_a_signal_to_the_child_does_not_reach_the_parents_handler,
+        b68_a_child_has_no_part_in_its_parents_executors_and_runners,
+    }
 
     /// As `loop_runtime::run`, but without an inspector, whose thread a child would miss.
     fn run<F: Future + 'static>(future: F) -> Result<F::Output, RunError>
@@ -50,7 +52,7 @@ mod unix {
         assert_eq!(code.unwrap(), 0, "the child failed, see above");
     }
 
-    fn refused() {
+    fn b68_a_child_is_refused_by_every_call_on_its_parents_loop() {
         let el = EventLoop::new().unwrap();
         let (handle, local) = (el.handle(), el.local());
         let task = el.enter(|| create_task(sleep(Duration::from_secs(3600))));
@@ -81,7 +83,7 @@ mod unix {
         assert!(error.is_cancelled());
     }
 
-    fn afresh() {
+    fn b68_a_child_may_run_a_loop_of_its_own() {
         let parents = EventLoop::new().unwrap();
         forked(|| {
             let answer = run(async {
@@ -93,7 +95,7 @@ mod unix {
         assert_eq!(parents.run_until_complete(async { 8 }), Ok(8));
     }
 
-    fn afresh_inside() {
+    fn b68_a_child_forked_inside_a_task_may_run_a_loop_of_its_own() {
         run(async {
             let parents = get_running_loop().unwrap().id();
             forked(|| {
@@ -105,7 +107,7 @@ mod unix {
         .unwrap();
     }
 
-    fn comes_back() {
+    fn b68_a_child_that_comes_back_into_its_parents_loop_is_stopped() {
         let (mut tell, mut told) = UnixStream::pair().unwrap();
         let el = EventLoop::new().unwrap();
         let result = el.run_until_complete(async move {
@@ -130,7 +132,7 @@ mod unix {
         }
     }
 
-    fn undisturbed() {
+    fn b68_a_parent_goes_on_undisturbed() {
         run(async {
             let (mut far, near) = UnixStream::pair().unwrap();
             near.set_nonblocking(true).unwrap();
@@ -154,7 +156,73 @@ mod unix {
         .unwrap();
     }
 
-    fn grandchild() {
+    fn b68_a_signal_to_the_child_does_not_reach_the_parents_handler() {
+        use loop_runtime::signal::Signal;
+        use signal_hook::low_level::raise;
+        use std::cell::Cell;
+        use std::rc::Rc;
+        let el = EventLoop::new().unwrap();
+        let heard = Rc::new(Cell::new(0));
+        let counted = heard.clone();
+        el.enter(|| {
+            let handler = move || counted.set(counted.get() + 1);
+            el.local()
+                .add_signal_handler(Signal::USR1, handler)
+                .unwrap();
+        });
+        let turns = || {
+            el.run_until_complete(async {
+                for _ in 0..50 {
+                    sleep(Duration::from_micros(100)).await;
+                }
+            })
+        };
+        forked(|| {
+            raise(Signal::USR1.number()).unwrap();
+            let own = run(async {
+                let heard = Rc::new(Cell::new(false));
+                let seen = heard.clone();
+                let el = get_running_loop().unwrap();
+                el.add_signal_handler(Signal::USR1, move || seen.set(true))
+                    .unwrap();
+                raise(Signal::USR1.number()).unwrap();
+                while !heard.get() {
+                    sleep(Duration::from_micros(100)).await;
+                }
+            });
+            assert_eq!(own, Ok(()), "the child's own loop hears its signals");
+        });
+        turns().unwrap();
+        assert_eq!(heard.get(), 0, "the child's signals came to the parent");
+        raise(Signal::USR1.number()).unwrap();
+        while heard.get() == 0 {
+            turns().unwrap();
+        }
+        assert_eq!(heard.get(), 1);
+        el.enter(|| assert!(el.local().remove_signal_handler(Signal::USR1)));
+    }
+
+    fn b68_a_child_has_no_part_in_its_parents_executors_and_runners() {
+        let executor = loop_runtime::Executor::new(1, "parents");
+        let runner = loop_runtime::Builder::new().inspector(false).runner();
+        assert_eq!(runner.run(async { 7 }), Ok(7));
+        let runner = RefCell::new(Some(runner));
+        forked(|| {
+            let runner = runner.take().unwrap();
+            assert_eq!(runner.run(async {}), Err(RunError::Forked));
+            assert_eq!(runner.close().unwrap_err(), CloseError::Forked);
+            drop(runner);
+            let theirs = executor.clone();
+            let refused = run(async move { loop_runtime::run_in_executor_on(&theirs, || 7).await });
+            let refused = refused.unwrap().unwrap_err().to_string();
+            assert!(refused.contains("shut down"), "{refused}");
+            assert_eq!(executor.shutdown(None), Ok(()));
+        });
+        let runner = runner.take().unwrap();
+        assert_eq!(runner.run(async { 8 }), Ok(8));
+    }
+
+    fn b68_a_child_of_a_child_is_a_child() {
         forked(|| {
             let own = EventLoop::new().unwrap();
             forked(|| assert_eq!(own.run_forever().unwrap_err(), RunError::Forked));

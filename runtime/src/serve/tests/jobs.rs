@@ -24,13 +24,19 @@ fn a_job_is_listed_with_its_name_and_that_of_the_pool_that_runs_it() {
         jobs.sort_by_key(|job| job.id);
         let told: Vec<_> = jobs
             .iter()
-            .map(|job| (job.pool.as_str(), texts.get(job.type_text), job.state()))
+            .map(|job| {
+                (
+                    job.pool.as_str(),
+                    texts.name(job.name.as_ref()),
+                    job.state(),
+                )
+            })
             .collect();
         assert_eq!(
             told,
             [
-                ("database", "select", pb::JobState::Run),
-                ("database", "", pb::JobState::Queued)
+                ("database", "select".to_owned(), pb::JobState::Run),
+                ("database", String::new(), pb::JobState::Queued)
             ]
         );
         assert_ne!(jobs[0].tid, 0);
