@@ -61,7 +61,9 @@ fn leave_core() {
     let _ = rustix::thread::sched_setaffinity(None, &others);
 }
 
-fn converse(talk: Talk, address: SocketAddr) {
+/// Asks and hears all of a talk, from this thread; each round asks on every connection before it
+/// hears any answer.
+pub fn converse(talk: Talk, address: SocketAddr) {
     let mut streams: Vec<TcpStream> = (0..talk.connections)
         .map(|_| {
             let stream = TcpStream::connect(address).expect("the server accepts");
