@@ -11,15 +11,20 @@
 
 pub(crate) mod asking;
 mod barrier;
+pub mod broadcast;
 mod condition;
 mod event;
 mod future;
 pub(crate) mod home;
 mod lock;
+pub mod mpsc;
+pub mod oneshot;
 pub mod queue;
 pub(crate) mod resource;
+pub(crate) mod seat;
 mod semaphore;
 pub(crate) mod waiters;
+pub mod watch;
 
 pub use barrier::{Barrier, BrokenBarrier};
 pub use condition::{Condition, Interrupted};

@@ -53,6 +53,11 @@ impl WaitRow {
         self.id.store(id, Ordering::Release);
     }
 
+    /// The future that waits was moved into another task.
+    pub(crate) fn move_to(&self, task: u64) {
+        self.task.store(task, Ordering::Relaxed);
+    }
+
     pub(crate) fn vacate(&self) {
         slab::vacate(&self.id);
     }

@@ -73,6 +73,17 @@ impl<'a, A: Ask<'a>> Asking<'a, A> {
         }
     }
 
+    #[inline]
+    pub(crate) fn shared(&self) -> &'a Arc<A::Shared> {
+        self.shared
+    }
+
+    /// Whether it stands in line.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.ticket.is_empty()
+    }
+
     #[track_caller]
     fn wait(&mut self, state: &State<'a, A>, cx: &mut Context<'_>) -> Poll<A::Output> {
         let at = Location::caller();

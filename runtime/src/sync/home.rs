@@ -1,7 +1,7 @@
 //! State on its own loop: reached directly there, by an errand from elsewhere.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::context;
 use crate::record::bound::{self, Errand, LoopBound, WrongLoop};
@@ -93,5 +93,31 @@ pub(crate) fn at_home<H: Home>(
                 }),
             )
         }
+    }
+}
+
+/// Has `take` given `item` on the loop of the state, from another thread.
+///
+/// Errors: the item, where the loop is closed.
+#[track_caller]
+pub(crate) fn send_home<H: Home, T: Send + 'static>(
+    shared: &Arc<H>,
+    item: T,
+    take: impl FnOnce(&H::State, T) + Send + 'static,
+) -> Result<(), T> {
+    fn out<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+        slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+    // An errand that comes back does not show what it holds, so the item lies beside it.
+    let slot = Arc::new(Mutex::new(Some(item)));
+    let theirs = slot.clone();
+    let sent = at_home(shared, move |state| {
+        if let Some(item) = out(&theirs) {
+            take(state, item);
+        }
+    });
+    match sent {
+        Ok(()) => Ok(()),
+        Err(_) => out(&slot).map_or(Ok(()), Err),
     }
 }

@@ -21,7 +21,7 @@ use crate::record;
 use crate::record::task::WaitingOn;
 
 /// In place of an index or slot where there is none.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// A future's place in a line; empty while it does not wait. Whoever holds one that is not empty
 /// owes the line a `leave` when it is dropped.
@@ -161,7 +161,7 @@ impl Waiters {
         if entry.task != task {
             // The future moved to another task.
             entry.task = task;
-            with_row(entry.row, |row| row.task.store(task, Ordering::Relaxed));
+            with_row(entry.row, |row| row.move_to(task));
         }
         let known = entry
             .waker
@@ -305,7 +305,7 @@ impl Line {
 }
 
 /// Takes a wait row for the running task.
-fn take_row(task: u64, on: WaitingOn, at: &'static Location<'static>) -> u32 {
+pub(super) fn take_row(task: u64, on: WaitingOn, at: &'static Location<'static>) -> u32 {
     let taken = context::with(|organs| {
         let record = &organs.record;
         let Some((slot, row)) = record.waits.take(&organs.owner.waits) else {
@@ -319,13 +319,13 @@ fn take_row(task: u64, on: WaitingOn, at: &'static Location<'static>) -> u32 {
     taken.unwrap_or(NONE)
 }
 
-fn with_row(slot: u32, state: impl FnOnce(&record::wait::WaitRow)) {
+pub(super) fn with_row(slot: u32, state: impl FnOnce(&record::wait::WaitRow)) {
     if slot != NONE {
         record::current::here(|record| record.waits.get(slot).map(state));
     }
 }
 
-fn give_row_back(slot: u32) {
+pub(super) fn give_row_back(slot: u32) {
     if slot == NONE {
         return;
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use loop_runtime::testing::TestLoop;
 
+mod channels;
 mod locks;
 mod queues;
 mod random;

@@ -182,3 +182,106 @@ proptest! {
         prop_assert_eq!(test.enter(|| queue.unfinished()), put.borrow().len());
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Against a model: each receiver has its own list of what it is still to get.
+    #[test]
+    fn a_broadcast_gives_each_receiver_its_items_and_keeps_none_that_nobody_wants(
+        steps in prop::collection::vec((0..4_u8, 0..8_usize), 0..80),
+        capacity in 1..5_usize,
+    ) {
+        use loop_runtime::sync::broadcast::{self, TryRecvError};
+        use std::collections::VecDeque;
+        let test = TestLoop::new();
+        test.enter(|| -> Result<(), TestCaseError> {
+            let (sender, receiver) = broadcast::channel(capacity);
+            let mut receivers = vec![(receiver, VecDeque::new())];
+            for (item, (step, at)) in steps.into_iter().enumerate() {
+                let at = at % receivers.len().max(1);
+                match step {
+                    0 => {
+                        let sent = sender.send(item).map_err(|error| error.0);
+                        prop_assert_eq!(sent, match receivers.len() {
+                            0 => Err(item),
+                            there => Ok(there),
+                        });
+                        for (_, wants) in &mut receivers {
+                            wants.push_back(item);
+                        }
+                    }
+                    1 => receivers.push((sender.subscribe(), VecDeque::new())),
+                    2 if !receivers.is_empty() => drop(receivers.swap_remove(at)),
+                    3 if !receivers.is_empty() => {
+                        let (receiver, wants) = &mut receivers[at];
+                        let lost = wants.len().saturating_sub(capacity);
+                        wants.drain(..lost);
+                        let expected = match lost {
+                            0 => wants.pop_front().ok_or(TryRecvError::Empty),
+                            lost => Err(TryRecvError::Lagged(lost as u64)),
+                        };
+                        prop_assert_eq!(receiver.try_recv(), expected);
+                    }
+                    _ => {}
+                }
+                let kept = receivers.iter().map(|(_, wants)| wants.len().min(capacity)).max();
+                prop_assert_eq!(sender.len(), kept.unwrap_or(0));
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn a_channel_loses_no_item_whichever_sender_is_cancelled(
+        steps in steps(),
+        capacity in 1..4_usize,
+    ) {
+        let mut test = TestLoop::new();
+        let (sender, mut receiver) = test.enter(|| loop_runtime::sync::mpsc::channel(capacity));
+        let sent = Rc::new(RefCell::new(Vec::new()));
+        let got = Rc::new(RefCell::new(Vec::new()));
+        let drained = got.clone();
+        let (pace, ours) = (Rc::new(Cell::new(0)), sender.clone());
+        let taken = pace.clone();
+        // Receives one item a turn, as many as it was told to.
+        let drain = test.enter(|| create_task(async move {
+            loop {
+                if taken.get() == 0 {
+                    yield_now().await;
+                    continue;
+                }
+                let Some(item) = receiver.recv().await else { return };
+                taken.set(taken.get() - 1);
+                drained.borrow_mut().push(item);
+            }
+        }));
+        let _tasks: Vec<Task<()>> = {
+            let mut tasks: Vec<Task<()>> = Vec::new();
+            for step in &steps {
+                match *step {
+                    Step::Start(turns) => {
+                        pace.set(pace.get() + usize::from(turns % 2));
+                        let (sender, sent, number) = (ours.clone(), sent.clone(), tasks.len());
+                        tasks.push(test.enter(|| create_task(async move {
+                            sender.send(number).await.unwrap();
+                            sent.borrow_mut().push(number);
+                        })));
+                    }
+                    Step::Cancel(at) if !tasks.is_empty() => {
+                        test.enter(|| tasks[at % tasks.len()].cancel());
+                    }
+                    Step::Cancel(_) => {}
+                    Step::Once | Step::Turn => {
+                        test.once();
+                    }
+                }
+            }
+            tasks
+        };
+        pace.set(usize::MAX);
+        drop((sender, ours));
+        test.run(async move { drain.await.unwrap() }).unwrap();
+        prop_assert_eq!(&*sent.borrow(), &*got.borrow());
+    }
+}
