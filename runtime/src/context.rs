@@ -1,6 +1,6 @@
 //! The organs of the loop that runs on this thread, as everything above finds them.
 //!
-//! Holds them together; knows no iteration and no policy.
+//! Holds them together; knows no iteration and no policy. Loom test: none; a thread's own word.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -64,7 +64,8 @@ pub(crate) struct State {
 }
 
 thread_local! {
-    static HERE: RefCell<Option<Rc<Organs>>> = const { RefCell::new(None) };
+    /// Null where no loop is entered; else what the `Before` deepest in the stack keeps alive.
+    static HERE: Cell<*const Organs> = const { Cell::new(std::ptr::null()) };
 }
 
 /// No loop runs on this thread, so there is nothing to spawn on or to ask.
@@ -86,17 +87,25 @@ impl std::error::Error for NoRunningLoop {}
 
 /// The organs of the loop that runs on this thread, or is entered.
 pub(crate) fn current() -> Result<Rc<Organs>, NoRunningLoop> {
-    HERE.try_with(|here| here.borrow().clone())
-        .ok()
-        .flatten()
-        .ok_or(NoRunningLoop)
+    let here = HERE.get();
+    if here.is_null() {
+        return Err(NoRunningLoop);
+    }
+    // SAFETY: `here` came from `Rc::as_ptr` of an `Rc` that a living `Before` holds, so its count
+    // is not zero.
+    unsafe { Rc::increment_strong_count(here) };
+    // SAFETY: as above; the count just added is the one that this `Rc` gives back.
+    Ok(unsafe { Rc::from_raw(here) })
 }
 
 /// Runs `f` with the organs of the loop that runs on this thread, or is entered.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Organs) -> R) -> Result<R, NoRunningLoop> {
-    // The count is raised rather than the cell kept borrowed, since `f` may run the app's code.
-    current().map(|organs| f(&organs))
+    let here = HERE.get();
+    // SAFETY: null, or what a `Before` further up this thread's stack keeps alive. That frame
+    // cannot end before `f` does, which runs below it; what `f` enters it leaves again, and the
+    // reference cannot outlive `f`.
+    unsafe { here.as_ref() }.map(f).ok_or(NoRunningLoop)
 }
 
 /// As `with`, for calls whose contract is to be made inside a loop.
@@ -111,22 +120,27 @@ pub(crate) fn expect<R>(f: impl FnOnce(&Organs) -> R) -> R {
 
 /// Runs `f` as if `organs` were the loop of this thread.
 pub(crate) fn entered<R>(organs: &Rc<Organs>, f: impl FnOnce() -> R) -> R {
-    let _before = Before(HERE.with(|here| here.borrow_mut().replace(organs.clone())));
+    let _before = Before {
+        before: HERE.replace(Rc::as_ptr(organs)),
+        _keeps: organs.clone(),
+    };
     let _record = Entered::new(&organs.record);
     // The tasks of a closed loop are nobody's; their last references are settled as from outside.
     let _executor = (!organs.executor.is_closed()).then(|| organs.executor.enter());
     f()
 }
 
-/// Puts back which loop was here before, also when a panic passes.
-struct Before(Option<Rc<Organs>>);
+/// Puts back which loop was here before, also when a panic passes. Lives in a frame of `entered`,
+/// so that these nest.
+struct Before {
+    before: *const Organs,
+    /// Keeps what HERE points to alive; dropped after HERE points elsewhere.
+    _keeps: Rc<Organs>,
+}
 
 impl Drop for Before {
     fn drop(&mut self) {
-        let before = self.0.take();
-        // Taken out before it is dropped: the last reference may run the app's code.
-        let inside = HERE.try_with(|here| std::mem::replace(&mut *here.borrow_mut(), before));
-        drop(inside);
+        HERE.set(self.before);
     }
 }
 

@@ -249,7 +249,11 @@ impl<T> Task<T> {
     }
 
     fn here<R>(&self, f: impl FnOnce(&crate::executor::Executor) -> R) -> Option<R> {
-        Some(f(&self.organs()?.executor))
+        let here = |organs: &context::Organs| {
+            let open = organs.record.id == self.loop_id && !organs.executor.is_closed();
+            open.then(|| f(&organs.executor))
+        };
+        context::with(here).ok().flatten()
     }
 
     /// Asks the task to cancel, at its next step. True unless it is done.

@@ -107,6 +107,7 @@ const UNSAFE: &[&str] = &[
     "record/bound.rs",
     "executor/raw.rs",
     "executor/waker.rs",
+    "context.rs",
     "inspect/stack/capture.rs",
     "process/kernel.rs",
 ];
