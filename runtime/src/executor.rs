@@ -25,6 +25,7 @@ use crate::record::event::{Event, Kind as EventKind};
 use crate::record::names::NameId;
 use crate::record::task::{Birth, Kind, Outcome, TaskRow, flag, phase};
 use crate::record::vars;
+use crate::record::wake::Cause;
 use crate::record::{self, LoopRecord, Owner};
 
 mod away;
@@ -236,6 +237,15 @@ impl<F: FnOnce()> Future for Call<F> {
 
 impl<F> Unpin for Call<F> {}
 
+#[cold]
+fn tell_poll(record: &LoopRecord, row: &TaskRow, woken_by: u64, start: u64, end: u64) {
+    let id = row.task_id();
+    let by = Cause::of_row(woken_by, id).map_or(0, Cause::raw);
+    record.emit(EventKind::TaskPolled, || {
+        Event::task_polled(start, id, by, end.saturating_sub(start))
+    });
+}
+
 impl Executor {
     /// An executor for the loop of `record`. `unpark` ends the loop's wait; it is called only
     /// while the loop said it waits.
@@ -335,12 +345,12 @@ impl Executor {
     fn take_row(&self, row: &TaskRow) {
         let (woken, drops) = away::take_marks(row);
         if woken && row.phase.load(Ordering::Relaxed) != phase::DONE {
-            if row.queued.load(Ordering::Relaxed) == 0 {
+            if !row.is_queued() {
                 self.local.enqueue(row);
                 row.woken_at
                     .store(row.away_woken_at.load(Ordering::Relaxed), Ordering::Relaxed);
             }
-            row.woken_again();
+            row.woken_again(&self.local.record);
         }
         if drops > 0 {
             row.refs_here.store(
@@ -362,59 +372,81 @@ impl Executor {
         let start = clock::ticks();
         record.phase(Doing::Polling, start);
         let mut now = start;
-        let (mut ran, mut taken) = (0, 0);
-        while taken < most {
-            let Some(row) = local.dequeue() else { break };
-            taken += 1;
+        let mut ready = local.ready();
+        let mut unpolled = 0;
+        while ready.taken() < most {
+            let Some(row) = ready.next() else { break };
             if row.phase.load(Ordering::Relaxed) == phase::DONE {
                 local.settle(row);
+                unpolled += 1;
                 continue;
             }
             let cancelling = row.flags.load(Ordering::Relaxed) & flag::CANCELLING != 0;
             now = if cancelling && self.deliver(row, now) {
+                unpolled += 1;
                 clock::ticks()
             } else {
-                ran += 1;
-                self.step(local, record, row, now)
+                self.step(row, now)
             };
             if now > until {
                 break;
             }
         }
+        let taken = ready.taken();
+        drop(ready);
         self.edge.set(now);
         record.count_delays();
         record.current.phase(Doing::Turning, now);
-        record::add(&record.stats.polls, ran as u64);
+        record::add(&record.stats.polls, (taken - unpolled) as u64);
         record::add(&record.stats.busy, now - start);
         taken
     }
 
     /// One poll; returns the tick at which it ended, which is where the next one starts.
-    #[inline]
-    fn step(&self, local: &Local, record: &LoopRecord, row: &TaskRow, now: u64) -> u64 {
+    ///
+    /// What most polls do not need is kept out of line, for this is most of what a poll costs.
+    #[inline(always)]
+    fn step(&self, row: &TaskRow, now: u64) -> u64 {
+        let (local, record) = (&*self.local, &*self.local.record);
         row.poll_begin(record, now);
         // Read before the poll, which may wake its own task.
-        let wanted = record.wants(EventKind::TaskPolled);
-        let woken_by = wanted.then(|| row.woken_by.load(Ordering::Relaxed));
+        let woken_by = match record.wants(EventKind::TaskPolled) {
+            true => row.woken_by.load(Ordering::Relaxed),
+            false => 0,
+        };
         let waker = waker::lent(row);
         let mut cx = Context::from_waker(&waker);
-        if let Some(around) = local.around.get() {
+        let around = local.around.get();
+        if let Some(around) = around {
             around.enter(row.task_id());
         }
-        let polled = raw::poll_row(row, &mut cx).expect("a row that is not done has its box");
+        let polled = raw::poll_row(row, &mut cx);
         let end = clock::ticks();
-        if let Some(around) = local.around.get() {
+        if let Some(around) = around {
             around.exit(row.task_id());
         }
-        if let Some(woken_by) = woken_by {
-            record.emit(EventKind::TaskPolled, || {
-                Event::task_polled(now, row.task_id(), woken_by, end.saturating_sub(now))
-            });
+        if woken_by != 0 {
+            tell_poll(record, row, woken_by, now, end);
         }
-        row.poll_end(record, now, end, polled == Polled::Pending);
+        if polled == Polled::Pending {
+            row.poll_end(record, now, end, true);
+            return end;
+        }
+        row.poll_end(record, now, end, false);
+        self.ended(row, polled, end)
+    }
+
+    /// As `step`, inside another poll.
+    #[inline(never)]
+    fn step_inside(&self, row: &TaskRow, now: u64) -> u64 {
+        self.step(row, now)
+    }
+
+    /// A poll was the last of its task; returns the tick at which the next one starts.
+    #[inline(never)]
+    fn ended(&self, row: &TaskRow, polled: Polled, end: u64) -> u64 {
         match polled {
-            Polled::Pending => return end,
-            Polled::Returned => {
+            Polled::Pending | Polled::Returned => {
                 let flags = row.flags.load(Ordering::Relaxed);
                 if flags & flag::CANCELLING != 0 {
                     self.forget_request(row);
@@ -425,12 +457,12 @@ impl Executor {
                 } else {
                     Outcome::Returned
                 };
-                local.finish(row, outcome, end);
+                self.local.finish(row, outcome, end);
             }
             Polled::Troubled | Polled::Panicked => self.ended_in_trouble(row, polled, end),
         }
         // What the end of a task ran of the app is not the next task's time.
-        match local.strayed.take() {
+        match self.local.strayed.take() {
             true => clock::ticks(),
             false => end,
         }

@@ -324,7 +324,7 @@ impl LoopRecord {
     /// A poll at least `FLOOR` ticks long has ended.
     fn polled_long(&self, row: &TaskRow, start: u64, took: u64) {
         self.poll_times.count(took);
-        if let Some(site) = self.sites.get(row.site.load(Ordering::Relaxed))
+        if let Some(site) = self.sites.get(row.site())
             && let Some(times) = site.poll_times()
         {
             times.count(took);
@@ -422,7 +422,7 @@ impl LoopRecord {
     }
 
     /// Counts the delays that were kept. Whoever polls calls this after a run of polls.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn count_delays(&self) {
         let kept = self.kept.load(Ordering::Relaxed) as usize;
         self.delays.count_all(&self.kept_delays[..kept.min(KEPT)]);
@@ -476,8 +476,8 @@ pub(crate) fn current_task() -> u64 {
 /// The task that runs on this thread is known by `to` from now on, if it was by `from`.
 pub(crate) fn rename_current(from: NameId, to: NameId) {
     current::here_row(|_, row| {
-        if row.name.load(Ordering::Relaxed) == from.raw() {
-            row.name.store(to.raw(), Ordering::Relaxed);
+        if row.name() == from {
+            row.set_name(to);
         }
     });
 }

@@ -378,7 +378,7 @@ impl<T> Task<T> {
 
     fn site<R>(&self, ask: impl FnOnce(&SiteRow) -> R) -> Option<R> {
         let organs = self.organs()?;
-        let site = organs.executor.row(self.raw).site.load(Ordering::Relaxed);
+        let site = organs.executor.row(self.raw).site();
         organs.record.sites.get(site).map(ask)
     }
 
@@ -443,7 +443,7 @@ impl<T> Task<T> {
 
 fn rename(row: &TaskRow, name: &str) {
     row.number.store(0, Ordering::Relaxed);
-    row.name.store(names::intern(name).raw(), Ordering::Relaxed);
+    row.set_name(names::intern(name));
 }
 
 impl<T> Future for Task<T> {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::panic::Location;
 use std::task::{Context, Poll};
 
-use super::HERE;
+use crate::context;
 use crate::record::task::{On, WaitingOn};
 use crate::record::{self, LoopRecord};
 
@@ -62,12 +62,9 @@ impl Allowance {
 /// has had its share, and then the task is woken. `place` awaits.
 #[inline]
 pub(crate) fn proceed(cx: &Context<'_>, place: &'static Location<'static>) -> Poll<()> {
-    let taken = HERE.with(|here| {
-        let here = here.borrow();
-        here.as_ref()
-            .is_none_or(|organs| organs.allowance.take(&organs.record))
-    });
-    if taken {
+    // Where no loop runs, there is nobody to make room for.
+    let taken = context::with(|organs| organs.allowance.take(&organs.record));
+    if taken.unwrap_or(true) {
         return Poll::Ready(());
     }
     yield_turn(cx, place);

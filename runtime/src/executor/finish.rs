@@ -26,7 +26,7 @@ impl Local {
         let record = &*self.record;
         row.outcome.store(outcome as u8, relaxed);
         let callback = row.kind.load(relaxed) == Kind::Callback as u8;
-        if let Some(site) = record.sites.get(row.site.load(relaxed)) {
+        if let Some(site) = record.sites.get(row.site()) {
             record::count(&site.finished);
             record::add(&site.polls, row.polls.load(relaxed));
             record::add(&site.busy, row.busy.load(relaxed));
@@ -262,7 +262,7 @@ impl Local {
     /// Tells the exception handler, or whoever reads the logs.
     #[cold]
     pub(crate) fn report(&self, row: &TaskRow, message: &str, panic: Option<String>) {
-        let site = self.record.sites.get(row.site.load(Ordering::Relaxed));
+        let site = self.record.sites.get(row.site());
         let context = ErrorContext {
             message: message.to_owned(),
             panic,
@@ -288,13 +288,13 @@ impl Local {
 
 /// The name of a task: its own, or its future's type.
 pub(crate) fn name_of(record: &record::LoopRecord, row: &TaskRow) -> String {
-    let name = record::names::NameId::from_raw(row.name.load(Ordering::Relaxed));
+    let name = row.name();
     let number = row.number.load(Ordering::Relaxed);
     match name.text() {
         Some(text) => record::names::numbered(text, number),
         None => record
             .sites
-            .get(row.site.load(Ordering::Relaxed))
+            .get(row.site())
             .map_or(String::new(), |site| site.type_name().to_owned()),
     }
 }
@@ -645,9 +645,7 @@ impl Executor {
                 local.finish_cancelled(row, JoinError::Cancelled(error));
             }
         }
-        while let Some(row) = local.dequeue() {
-            local.settle(row);
-        }
+        local.settle_queued();
         let head = self.shared.stack.shut();
         super::raw::oldest_first(&local.record, head, |item| match item {
             super::raw::Item::Row(row) => self.take_row(row),
@@ -656,9 +654,7 @@ impl Executor {
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(errand)));
             }
         });
-        while let Some(row) = local.dequeue() {
-            local.settle(row);
-        }
+        local.settle_queued();
         drop(self.local.handler.take());
         self.fold();
         // Wakers that are dropped on this thread from now on go the way of other threads'.

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::queue::Queue;
+use super::queue::{Batch, Queue};
 use super::raw::Work;
 use crate::record::task::{Outcome, TaskRow, phase};
 use crate::record::{LoopRecord, Owner};
@@ -49,14 +49,21 @@ impl Local {
         self.queue.push(row, |address| self.row(address));
     }
 
+    /// Takes what is ready, to be polled in order.
     #[inline]
-    pub(crate) fn dequeue(&self) -> Option<&TaskRow> {
-        let row = self.queue.pop(|address| self.row(address));
-        // While this row is polled, the lines of the next one come nearer.
-        if let Some(next) = self.queue.first() {
-            super::raw::prefetch(self.row(next));
+    pub(crate) fn ready(&self) -> Ready<'_> {
+        Ready {
+            local: self,
+            batch: self.queue.take(),
         }
-        row
+    }
+
+    /// Empties the queue of a loop whose tasks are all done.
+    pub(crate) fn settle_queued(&self) {
+        let mut ready = self.ready();
+        while let Some(row) = ready.next() {
+            self.settle(row);
+        }
     }
 
     /// Wakes a row on the loop's thread.
@@ -65,13 +72,13 @@ impl Local {
         if row.phase.load(Ordering::Relaxed) == phase::DONE {
             return;
         }
-        if row.queued.load(Ordering::Relaxed) == 0 {
+        if !row.is_queued() {
             // Marked and enqueued before the waker's reference can be given up: whoever sees the
             // reference gone sees the mark.
             self.enqueue(row);
-            row.woken(self.record.current.since(), self.record.cause());
+            row.woken(&self.record);
         } else {
-            row.woken_again();
+            row.woken_again(&self.record);
         }
     }
 
@@ -86,10 +93,11 @@ impl Local {
     }
 
     /// Reuses the row of a task that is done, once nothing refers to it.
+    #[inline(never)]
     pub(crate) fn settle(&self, row: &TaskRow) {
         let unused = row.phase.load(Ordering::Relaxed) == phase::DONE
             && row.handles.load(Ordering::Relaxed) == 0
-            && row.queued.load(Ordering::Relaxed) == 0
+            && !row.is_queued()
             && row.away_marks.load(crate::atomic::Ordering::Acquire) == 0
             && row.refs_here.load(Ordering::Relaxed)
                 + row.refs_away.load(crate::atomic::Ordering::Acquire)
@@ -105,5 +113,42 @@ impl Local {
         row.refs_away.store(0, crate::atomic::Ordering::Relaxed);
         row.vacate();
         self.record.tasks.give_back(&self.owner.tasks, slot);
+    }
+}
+
+/// Rows that were ready when they were taken. What is left of them when this is dropped, also by a
+/// panic, goes back to where it was in the queue.
+pub(crate) struct Ready<'a> {
+    local: &'a Local,
+    batch: Batch,
+}
+
+impl<'a> Ready<'a> {
+    /// The next row that is to be polled.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<&'a TaskRow> {
+        let local = self.local;
+        let row = self.batch.pop(|address| local.row(address));
+        // While this row is polled, the lines of the next one come nearer.
+        if let Some(next) = self.batch.next() {
+            super::raw::prefetch(local.row(next));
+        }
+        row
+    }
+
+    /// Rows taken so far.
+    #[inline]
+    pub(crate) fn taken(&self) -> usize {
+        self.batch.taken()
+    }
+}
+
+impl Drop for Ready<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let local = self.local;
+        local
+            .queue
+            .put_back(&self.batch, |address| local.row(address));
     }
 }

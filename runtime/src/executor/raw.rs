@@ -130,20 +130,46 @@ unsafe fn poll<F: Future>(head: NonNull<Head>, cx: &mut Context<'_>) -> Polled {
         // SAFETY: see above.
         unsafe { Pin::new_unchecked(future) }.poll(cx)
     }));
-    let (result, outcome) = match polled {
-        Ok(Poll::Pending) => return Polled::Pending,
-        Ok(Poll::Ready(output)) => (Ok(output), Polled::Returned),
-        Err(payload) => (
-            Err(JoinError::Panicked(super::error::Panic::new(payload))),
-            Polled::Panicked,
-        ),
+    match polled {
+        Ok(Poll::Pending) => Polled::Pending,
+        // SAFETY: as for the call; the future's borrow is over.
+        Ok(Poll::Ready(output)) => unsafe { ended::<F>(stage, Ok(output)) },
+        // SAFETY: as above.
+        Err(payload) => unsafe { panicked_in_poll::<F>(stage, payload) },
+    }
+}
+
+/// The task's last poll is over. Out of line: most polls are not the last.
+///
+/// # Safety
+/// As `replace`.
+#[inline(never)]
+unsafe fn ended<F: Future>(
+    stage: *mut Stage<F, F::Output>,
+    result: Result<F::Output, JoinError>,
+) -> Polled {
+    let outcome = match &result {
+        Err(JoinError::Panicked(_)) => Polled::Panicked,
+        _ => Polled::Returned,
     };
-    // SAFETY: as for the call.
+    // SAFETY: the caller's promise.
     let dropped = unsafe { replace::<F>(stage, result) };
     match dropped {
         Ok(()) => outcome,
         Err(payload) => troubled(outcome, &*payload),
     }
+}
+
+/// # Safety
+/// As `replace`.
+#[cold]
+unsafe fn panicked_in_poll<F: Future>(
+    stage: *mut Stage<F, F::Output>,
+    payload: Box<dyn Any + Send>,
+) -> Polled {
+    let panic = super::error::Panic::new(payload);
+    // SAFETY: the caller's promise.
+    unsafe { ended::<F>(stage, Err(JoinError::Panicked(panic))) }
 }
 
 /// The value (or the first panic) stays the result; that the drop panicked is told apart.
@@ -506,14 +532,14 @@ impl RawTask {
     }
 }
 
-/// Polls the task of `row` once. `None` if its box is gone.
+/// Polls the task of `row` once.
 ///
 /// Called by `Executor::step` alone: on the loop's thread, and never from inside a poll of the same
 /// task, since `event_loop` refuses to run a loop inside itself, and what is polled inside the poll
 /// of another (`spawn_eager`) was made just before, so that no poll of it is on the stack.
 #[inline]
-pub(crate) fn poll_row(row: &TaskRow, cx: &mut Context<'_>) -> Option<Polled> {
-    let work = Work::of(row)?;
+pub(crate) fn poll_row(row: &TaskRow, cx: &mut Context<'_>) -> Polled {
+    let work = Work::of(row).expect("a row that is not done has its box");
     // SAFETY: see above.
-    Some(unsafe { work.poll(cx) })
+    unsafe { work.poll(cx) }
 }

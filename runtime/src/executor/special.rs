@@ -71,7 +71,7 @@ impl Executor {
         // It never waited: its time begins here, and not with the poll that spawns it.
         row.spawned_at.store(now, Ordering::Relaxed);
         row.woken_at.store(now, Ordering::Relaxed);
-        let end = self.step(local, record, row, now);
+        let end = self.step_inside(row, now);
         record::count(&record.stats.polls);
         match outer {
             // The poll around it goes on as from its own start: it takes what both took.

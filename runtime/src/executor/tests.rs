@@ -240,6 +240,54 @@ fn who_woke_a_task_is_recorded() {
 }
 
 #[test]
+fn wakes_by_itself_are_counted_apart_from_those_of_others() {
+    let bench = Bench::new();
+    let slot = Rc::new(RefCell::new(None));
+    let task = bench.detach({
+        let slot = slot.clone();
+        async move {
+            yields(3).await;
+            leave(slot).await
+        }
+    });
+    bench.turn();
+    let wakes = || (bench.facts(task).wakes, bench.facts(task).self_wakes);
+    assert_eq!(wakes(), (3, 3), "its spawn was no wake");
+    let waker: Waker = slot.take().unwrap();
+    bench.detach(async move {
+        // The second finds it ready.
+        waker.wake_by_ref();
+        waker.wake();
+    });
+    bench.turn();
+    assert_eq!(wakes(), (5, 3));
+    bench.inside(|_| drop(slot.take()));
+    bench.close();
+}
+
+#[test]
+fn what_is_left_of_a_share_goes_before_what_came_meanwhile() {
+    let bench = Bench::new();
+    let order = Rc::new(RefCell::new(Vec::new()));
+    for number in 0..3 {
+        let order = order.clone();
+        bench.detach(async move {
+            for _ in 0..2 {
+                order.borrow_mut().push(number);
+                yields(1).await;
+            }
+        });
+    }
+    bench.inside(|executor| {
+        while executor.ready_len() > 0 {
+            assert_eq!(executor.run_ready(1, u64::MAX), 1);
+        }
+    });
+    assert_eq!(*order.borrow(), [0, 1, 2, 0, 1, 2]);
+    bench.close();
+}
+
+#[test]
 fn polls_and_busy_time_of_a_loop_are_the_sums_of_its_tasks() {
     let bench = Bench::new();
     for times in 0..50 {

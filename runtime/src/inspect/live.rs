@@ -10,7 +10,6 @@ use super::ids::IdMap;
 use super::strips::Strips;
 use super::tables::{Look, LoopLook, Site, Spot, TaskName, since, state_of};
 use super::waits::{Found, Reading};
-use crate::record::names::NameId;
 use crate::record::slab::Row as _;
 use crate::record::task::{Kind, State, TaskRow, flag};
 use crate::record::wake::Cause;
@@ -65,17 +64,17 @@ impl<'a> LiveTask<'a> {
     }
 
     fn site(&self) -> Site {
-        self.at.site(self.row.site.load(Ordering::Relaxed))
+        self.at.site(self.row.site())
     }
 
     fn name(&self) -> TaskName {
         let relaxed = Ordering::Relaxed;
         self.look.task_name(
             self.at,
-            NameId::from_raw(self.row.name.load(relaxed)),
+            self.row.name(),
             self.row.number.load(relaxed),
             self.row.kind.load(relaxed),
-            self.row.site.load(relaxed),
+            self.row.site(),
         )
     }
 
@@ -157,10 +156,10 @@ impl Row for LiveTask<'_> {
             Field::BusyTime => self.ns(row.busy.load(relaxed) + self.ran_now()),
             Field::Scheduled => self.ns(row.scheduled.load(relaxed)),
             Field::Max => self.ns(row.max_poll.load(relaxed).max(self.ran_now())),
-            Field::Wakes => Value::Number(row.wakes.load(relaxed).into()),
+            Field::Wakes => Value::Number(row.wakes().into()),
             Field::Wakers => Value::Number(self.reading().wakers.max(0) as u64),
             Field::Handles => Value::Number(row.handles.load(relaxed).into()),
-            Field::WokenBy => match Cause::from_raw(row.woken_by.load(relaxed)) {
+            Field::WokenBy => match Cause::of_row(row.woken_by.load(relaxed), self.id) {
                 Some(cause) => Value::word(wake_cause(cause, self.id).0 as i32),
                 None => Value::Absent,
             },

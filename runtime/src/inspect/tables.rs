@@ -225,11 +225,7 @@ pub(crate) fn state_of(row: &TaskRow) -> State {
     match row.phase.load(Ordering::Acquire) {
         phase::RUNNING => State::Run,
         phase::DONE => State::Done,
-        _ if row.queued.load(Ordering::Relaxed) != 0
-            || row.away_marks.load(Ordering::Relaxed) & 1 != 0 =>
-        {
-            State::Ready
-        }
+        _ if row.is_queued() || row.away_marks.load(Ordering::Relaxed) & 1 != 0 => State::Ready,
         _ => State::Wait,
     }
 }

@@ -116,8 +116,8 @@ impl EndedRing {
         row.busy.store(task.busy.load(relaxed), relaxed);
         row.scheduled.store(task.scheduled.load(relaxed), relaxed);
         row.max_poll.store(task.max_poll.load(relaxed), relaxed);
-        row.site.store(task.site.load(relaxed), relaxed);
-        row.name.store(task.name.load(relaxed), relaxed);
+        row.site.store(task.site(), relaxed);
+        row.name.store(task.name().raw(), relaxed);
         row.number.store(task.number.load(relaxed), relaxed);
         let marks = [
             outcome as u8,

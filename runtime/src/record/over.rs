@@ -93,8 +93,8 @@ impl Blamed {
             kind: row.kind.load(relaxed),
             flags: row.flags.load(relaxed),
             parent: row.parent.load(relaxed),
-            site: row.site.load(relaxed),
-            name: NameId::from_raw(row.name.load(relaxed)),
+            site: row.site(),
+            name: row.name(),
             number: row.number.load(relaxed),
             // What was stated since the poll began is where it waits next, not where it came from.
             await_place: (row.waits.load(relaxed) == 0)

@@ -4,16 +4,19 @@
 //! one writer at a time, and keeps its own words in the row. A row is published by its id.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{
+    AtomicI32, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence,
+};
 
 use crate::atomic;
 
 use super::LoopRecord;
 use super::histogram::FLOOR;
-use super::names::NameId;
+use super::names::{self, NameId};
 use super::place::PlaceCell;
+use super::site;
 use super::slab::{self, Row};
-use super::wake::Cause;
+use super::wake::{self, Cause};
 
 /// What a row of the task table is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,12 +141,16 @@ pub(crate) fn coarse_lower(index: usize) -> u64 {
     1 << COARSE_SHIFTS[index]
 }
 
+/// A difference of ticks above this is a negative one.
+const FUTURE: u64 = u64::MAX / 2;
+
 /// A row is 192 bytes: three cache lines.
 #[derive(Default)]
 #[repr(C, align(64))]
 pub(crate) struct TaskRow {
     // Line 1: written at each poll, by the loop's thread.
-    /// The executor's: next in the ready queue.
+    /// The executor's: next in the ready queue, `LAST` for the last; null for a row that is not in
+    /// it.
     pub(crate) link: AtomicPtr<TaskRow>,
     /// The executor's: the future and its functions.
     pub(crate) work: AtomicPtr<()>,
@@ -157,8 +164,7 @@ pub(crate) struct TaskRow {
     /// References held on the loop's thread. The executor's; plain loads and stores.
     pub(crate) refs_here: AtomicI32,
     pub(crate) phase: AtomicU8,
-    /// In the ready queue.
-    pub(crate) queued: AtomicU8,
+    _spare: AtomicU8,
     /// Bits of `flag`. Here because each poll looks for a cancel; rarely written elsewhere.
     pub(crate) flags: AtomicU8,
     /// Things this task waits for since its last poll began, when more than one.
@@ -183,22 +189,27 @@ pub(crate) struct TaskRow {
     pub(crate) marks: AtomicU8,
     /// Polls per coarse bucket, beginning with the first above the floor.
     pub(crate) coarse: [AtomicU32; COARSE],
-    pub(crate) site: AtomicU32,
+    /// A `NameId`, and the number of its place: both tables are capped far below this.
+    name: AtomicU16,
+    site: AtomicU16,
 
     // Line 3: the facts of the spawn, and what it waits for.
     id: AtomicU64,
     pub(crate) parent: AtomicU64,
     pub(crate) spawned_at: AtomicU64,
-    pub(crate) name: AtomicU32,
     pub(crate) number: AtomicU32,
     pub(crate) loop_id: AtomicU32,
-    pub(crate) wakes: AtomicU32,
+    /// Wakes by others.
+    wakes: AtomicU32,
+    /// Wakes by itself, inside its own poll.
+    self_wakes: AtomicU32,
     pub(crate) waiting_at: PlaceCell,
     pub(crate) waiting_on: AtomicU64,
     pub(crate) woken_by: AtomicU64,
 }
 
 const _: () = assert!(cfg!(loop_model) || size_of::<TaskRow>() == 192);
+const _: () = assert!(site::CAP <= 1 << 16 && names::CAP <= 1 << 16);
 
 /// Values of `TaskRow::phase`.
 pub(crate) mod phase {
@@ -235,15 +246,25 @@ fn add(field: &AtomicU64, more: u64) -> u64 {
     sum
 }
 
+/// Adds one to a field that only this thread writes; at the top it stays.
 #[inline(always)]
-fn add32(field: &AtomicU32, more: u32) {
-    field.store(
-        field.load(Ordering::Relaxed).saturating_add(more),
-        Ordering::Relaxed,
-    );
+fn count32(field: &AtomicU32) {
+    let sum = field.load(Ordering::Relaxed).wrapping_add(1);
+    if sum != 0 {
+        field.store(sum, Ordering::Relaxed);
+    }
 }
 
 impl TaskRow {
+    /// The link of the last row of a queue: the address of none.
+    pub(crate) const LAST: *mut TaskRow = std::ptr::without_provenance_mut(1);
+
+    /// Whether it is in the ready queue.
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        !self.link.load(Ordering::Relaxed).is_null()
+    }
+
     /// Fills a vacant row and publishes it.
     #[inline]
     pub(crate) fn spawned(&self, birth: &Birth) {
@@ -267,13 +288,14 @@ impl TaskRow {
         self.cancels.store(0, Ordering::Relaxed);
         self.marks.store(0, Ordering::Relaxed);
         self.waits.store(0, Ordering::Relaxed);
-        self.site.store(birth.site, Ordering::Relaxed);
+        self.site.store(birth.site as u16, Ordering::Relaxed);
         self.parent.store(birth.parent, Ordering::Relaxed);
         self.spawned_at.store(birth.at, Ordering::Relaxed);
-        self.name.store(birth.name.raw(), Ordering::Relaxed);
+        self.set_name(birth.name);
         self.number.store(birth.number, Ordering::Relaxed);
         self.loop_id.store(birth.loop_id, Ordering::Relaxed);
         self.wakes.store(0, Ordering::Relaxed);
+        self.self_wakes.store(0, Ordering::Relaxed);
         self.waiting_at.clear();
         self.waiting_on.store(0, Ordering::Relaxed);
         self.woken_by.store(Cause::Spawn.raw(), Ordering::Relaxed);
@@ -286,34 +308,54 @@ impl TaskRow {
         self.id.load(Ordering::Relaxed)
     }
 
+    /// The number of its place.
+    #[inline]
+    pub(crate) fn site(&self) -> u32 {
+        self.site.load(Ordering::Relaxed).into()
+    }
+
+    pub(crate) fn name(&self) -> NameId {
+        NameId::from_raw(self.name.load(Ordering::Relaxed).into())
+    }
+
+    /// Gives it another name; its number is said apart.
+    #[inline]
+    pub(crate) fn set_name(&self, name: NameId) {
+        self.name.store(name.raw() as u16, Ordering::Relaxed);
+    }
+
     /// States that a poll begins at tick `now`.
     #[inline]
     pub(crate) fn poll_begin(&self, record: &LoopRecord, now: u64) {
         self.phase.store(phase::RUNNING, Ordering::Relaxed);
         self.waits.store(0, Ordering::Relaxed);
         let woken = self.woken_at.load(Ordering::Relaxed);
-        // Both are read on this thread or stamped by a foreign one; a stamp from the future of
-        // another core's counter counts as no delay.
-        let delay = now.saturating_sub(woken);
-        add(&self.scheduled, delay);
+        let mut delay = now.wrapping_sub(woken);
         if delay >= FLOOR {
-            record.delayed(delay);
+            // Both are read on this thread or stamped by a foreign one; a stamp from the future of
+            // another core's counter counts as no delay.
+            if delay > FUTURE {
+                delay = 0;
+            } else {
+                record.delayed(delay);
+            }
         }
+        add(&self.scheduled, delay);
         record.current.enter(self, now);
     }
 
     /// States that the poll that began at `start` ended at `now`; `alive` if it will be polled again.
     #[inline]
     pub(crate) fn poll_end(&self, record: &LoopRecord, start: u64, now: u64, alive: bool) {
-        let took = now.saturating_sub(start);
+        let mut took = now.wrapping_sub(start);
+        if took >= FLOOR {
+            took = self.long_poll(record, start, took);
+        }
         // `polls` is written before the phase: a reader that sees the poll over sees it counted.
         add(&self.polls, 1);
         add(&self.busy, took);
         if took > self.max_poll.load(Ordering::Relaxed) {
             self.max_poll.store(took, Ordering::Relaxed);
-        }
-        if took >= FLOOR {
-            self.long_poll(record, start, took);
         }
         // What woke it meanwhile could not have it polled before now, so the wait begins here.
         self.woken_at.store(now, Ordering::Relaxed);
@@ -323,27 +365,53 @@ impl TaskRow {
         );
     }
 
-    fn long_poll(&self, record: &LoopRecord, start: u64, took: u64) {
+    /// Records what short polls have none of; gives what the poll took.
+    #[inline(never)]
+    fn long_poll(&self, record: &LoopRecord, start: u64, took: u64) -> u64 {
+        if took > FUTURE {
+            return 0;
+        }
         let bucket = COARSE_SHIFTS
             .iter()
             .rposition(|&shift| took >> shift != 0)
             .unwrap_or(0);
-        add32(&self.coarse[bucket], 1);
+        count32(&self.coarse[bucket]);
         record.polled_long(self, start, took);
+        took
     }
 
-    /// States a wake by `cause` on the loop's own thread, at the tick its poll began.
+    /// States a wake, on the loop's own thread, of a task that was not ready.
     #[inline]
-    pub(crate) fn woken(&self, at: u64, cause: Cause) {
-        self.woken_at.store(at, Ordering::Relaxed);
-        self.woken_by.store(cause.raw(), Ordering::Relaxed);
-        add32(&self.wakes, 1);
+    pub(crate) fn woken(&self, record: &LoopRecord) {
+        if std::ptr::eq(record.current.row(), self) {
+            // The end of its poll says since when it waits for the next.
+            if self.woken_by.load(Ordering::Relaxed) != wake::ITSELF {
+                self.woken_by.store(wake::ITSELF, Ordering::Relaxed);
+            }
+            count32(&self.self_wakes);
+        } else {
+            let at = record.current.since();
+            self.woken_at.store(at, Ordering::Relaxed);
+            self.woken_by.store(record.cause().raw(), Ordering::Relaxed);
+            count32(&self.wakes);
+        }
     }
 
-    /// States a wake of a task that is ready already.
+    /// States a wake, on the loop's own thread, of a task that is ready already.
     #[inline]
-    pub(crate) fn woken_again(&self) {
-        add32(&self.wakes, 1);
+    pub(crate) fn woken_again(&self, record: &LoopRecord) {
+        let by_itself = std::ptr::eq(record.current.row(), self);
+        count32(if by_itself {
+            &self.self_wakes
+        } else {
+            &self.wakes
+        });
+    }
+
+    /// Wakes of all kinds. Stays at the top once it is there.
+    pub(crate) fn wakes(&self) -> u32 {
+        let others = self.wakes.load(Ordering::Relaxed);
+        others.saturating_add(self.self_wakes.load(Ordering::Relaxed))
     }
 
     /// States what the task waits for, and where its `.await` stands. The loop's thread.
@@ -390,7 +458,7 @@ impl TaskRow {
         fence(Ordering::Acquire);
         let same = self.polls.load(Ordering::Relaxed) == facts.polls
             && self.id.load(Ordering::Relaxed) == facts.id
-            && self.queued.load(Ordering::Relaxed) == 0
+            && !self.is_queued()
             && self.away_marks.load(Ordering::Relaxed) & 1 == 0;
         same.then_some(facts)
     }
@@ -401,8 +469,7 @@ impl TaskRow {
         let marks = self.away_marks.load(Ordering::Acquire);
         let away = self.refs_away.load(Ordering::Acquire) - (marks >> 1) as i32;
         let here = self.refs_here.load(Ordering::Acquire);
-        let queued = self.queued.load(Ordering::Relaxed) != 0
-            || (marks | self.away_marks.load(Ordering::Relaxed)) & 1 != 0;
+        let queued = self.is_queued() || (marks | self.away_marks.load(Ordering::Relaxed)) & 1 != 0;
         let state = match self.phase.load(Ordering::Acquire) {
             phase::RUNNING => State::Run,
             phase::DONE => State::Done,
@@ -431,13 +498,14 @@ impl TaskRow {
             cancels: self.cancels.load(Ordering::Relaxed),
             waits: self.waits.load(Ordering::Relaxed),
             coarse: std::array::from_fn(|i| self.coarse[i].load(Ordering::Relaxed)),
-            site: self.site.load(Ordering::Relaxed),
+            site: self.site(),
             parent: self.parent.load(Ordering::Relaxed),
             spawned_at: self.spawned_at.load(Ordering::Relaxed),
-            name: NameId::from_raw(self.name.load(Ordering::Relaxed)),
+            name: self.name(),
             number: self.number.load(Ordering::Relaxed),
             loop_id: self.loop_id.load(Ordering::Relaxed),
-            wakes: self.wakes.load(Ordering::Relaxed),
+            wakes: self.wakes(),
+            self_wakes: self.self_wakes.load(Ordering::Relaxed),
             // A leaf that is a task's whole future is polled by the executor, one behind a
             // reference or a box by the standard library: no line of the app's.
             waiting_at: self.waiting_at.get().filter(|at| {
@@ -445,7 +513,7 @@ impl TaskRow {
                 !file.ends_with("executor/raw.rs") && !file.starts_with("/rustc/")
             }),
             waiting_on: WaitingOn(self.waiting_on.load(Ordering::Relaxed)),
-            woken_by: Cause::from_raw(self.woken_by.load(Ordering::Relaxed)),
+            woken_by: Cause::of_row(self.woken_by.load(Ordering::Relaxed), id),
             outcome: Outcome::from_raw(self.outcome.load(Ordering::Relaxed)),
         }
     }
@@ -488,7 +556,9 @@ pub(crate) struct TaskFacts {
     pub(crate) name: NameId,
     pub(crate) number: u32,
     pub(crate) loop_id: u32,
+    /// All wakes, and those by itself among them.
     pub(crate) wakes: u32,
+    pub(crate) self_wakes: u32,
     pub(crate) waiting_at: Option<&'static Location<'static>>,
     pub(crate) waiting_on: WaitingOn,
     pub(crate) woken_by: Option<Cause>,

@@ -21,6 +21,9 @@ pub(crate) enum Cause {
 
 const ID: u64 = (1 << 56) - 1;
 
+/// The word of a task that woke itself: it says so without the id, which the row has.
+pub(crate) const ITSELF: u64 = 8 << 56;
+
 impl Cause {
     #[inline]
     pub(crate) fn raw(self) -> u64 {
@@ -34,6 +37,14 @@ impl Cause {
             Cause::Signal(id) => (7, id),
         };
         kind << 56 | id & ID
+    }
+
+    /// The cause in the row of the task `of`.
+    pub(crate) fn of_row(raw: u64, of: u64) -> Option<Self> {
+        match raw {
+            ITSELF => Some(Cause::Task(of)),
+            raw => Self::from_raw(raw),
+        }
     }
 
     pub(crate) fn from_raw(raw: u64) -> Option<Self> {
@@ -69,5 +80,7 @@ mod tests {
             assert_eq!(Cause::from_raw(cause.raw()), Some(cause));
         }
         assert_eq!(Cause::from_raw(0), None);
+        assert_eq!(Cause::of_row(ITSELF, 7), Some(Cause::Task(7)));
+        assert_eq!(Cause::of_row(Cause::Loop.raw(), 7), Some(Cause::Loop));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::record::names::NameId;
-use crate::record::task::{Birth, phase};
+use crate::record::task::{Birth, TaskRow, phase};
 use crate::record::{LoopRecord, Owner};
 
 struct Bench {
@@ -71,7 +71,10 @@ fn what_is_certain_is_said_after_two_walks_that_saw_the_same_poll() {
 #[test]
 fn a_wake_on_its_way_a_handle_and_a_permission_are_no_strandings() {
     let mut bench = Bench::new();
-    bench.lone(1, 0).queued.store(1, Ordering::Relaxed);
+    bench
+        .lone(1, 0)
+        .link
+        .store(TaskRow::LAST, Ordering::Relaxed);
     bench.lone(2, flag::FOREVER);
     bench.lone(3, 0).refs_here.store(1, Ordering::Relaxed);
     bench
