@@ -322,11 +322,14 @@ impl Executor {
     }
 
     /// Takes what other threads did: wakes become ready rows, errands callbacks, in their order.
+    /// False if there was nothing.
     #[inline]
-    pub(crate) fn take_away(&self) {
-        if !self.shared.stack.is_empty() {
+    pub(crate) fn take_away(&self) -> bool {
+        let any = !self.shared.stack.is_empty();
+        if any {
             self.take_stack(self.shared.stack.take());
         }
+        any
     }
 
     fn take_stack(&self, head: usize) {
@@ -361,15 +364,15 @@ impl Executor {
         self.local.settle(row);
     }
 
-    /// Polls at most `most` rows, in the order in which they became ready. Stops after the first
-    /// poll that ends past the tick `until`. Returns how many were taken.
+    /// Polls at most `most` rows, in the order in which they became ready, from the tick `start`,
+    /// which is now, on. Stops after the first poll that ends past the tick `until`. Returns how
+    /// many were taken.
     #[inline]
-    pub(crate) fn run_ready(&self, most: usize, until: u64) -> usize {
+    pub(crate) fn run_ready(&self, most: usize, start: u64, until: u64) -> usize {
         let local = &*self.local;
         let record = &*local.record;
         let frame = 0_u8;
         record.current.set_base(std::ptr::from_ref(&frame) as usize);
-        let start = clock::ticks();
         record.phase(Doing::Polling, start);
         let mut now = start;
         let mut ready = local.ready();

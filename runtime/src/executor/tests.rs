@@ -53,7 +53,7 @@ impl Bench {
         self.inside(|executor| {
             executor.take_away();
             while executor.ready_len() > 0 {
-                executor.run_ready(usize::MAX, u64::MAX);
+                executor.run_ready(usize::MAX, clock::ticks(), u64::MAX);
                 executor.take_away();
             }
             self.record.publish();
@@ -280,7 +280,7 @@ fn what_is_left_of_a_share_goes_before_what_came_meanwhile() {
     }
     bench.inside(|executor| {
         while executor.ready_len() > 0 {
-            assert_eq!(executor.run_ready(1, u64::MAX), 1);
+            assert_eq!(executor.run_ready(1, clock::ticks(), u64::MAX), 1);
         }
     });
     assert_eq!(*order.borrow(), [0, 1, 2, 0, 1, 2]);
