@@ -116,6 +116,14 @@ enum Sub {
     Io(ListArgs),
     /// Print findings: leaks and what else is wrong
     Leaks(ListArgs),
+    /// Print locks, queues, futures: who holds them, who waits
+    Resources(ListArgs),
+    /// Print jobs of executors and name lookups
+    Jobs(ListArgs),
+    /// Print child processes
+    Children(ListArgs),
+    /// Print signals that are listened to
+    Signals(ListArgs),
     /// Print all that is known of one task
     Task(TaskArgs),
     /// Print what happens, as it happens
@@ -287,6 +295,10 @@ pub enum What {
     Timers,
     Io,
     Leaks,
+    Resources,
+    Jobs,
+    Children,
+    Signals,
 }
 
 impl What {
@@ -298,6 +310,10 @@ impl What {
             What::Timers => "timers",
             What::Io => "io",
             What::Leaks => "leaks",
+            What::Resources => "resources",
+            What::Jobs => "jobs",
+            What::Children => "children",
+            What::Signals => "signals",
         }
     }
 
@@ -309,6 +325,10 @@ impl What {
             What::Timers => Table::Timers,
             What::Io => Table::Io,
             What::Leaks => Table::Findings,
+            What::Resources => Table::Resources,
+            What::Jobs => Table::Jobs,
+            What::Children => Table::Children,
+            What::Signals => Table::Signals,
         }
     }
 }
@@ -433,6 +453,10 @@ fn command(sub: Sub) -> Result<Command, Failure> {
         Sub::Timers(args) => list(What::Timers, args)?,
         Sub::Io(args) => list(What::Io, args)?,
         Sub::Leaks(args) => list(What::Leaks, args)?,
+        Sub::Resources(args) => list(What::Resources, args)?,
+        Sub::Jobs(args) => list(What::Jobs, args)?,
+        Sub::Children(args) => list(What::Children, args)?,
+        Sub::Signals(args) => list(What::Signals, args)?,
         Sub::Task(TaskArgs { id, target, json }) => Command::Task { id, target, json },
         Sub::Events(args) => events(args)?,
         Sub::Check(args) => check(args)?,

@@ -261,6 +261,10 @@ fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
                 What::Timers => Table::Timers,
                 What::Io => Table::Io,
                 What::Leaks => Table::Leaks,
+                What::Resources => Table::Resources,
+                What::Jobs => Table::Jobs,
+                What::Children => Table::Children,
+                What::Signals => Table::Signals,
             },
             filter: list.filter.clone(),
             sort: list.sort.clone(),
@@ -269,6 +273,10 @@ fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
                 && (list.watch.is_some() || list.columns.iter().any(|c| c == "busy"))
             {
                 vec!["busy".to_owned()]
+            } else if list.json.is_some()
+                && matches!(list.what, What::Resources | What::Jobs | What::Children)
+            {
+                vec!["waiting".to_owned()]
             } else {
                 Vec::new()
             },
@@ -287,9 +295,8 @@ fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
             .map_err(|_| slow())?;
         let (mut reader, mut whole) = first.map_err(|why| unanswered(&list, why))?;
         loop {
-            pages::cut(&mut whole.body, list.limit);
             let text = match &list.json {
-                Some(only) => json::list(list.what, &whole.body, &hello, whole.at_ns, only),
+                Some(only) => json::list(list.what, &whole, &hello, only),
                 None => {
                     let look = plain::look(&hello, whole.at_ns, utc_offset());
                     plain::list(list.what, &whole.body, &look, &list.columns, out)

@@ -68,7 +68,7 @@ pub enum Action {
 
 /// Where a key works: a set of screens and layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Where(pub u16);
+pub struct Where(pub u32);
 
 impl Where {
     pub const OVERVIEW: Where = Where(1);
@@ -88,12 +88,18 @@ impl Where {
     pub const HELP: Where = Where(1 << 13);
     /// A text on top: what a finding means, costs, events.
     pub const NOTE: Where = Where(1 << 14);
+    pub const RESOURCES: Where = Where(1 << 15);
+    pub const JOBS: Where = Where(1 << 16);
+    pub const CHILDREN: Where = Where(1 << 17);
 
-    const LISTS: Where = Where(0b11_1111);
-    const TABLES: Where = Where(0b11_1110);
+    /// Screens whose selected row has links of its own.
+    pub const THINGS: Where = Where::RESOURCES.or(Where::JOBS).or(Where::CHILDREN);
+    /// Every screen with a list.
+    pub const LISTS: Where = Where(0b11_1111).or(Where::THINGS);
+    const TABLES: Where = Where(0b11_1110).or(Where::THINGS);
     /// Every screen that shows an app's data.
-    pub const SCREENS: Where = Where(0b111_1111);
-    const BASE: Where = Where(0b1111_1111);
+    pub const SCREENS: Where = Where::LISTS.or(Where::DETAIL);
+    const BASE: Where = Where::SCREENS.or(Where::SPLASH);
     const TYPING: Where = Where(Where::FILTER.0 | Where::PALETTE.0 | Where::APPS.0 | Where::HELP.0);
     const PICKING: Where = Where(Where::MENU.0 | Where::COLUMNS.0 | Where::NOTE.0);
     const LAYERS: Where = Where(Where::TYPING.0 | Where::PICKING.0);
@@ -235,13 +241,13 @@ pub static TABLE: &[Binding] = &[
     key(&[Char('c')], A::Columns, Where::TABLES, "columns", "choose and move columns"),
     key(&[Char('v')], A::Group, Where::TASKS, "group", "group tasks by the place that spawned them"),
     key(&[Char('t')], A::Tree, Where::TASKS, "tree", "tasks below those that spawned them"),
-    key(&[Char('z')], A::Narrow, Where::TASKS.or(Where::LOOPS).or(Where::TIMERS).or(Where::IO), "narrow",
+    key(&[Char('z')], A::Narrow, Where::TASKS.or(Where::LOOPS).or(Where::TIMERS).or(Where::IO).or(Where::THINGS), "narrow",
         "narrow: with findings, this loop only, ended tasks, all"),
     key(&[Char('w')], A::Waker, Where::TASKS.or(Where::DETAIL), "its waker", "go to what will wake it"),
     key(&[Char('u')], A::Parent, Where::TASKS.or(Where::DETAIL), "parent", "go to the task that spawned it"),
     key(&[Char('L')], A::LateCause, Where::TIMERS, "what made it late", "the loop's blocks: what made it late"),
-    key(&[Char('p')], A::Preview, Where::TASKS.or(Where::LEAKS).or(Where::LOOPS), "preview", "the pane that follows the selection"),
-    key(&[Char('+')], A::Zoom, Where::DETAIL.or(Where::LOOPS), "zoom", "one panel on the whole screen"),
+    key(&[Char('p')], A::Preview, Where::TASKS.or(Where::LEAKS).or(Where::LOOPS).or(Where::THINGS), "preview", "the pane that follows the selection"),
+    key(&[Char('+')], A::Zoom, Where::DETAIL.or(Where::LOOPS).or(Where::THINGS), "zoom", "one panel on the whole screen"),
     key(&[Char('d')], A::Explain, Where::OVERVIEW.or(Where::LEAKS).or(Where::TASKS).or(Where::DETAIL), "explain",
         "what a finding means and what to do"),
     key(&[Char('x')], A::Hide, Where::OVERVIEW, "hide", "hide a finding for this session"),
@@ -258,6 +264,9 @@ pub static TABLE: &[Binding] = &[
     key(&[Char('4')], A::Screen(3), Where::SCREENS, "", "timers"),
     key(&[Char('5')], A::Screen(4), Where::SCREENS, "", "I/O"),
     key(&[Char('6')], A::Screen(5), Where::SCREENS, "", "leaks"),
+    key(&[Char('7')], A::Screen(6), Where::SCREENS, "", "resources: locks, queues, futures"),
+    key(&[Char('8')], A::Screen(7), Where::SCREENS, "", "jobs of executors"),
+    key(&[Char('9')], A::Screen(8), Where::SCREENS, "", "child processes"),
     key(&[Code(Tab)], A::NextScreen, Where::LISTS, "", "next screen"),
     key(&[BackTab], A::PreviousScreen, Where::LISTS, "", "previous screen"),
     key(&[Code(Backspace)], A::Back, Where::SCREENS, "back", "back to where I came from"),
@@ -268,9 +277,9 @@ pub static TABLE: &[Binding] = &[
     key(&[Char('i')], A::Cost, Where::SCREENS, "", "what being watched costs"),
     key(&[Char('m')], A::Mouse, Where::BASE, "", "mouse off and on, to select text"),
     key(&[Ctrl('l')], A::Redraw, Where::BASE, "", "draw the screen anew"),
-    key(&[Ctrl('z')], A::Suspend, Where(0xffff), "", "to the shell; fg returns"),
+    key(&[Ctrl('z')], A::Suspend, Where(u32::MAX), "", "to the shell; fg returns"),
     key(&[Char('q')], A::Quit, Where::BASE, "quit", "quit"),
-    key(&[Ctrl('c')], A::Interrupt, Where(0xffff), "", "leave an input, else quit"),
+    key(&[Ctrl('c')], A::Interrupt, Where(u32::MAX), "", "leave an input, else quit"),
 ];
 
 /// What a key press asks for at a place. `before` is the first half of a chord.
@@ -309,7 +318,7 @@ pub fn names(binding: &Binding) -> String {
 
 /// The whole table as text, for `keys` and the docs: one section for each place.
 pub fn document() -> String {
-    const PLACES: [(&str, Where); 14] = [
+    const PLACES: [(&str, Where); 17] = [
         ("Everywhere", Where::SCREENS),
         ("Overview", Where::OVERVIEW),
         ("Tasks (all_tasks)", Where::TASKS),
@@ -318,6 +327,9 @@ pub fn document() -> String {
         ("Timers", Where::TIMERS),
         ("I/O", Where::IO),
         ("Leaks", Where::LEAKS),
+        ("Resources", Where::RESOURCES),
+        ("Jobs", Where::JOBS),
+        ("Children", Where::CHILDREN),
         ("While typing a filter", Where::FILTER),
         ("Sort menu", Where::MENU),
         ("Columns", Where::COLUMNS),
@@ -351,7 +363,7 @@ mod tests {
     /// Ctrl-C and Ctrl-Z are in every place and are not letters, so they cannot clash with typing.
     #[test]
     fn no_key_means_two_things_in_one_place() {
-        for bit in 0..15 {
+        for bit in 0..18 {
             let at = Where(1 << bit);
             let mut seen: Vec<(Key, Action)> = Vec::new();
             for b in TABLE.iter().filter(|b| b.at.meets(at)) {

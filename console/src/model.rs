@@ -11,7 +11,7 @@ use crate::store::{Listed, Query, Slot, Sort, Store};
 use crate::view::Drawn;
 use crate::view::theme::Colours;
 
-/// The six screens, in the order of their keys.
+/// The screens, in the order of their keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Screen {
     #[default]
@@ -21,17 +21,23 @@ pub enum Screen {
     Timers,
     Io,
     Leaks,
+    Resources,
+    Jobs,
+    Children,
 }
 
 impl Screen {
     /// All of them, in the order of their keys.
-    pub const ALL: [Screen; 6] = [
+    pub const ALL: [Screen; 9] = [
         Screen::Overview,
         Screen::Tasks,
         Screen::Loops,
         Screen::Timers,
         Screen::Io,
         Screen::Leaks,
+        Screen::Resources,
+        Screen::Jobs,
+        Screen::Children,
     ];
 
     /// Its name on its tab.
@@ -43,6 +49,9 @@ impl Screen {
             Screen::Timers => "Timers",
             Screen::Io => "I/O",
             Screen::Leaks => "Leaks",
+            Screen::Resources => "Resources",
+            Screen::Jobs => "Jobs",
+            Screen::Children => "Children",
         }
     }
 
@@ -59,6 +68,9 @@ impl Screen {
             Screen::Timers => Where::TIMERS,
             Screen::Io => Where::IO,
             Screen::Leaks => Where::LEAKS,
+            Screen::Resources => Where::RESOURCES,
+            Screen::Jobs => Where::JOBS,
+            Screen::Children => Where::CHILDREN,
         }
     }
 }
@@ -74,11 +86,14 @@ pub enum ListId {
     Timers,
     Io,
     Leaks,
+    Resources,
+    Jobs,
+    Children,
 }
 
 impl ListId {
     /// All of them.
-    pub const ALL: [ListId; 8] = [
+    pub const ALL: [ListId; 11] = [
         ListId::Findings,
         ListId::Tasks,
         ListId::Groups,
@@ -87,6 +102,9 @@ impl ListId {
         ListId::Timers,
         ListId::Io,
         ListId::Leaks,
+        ListId::Resources,
+        ListId::Jobs,
+        ListId::Children,
     ];
 
     /// The order it has while the user chose none.
@@ -98,6 +116,9 @@ impl ListId {
             ListId::Timers => ("due", false),
             ListId::Io => ("idle", true),
             ListId::Leaks => ("grade", false),
+            ListId::Resources => ("waiters", true),
+            ListId::Jobs => ("for", true),
+            ListId::Children => ("age", false),
             // These come worst first, and stay so.
             // A tree has the order of descent.
             ListId::Findings | ListId::Tree => return None,
@@ -119,6 +140,9 @@ impl ListId {
             ListId::Timers => "timers",
             ListId::Io => "I/O sources",
             ListId::Leaks => "leaks",
+            ListId::Resources => "resources",
+            ListId::Jobs => "jobs",
+            ListId::Children => "child processes",
         }
     }
 }
@@ -261,6 +285,8 @@ pub struct Ui {
     pub frozen: Option<Frozen>,
     /// One panel has the whole screen.
     pub zoom: bool,
+    /// The keys are in the pane that follows the selection, on this one of its links.
+    pub inside: Option<u16>,
     /// The preview panes; `None`: as the size of the screen suggests.
     pub preview: Option<bool>,
     pub history: Vec<String>,
@@ -314,6 +340,9 @@ impl Model {
             Screen::Timers => ListId::Timers,
             Screen::Io => ListId::Io,
             Screen::Leaks => ListId::Leaks,
+            Screen::Resources => ListId::Resources,
+            Screen::Jobs => ListId::Jobs,
+            Screen::Children => ListId::Children,
         })
     }
 
@@ -387,6 +416,9 @@ pub fn page(store: &Store, list: ListId) -> &dyn Listed {
         ListId::Timers => &store.timers,
         ListId::Io => &store.io,
         ListId::Leaks => &store.leaks,
+        ListId::Resources => &store.resources,
+        ListId::Jobs => &store.jobs,
+        ListId::Children => &store.children,
     }
 }
 
@@ -401,5 +433,8 @@ pub fn page_mut(store: &mut Store, list: ListId) -> &mut dyn Listed {
         ListId::Timers => &mut store.timers,
         ListId::Io => &mut store.io,
         ListId::Leaks => &mut store.leaks,
+        ListId::Resources => &mut store.resources,
+        ListId::Jobs => &mut store.jobs,
+        ListId::Children => &mut store.children,
     }
 }

@@ -36,11 +36,43 @@ pub enum Table {
     Blocks,
     Timers,
     Io,
+    Resources,
+    Jobs,
+    Children,
+    Signals,
+    /// One [`Waiting`]: who waits for the resource of the filter.
+    ResourceWaiters,
+    /// The same for a job.
+    JobWaiters,
+    /// The same for a child process.
+    ChildWaiters,
     Findings,
     /// Those findings whose names are in [`LEAKS`].
     Leaks,
     /// One [`TaskDetail`], of the task `subject`: asked again and again at `every`, since the protocol answers it once.
     Task,
+}
+
+impl Table {
+    /// The schema's table whose rows it is about; `None`: it has no rows.
+    pub fn of_schema(self) -> Option<loop_proto::table::Table> {
+        use loop_proto::table::Table as T;
+        Some(match self {
+            Table::Overview | Table::Cost | Table::Series | Table::Task => return None,
+            Table::Tasks | Table::Tree => T::Tasks,
+            Table::History => T::History,
+            Table::Groups => T::Places,
+            Table::Loops => T::Loops,
+            Table::Blocks => T::Blocks,
+            Table::Timers => T::Timers,
+            Table::Io => T::Io,
+            Table::Resources | Table::ResourceWaiters => T::Resources,
+            Table::Jobs | Table::JobWaiters => T::Jobs,
+            Table::Children | Table::ChildWaiters => T::Children,
+            Table::Signals => T::Signals,
+            Table::Findings | Table::Leaks => T::Findings,
+        })
+    }
 }
 
 /// A question to the inspector: sent again, with the same slot, whenever anything in it changes.
@@ -211,6 +243,12 @@ pub enum Body {
     Blocks(Rows<BlockRow>),
     Timers(Rows<TimerRow>),
     Io(Rows<IoRow>),
+    Resources(Rows<ResourceRow>),
+    Jobs(Rows<JobRow>),
+    Children(Rows<ChildRow>),
+    Signals(Rows<SignalRow>),
+    /// `None`: the row is gone.
+    Waiting(Option<Box<Waiting>>),
     Findings(Rows<Finding>),
     Leaks(Rows<Finding>),
     Task(Box<TaskDetail>),
@@ -279,6 +317,12 @@ pub struct Store {
     pub blocks: Page<BlockRow>,
     pub timers: Page<TimerRow>,
     pub io: Page<IoRow>,
+    pub resources: Page<ResourceRow>,
+    pub jobs: Page<JobRow>,
+    pub children: Page<ChildRow>,
+    pub signals: Page<SignalRow>,
+    /// Who waits for the selected row, once it was answered.
+    pub waiting: Option<Waiting>,
     /// All findings, less those the user hid.
     pub findings: Page<Finding>,
     /// Findings about what lives on without use, or whose end nobody saw.
@@ -405,6 +449,11 @@ impl Store {
             }
             Body::Timers(rows) => self.timers.take(rows, now, at_ns, resort),
             Body::Io(rows) => self.io.take(rows, now, at_ns, resort),
+            Body::Resources(rows) => self.resources.take(rows, now, at_ns, resort),
+            Body::Jobs(rows) => self.jobs.take(rows, now, at_ns, resort),
+            Body::Children(rows) => self.children.take(rows, now, at_ns, resort),
+            Body::Signals(rows) => self.signals.take(rows, now, at_ns, true),
+            Body::Waiting(waiting) => self.waiting = waiting.map(|waiting| *waiting),
             Body::Task(detail) => self.task = Some(Ok(*detail)),
             Body::NoTask { id } => {
                 // The last that was seen of an ended task stays on the screen.

@@ -18,6 +18,7 @@ pub mod strip;
 mod table;
 mod tasks;
 pub mod theme;
+pub mod things;
 
 use std::collections::BTreeMap;
 
@@ -115,6 +116,9 @@ fn screen(model: &Model, p: &mut Painter<'_>, area: Rect) {
         (None, Screen::Timers) => tasks::timers(model, p, area),
         (None, Screen::Io) => tasks::io(model, p, area),
         (None, Screen::Leaks) => leaks::draw(model, p, area),
+        (None, Screen::Resources | Screen::Jobs | Screen::Children) => {
+            things::draw(model, p, area);
+        }
     }
     // What is shown is of a moment that has passed.
     if !model.store.is_live() && model.ui.frozen.is_none() {

@@ -13,7 +13,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
 
 const SIZES: [(u16, u16); 3] = [(120, 36), (80, 24), (60, 15)];
-const SCREENS: [(&str, &str); 7] = [
+const SCREENS: [(&str, &str); 10] = [
     ("overview", "1"),
     ("tasks", "2"),
     ("groups", "2 v"),
@@ -21,6 +21,9 @@ const SCREENS: [(&str, &str); 7] = [
     ("timers", "4"),
     ("io", "5"),
     ("leaks", "6"),
+    ("resources", "7"),
+    ("jobs", "8"),
+    ("children", "9"),
 ];
 
 /// The screen behind some keys. The second frame knows how much the first had room for, as in life.

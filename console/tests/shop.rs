@@ -121,6 +121,9 @@ fn every_screen_of_the_shop() {
         ("4", "timers"),
         ("5", "io"),
         ("6", "leaks"),
+        ("7", "resources"),
+        ("8", "jobs"),
+        ("9", "children"),
     ] {
         visit.keys(key);
         snapshot(&format!("shop_{name}"), &visit.frame());
@@ -345,5 +348,118 @@ fn every_screen_can_be_a_picture() {
             std::fs::write(std::path::Path::new(&dir).join(format!("{name}.svg")), svg)
                 .expect("the directory of SHOTS is writable");
         }
+    }
+}
+
+/// The id that the opened task has.
+fn opened(visit: &Visit) -> Option<u64> {
+    visit.d.model.ui.detail.as_ref().map(|open| open.id)
+}
+
+/// Opens a task by its number.
+fn open_task(visit: &mut Visit, id: u64) {
+    visit.keys(":");
+    visit.type_in(&id.to_string());
+    visit.keys("Enter");
+    assert_eq!(opened(visit), Some(id));
+}
+
+#[test]
+fn who_waits_for_a_resource_is_listed_in_full_and_each_leads_to_its_task() {
+    let mut visit = Visit::new(shop());
+    visit.size = (120, 60);
+    visit.keys("7");
+    let frame = visit.frame();
+    assert!(frame.contains("24 tasks wait for it"), "{frame}");
+    for n in [0, 23] {
+        assert!(frame.contains(&format!("db::query-{n} ")), "{n}:\n{frame}");
+    }
+    // The first link is who made it, the others wait.
+    visit.keys("Enter j j");
+    assert_eq!(visit.d.model.ui.inside, Some(2));
+    visit.keys("Enter");
+    assert_eq!(opened(&visit), Some(1_301));
+    visit.keys("Backspace");
+    assert_eq!(visit.d.model.list_id(), Some(ListId::Resources));
+    visit.keys("Enter Esc");
+    assert_eq!(visit.d.model.ui.inside, None, "Esc leaves the pane");
+    visit.keys("j");
+    assert_eq!(visit.d.model.list(ListId::Resources).rank, 1);
+}
+
+#[test]
+fn a_wait_leads_to_what_is_waited_for_and_w_to_who_holds_it() {
+    let mut visit = Visit::new(shop());
+    // The task; the list that holds what it waits for; its row there.
+    for (task, list, row) in [
+        (312, ListId::Resources, 21),
+        (770, ListId::Resources, 25),
+        (610, ListId::Children, 31),
+        (650, ListId::Jobs, 8),
+        (611, ListId::Io, 52),
+    ] {
+        open_task(&mut visit, task);
+        visit.keys("Tab Enter");
+        assert_eq!(visit.d.model.list_id(), Some(list), "task {task}");
+        assert_eq!(visit.d.model.list(list).id, Some(row), "task {task}");
+    }
+    open_task(&mut visit, 312);
+    visit.keys("w");
+    assert_eq!(opened(&visit), Some(298), "the holder of the lock");
+}
+
+#[test]
+fn a_task_that_waits_in_several_ways_shows_every_arm() {
+    let mut visit = Visit::new(shop());
+    open_task(&mut visit, 760);
+    visit.keys("Tab +");
+    let frame = visit.frame();
+    for arm in [
+        "timer in",
+        "io r fd 12",
+        "queue 22",
+        "job 7",
+        "signal SIGTERM",
+    ] {
+        assert!(frame.contains(arm), "{arm}:\n{frame}");
+    }
+    visit.keys("j j Enter");
+    assert_eq!(visit.d.model.list(ListId::Resources).id, Some(22));
+}
+
+#[test]
+fn a_reader_of_a_childs_output_says_whose_it_is_and_that_it_lives() {
+    let mut visit = Visit::new(shop());
+    open_task(&mut visit, 611);
+    let frame = visit.frame();
+    assert!(
+        frame.contains("io r fd 52 stdout of pid 48978 (ping, alive)"),
+        "{frame}"
+    );
+}
+
+#[test]
+fn a_cancelled_task_says_who_asked_and_a_busy_one_its_variables() {
+    let mut visit = Visit::new(shop());
+    open_task(&mut visit, 650);
+    let frame = visit.frame();
+    assert!(frame.contains("by task 1 main"), "{frame}");
+    open_task(&mut visit, 1093);
+    visit.keys("Tab Tab +");
+    let frame = visit.frame();
+    assert!(
+        frame.contains("REQUEST_ID") && frame.contains("TENANT\\u{1b}[31m"),
+        "{frame}"
+    );
+}
+
+#[test]
+fn what_a_task_made_and_gave_is_on_its_page() {
+    let mut visit = Visit::new(shop());
+    open_task(&mut visit, 650);
+    visit.keys("S-Tab S-Tab S-Tab +");
+    let frame = visit.frame();
+    for thing in ["job 8 nightly-report running", "child 48979 tar exit 2"] {
+        assert!(frame.contains(thing), "{thing}:\n{frame}");
     }
 }

@@ -135,6 +135,28 @@ impl Sort {
         left.id.cmp(&right.id)
     }
 
+    /// The places of `rows` in this order: the row that comes first, and so on.
+    #[must_use]
+    pub fn order<R: Row>(self, rows: impl IntoIterator<Item = R>) -> Vec<usize> {
+        let mut buffer = Composed::new();
+        let mut keys: Vec<(u64, String, u64)> = Vec::new();
+        for row in rows {
+            let key = self.key(&row, &mut buffer);
+            keys.push((key.order, key.text.to_owned(), key.id));
+        }
+        let key = |at: usize| {
+            let (order, text, id) = &keys[at];
+            Key {
+                order: *order,
+                text,
+                id: *id,
+            }
+        };
+        let mut places: Vec<usize> = (0..keys.len()).collect();
+        places.sort_by(|a, b| self.compare(key(*a), key(*b)));
+        places
+    }
+
     /// The keys of this order have a text.
     #[inline]
     pub(crate) const fn is_by_text(self) -> bool {

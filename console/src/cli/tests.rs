@@ -92,6 +92,10 @@ fn every_list_has_its_flags() {
         ("timers", What::Timers),
         ("io", What::Io),
         ("leaks", What::Leaks),
+        ("resources", What::Resources),
+        ("jobs", What::Jobs),
+        ("children", What::Children),
+        ("signals", What::Signals),
     ] {
         assert_eq!(what.word(), word);
         let line = format!("{word} 48211 --filter id=7 --sort -id --watch 2s --limit 5 --json");

@@ -90,6 +90,10 @@ pub fn heads(what: What) -> Vec<Head> {
         What::Timers => of(columns::TIMERS),
         What::Io => of(columns::IO),
         What::Leaks => of(columns::LEAKS),
+        What::Resources => of(columns::RESOURCES),
+        What::Jobs => of(columns::JOBS),
+        What::Children => of(columns::CHILDREN),
+        What::Signals => of(columns::SIGNALS),
     }
 }
 

@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::What;
 use crate::store::{
-    App, BlockRow, Body, Finding, Frame, Goto, Grade, Hello, IoRow, LoopRow, TaskRow, TimerRow,
-    Wait,
+    App, BlockRow, Body, ChildPipe, ChildRow, Finding, Frame, Goto, Grade, Hello, IoRow, JobRow,
+    LoopRow, ResourceRow, SignalRow, TaskRow, TimerRow, Wait, Waiter,
 };
+use crate::transport::pages::Whole;
 
 /// The number that changes when a field goes away or means something else.
 pub const SCHEMA: u32 = 1;
@@ -101,6 +102,80 @@ const IO: &[&str] = &[
     "place",
     "age_ns",
     "findings",
+    "child",
+];
+const RESOURCE: &[&str] = &[
+    "id",
+    "kind",
+    "name",
+    "state",
+    "loop",
+    "holder",
+    "waiters",
+    "waiting",
+    "value",
+    "capacity",
+    "owner",
+    "place",
+    "since",
+    "holder_name",
+    "held_ns",
+    "oldest_wait_ns",
+    "owner_name",
+    "owner_gone",
+    "uses",
+    "contended",
+    "age_ns",
+    "findings",
+];
+const JOB: &[&str] = &[
+    "id",
+    "state",
+    "name",
+    "pool",
+    "tid",
+    "loop",
+    "task",
+    "place",
+    "queued_at",
+    "for_ns",
+    "waiting",
+    "task_name",
+    "task_gone",
+    "queued_ns",
+    "age_ns",
+    "findings",
+];
+const CHILD: &[&str] = &[
+    "id",
+    "pid",
+    "program",
+    "running",
+    "exit_code",
+    "signal",
+    "loop",
+    "task",
+    "place",
+    "started_at",
+    "open_pipes",
+    "waiters",
+    "waiting",
+    "task_name",
+    "task_gone",
+    "status_lost",
+    "ended_at",
+    "age_ns",
+    "findings",
+];
+const SIGNAL: &[&str] = &[
+    "number",
+    "name",
+    "loop",
+    "listeners",
+    "deliveries",
+    "last_at",
+    "place",
+    "last_ns",
 ];
 const LEAK: &[&str] = &[
     "name",
@@ -127,11 +202,16 @@ pub fn fields(what: What) -> &'static [&'static str] {
         What::Timers => TIMER,
         What::Io => IO,
         What::Leaks => LEAK,
+        What::Resources => RESOURCE,
+        What::Jobs => JOB,
+        What::Children => CHILD,
+        What::Signals => SIGNAL,
     }
 }
 
 /// A list as one document, on one line. `only`: these fields of each row; empty: all.
-pub fn list(what: What, body: &Body, hello: &Hello, at_ns: u64, only: &[String]) -> String {
+pub fn list(what: What, whole: &Whole, hello: &Hello, only: &[String]) -> String {
+    let (body, at_ns) = (&whole.body, whole.at_ns);
     let clock = Clock { hello, at_ns };
     let (rows, matched, total) = match body {
         Body::Tasks(r) => (
@@ -150,6 +230,26 @@ pub fn list(what: What, body: &Body, hello: &Hello, at_ns: u64, only: &[String])
             r.matched,
             r.total,
         ),
+        Body::Resources(r) => (
+            r.rows.iter().map(|one| clock.resource(one)).collect(),
+            r.matched,
+            r.total,
+        ),
+        Body::Jobs(r) => (
+            r.rows.iter().map(|one| clock.job(one)).collect(),
+            r.matched,
+            r.total,
+        ),
+        Body::Children(r) => (
+            r.rows.iter().map(|one| clock.child(one)).collect(),
+            r.matched,
+            r.total,
+        ),
+        Body::Signals(r) => (
+            r.rows.iter().map(|one| clock.signal(one)).collect(),
+            r.matched,
+            r.total,
+        ),
         Body::Findings(r) | Body::Leaks(r) => (
             r.rows.iter().map(|f| clock.finding(f)).collect(),
             r.matched,
@@ -165,6 +265,7 @@ pub fn list(what: What, body: &Body, hello: &Hello, at_ns: u64, only: &[String])
     document.insert("at_ns".into(), json!(at_ns));
     document.insert("total".into(), json!(total));
     document.insert("matched".into(), json!(matched));
+    document.insert("pages".into(), json!(whole.pages));
     document.insert(what.word().into(), Value::Array(rows));
     line(&Value::Object(document))
 }
@@ -239,15 +340,16 @@ pub fn grade(grade: Grade) -> &'static str {
 
 /// What a finding is about.
 pub fn subject(finding: &Finding) -> Value {
-    let (kind, id) = match finding.subject {
-        Some(Goto::Task(id)) => ("task", id),
-        Some(Goto::Timer(id)) => ("timer", id),
-        Some(Goto::Io(id)) => ("source", id),
-        Some(Goto::Loop(id)) => ("loop", id),
-        Some(Goto::Block(id)) => ("block", id),
-        None => return Value::Null,
+    let Some((kind, id)) = finding.subject.map(Goto::named) else {
+        return Value::Null;
     };
     json!({"kind": kind, "id": id, "name": text(&finding.subject_name)})
+}
+
+fn child_pipe(pipe: &ChildPipe) -> Value {
+    json!({
+        "id": pipe.child, "pid": pipe.pid, "program": text(&pipe.program), "stream": pipe.stream, "running": !pipe.ended,
+    })
 }
 
 fn frame(frame: &Frame) -> Value {
@@ -337,7 +439,57 @@ impl Clock<'_> {
             "interest": s.interest, "ready": s.ready, "task": s.task, "loop": s.loop_id, "since": self.wall(s.since_ns),
             "task_name": text(&s.task_name), "task_gone": s.task_gone, "idle_ns": s.last_ready_ns.map(|ns| self.age(ns)),
             "wakes": s.wakes, "spurious": s.spurious, "place": text(&s.place), "age_ns": self.age(s.since_ns),
-            "findings": s.findings,
+            "findings": s.findings, "child": s.pipe.as_ref().map(child_pipe),
+        })
+    }
+
+    fn waiting(&self, waiters: &[Waiter]) -> Vec<Value> {
+        waiters
+            .iter()
+            .map(|w| json!({
+                "task": w.task, "name": text(&w.name), "for_ns": w.since_ns.map(|ns| self.age(ns)), "place": text(&w.place),
+            }))
+            .collect()
+    }
+
+    fn resource(&self, r: &ResourceRow) -> Value {
+        json!({
+            "id": r.id, "kind": r.kind, "name": text(&r.name), "state": text(&r.state), "loop": r.loop_id,
+            "holder": r.holder, "waiters": r.waiters, "waiting": self.waiting(&r.waiting), "value": r.level,
+            "capacity": r.capacity, "owner": r.owner, "place": text(&r.place), "since": self.wall(r.made_ns),
+            "holder_name": text(&r.holder_name), "held_ns": r.held_since_ns.map(|ns| self.age(ns)),
+            "oldest_wait_ns": r.oldest_wait_ns, "owner_name": text(&r.owner_name), "owner_gone": r.owner_gone,
+            "uses": r.uses, "contended": r.contended, "age_ns": self.age(r.made_ns), "findings": r.findings,
+        })
+    }
+
+    fn job(&self, j: &JobRow) -> Value {
+        json!({
+            "id": j.id, "state": j.state, "name": text(&j.name), "pool": text(&j.pool), "tid": j.tid, "loop": j.loop_id,
+            "task": j.task, "place": text(&j.place), "queued_at": self.wall(j.queued_ns),
+            "for_ns": self.age(j.started_ns.unwrap_or(j.queued_ns)), "waiting": self.waiting(&j.waiting),
+            "task_name": text(&j.task_name), "task_gone": j.task_gone,
+            "queued_ns": j.started_ns.map(|ns| ns.saturating_sub(j.queued_ns)), "age_ns": self.age(j.queued_ns),
+            "findings": j.findings,
+        })
+    }
+
+    fn child(&self, c: &ChildRow) -> Value {
+        json!({
+            "id": c.id, "pid": c.pid, "program": text(&c.program), "running": !c.ended, "exit_code": c.exit_code,
+            "signal": c.signal, "loop": c.loop_id, "task": c.task, "place": text(&c.place),
+            "started_at": self.wall(c.started_ns), "open_pipes": c.pipes(), "waiters": c.waiters,
+            "waiting": self.waiting(&c.waiting), "task_name": text(&c.task_name), "task_gone": c.task_gone,
+            "status_lost": c.status_lost, "ended_at": c.ended_ns.and_then(|ns| self.wall(ns)),
+            "age_ns": self.age(c.started_ns), "findings": c.findings,
+        })
+    }
+
+    fn signal(&self, s: &SignalRow) -> Value {
+        json!({
+            "number": s.number, "name": text(&s.name), "loop": s.loop_id, "listeners": s.listeners,
+            "deliveries": s.deliveries, "last_at": s.last_ns.and_then(|ns| self.wall(ns)), "place": text(&s.place),
+            "last_ns": s.last_ns.map(|ns| self.age(ns)),
         })
     }
 

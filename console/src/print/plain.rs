@@ -60,6 +60,38 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             out,
             "Nothing leaks.",
         ),
+        (What::Resources, Body::Resources(rows)) => table(
+            columns::RESOURCES,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No resources match.",
+        ),
+        (What::Jobs, Body::Jobs(rows)) => table(
+            columns::JOBS,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No jobs queued or running.",
+        ),
+        (What::Children, Body::Children(rows)) => table(
+            columns::CHILDREN,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No child processes.",
+        ),
+        (What::Signals, Body::Signals(rows)) => table(
+            columns::SIGNALS,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "No signals are listened to.",
+        ),
         _ => "The app answered something else.\n".to_owned(),
     }
 }
@@ -123,7 +155,18 @@ fn table<T>(
             .collect();
         let mut list = ListState::default();
         list.switched.insert("strip");
-        let (placed, _) = columns::layout(&heads, &needs, &list, room);
+        // Two blanks lie between two columns here, one on a screen.
+        let taken = |placed: &[columns::Placed]| match placed.last() {
+            Some(last) => usize::from(last.x + last.width) + placed.len() - 1,
+            None => 0,
+        };
+        let mut placed = Vec::new();
+        for inside in (0..=room).rev() {
+            placed = columns::layout(&heads, &needs, &list, inside).0;
+            if taken(&placed) <= usize::from(room) {
+                break;
+            }
+        }
         shown = Vec::new();
         for place in placed {
             if let Some(at) = chosen.iter().position(|c| *c == place.index) {

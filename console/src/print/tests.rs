@@ -10,6 +10,7 @@ use super::*;
 use crate::cli::What;
 use crate::store::decode::{self, Decoder};
 use crate::store::{Body, Hello, Query, Seek, Slot, Table};
+use crate::transport::pages::Whole;
 
 const OUT: Out = Out {
     width: None,
@@ -46,17 +47,29 @@ fn answer(shop: fixture::Shop, table: Table, sort: &str) -> (Body, u64) {
     (view.body, view.at_ns)
 }
 
-const LISTS: [(What, Table); 5] = [
+fn whole(body: &Body, at_ns: u64) -> Whole {
+    Whole {
+        body: body.clone(),
+        at_ns,
+        pages: 1,
+    }
+}
+
+const LISTS: [(What, Table); 9] = [
     (What::Tasks, Table::Tasks),
     (What::Loops, Table::Loops),
     (What::Timers, Table::Timers),
     (What::Io, Table::Io),
     (What::Leaks, Table::Leaks),
+    (What::Resources, Table::Resources),
+    (What::Jobs, Table::Jobs),
+    (What::Children, Table::Children),
+    (What::Signals, Table::Signals),
 ];
 
 fn rows(what: What, table: Table) -> Vec<Value> {
     let (body, at_ns) = answer(fixture::blocked_shop(), table, "");
-    let text = json::list(what, &body, &hello(), at_ns, &[]);
+    let text = json::list(what, &whole(&body, at_ns), &hello(), &[]);
     let document: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(document["schema"], json::SCHEMA);
     assert_eq!(text.lines().count(), 1, "one document, one line");
@@ -67,7 +80,7 @@ fn rows(what: What, table: Table) -> Vec<Value> {
 }
 
 /// Scripts rely on these; the list may only grow.
-const PROMISED: [(What, &[&str]); 5] = [
+const PROMISED: [(What, &[&str]); 9] = [
     (
         What::Tasks,
         &[
@@ -117,6 +130,59 @@ const PROMISED: [(What, &[&str]); 5] = [
         What::Leaks,
         &[
             "name", "grade", "subject", "place", "count", "evidence", "since",
+        ],
+    ),
+    (
+        What::Resources,
+        &[
+            "id", "kind", "name", "state", "loop", "holder", "waiters", "waiting", "value",
+            "capacity", "owner", "place", "since",
+        ],
+    ),
+    (
+        What::Jobs,
+        &[
+            "id",
+            "state",
+            "name",
+            "pool",
+            "tid",
+            "loop",
+            "task",
+            "place",
+            "queued_at",
+            "for_ns",
+            "waiting",
+        ],
+    ),
+    (
+        What::Children,
+        &[
+            "id",
+            "pid",
+            "program",
+            "running",
+            "exit_code",
+            "signal",
+            "loop",
+            "task",
+            "place",
+            "started_at",
+            "open_pipes",
+            "waiters",
+            "waiting",
+        ],
+    ),
+    (
+        What::Signals,
+        &[
+            "number",
+            "name",
+            "loop",
+            "listeners",
+            "deliveries",
+            "last_at",
+            "place",
         ],
     ),
 ];
@@ -187,9 +253,8 @@ fn only_the_wanted_fields_in_the_wanted_order() {
     let (body, at_ns) = answer(fixture::shop(), Table::Tasks, "id");
     let text = json::list(
         What::Tasks,
-        &body,
+        &whole(&body, at_ns),
         &hello(),
-        at_ns,
         &["name".into(), "id".into()],
     );
     let document: Value = serde_json::from_str(&text).expect("JSON");
@@ -284,7 +349,7 @@ fn hostile_names_are_shown_as_escapes() {
         rows.rows[0].name = "evil\u{1b}]52;c;x\u{7}\u{202e}\nrow".into();
     }
     let text = plain::list(What::Tasks, &body, &plain::look(&hello(), 0, 0), &[], OUT);
-    let json = json::list(What::Tasks, &body, &hello(), 0, &[]);
+    let json = json::list(What::Tasks, &whole(&body, 0), &hello(), &[]);
     for said in [&text, &json] {
         assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{said:?}");
     }

@@ -34,6 +34,10 @@ pub fn query(q: &Query, serial: u64) -> Option<pb::Query> {
         Table::Blocks => pb::Target::Blocks,
         Table::Timers => pb::Target::Timers,
         Table::Io => pb::Target::Io,
+        Table::Resources | Table::ResourceWaiters => pb::Target::Resources,
+        Table::Jobs | Table::JobWaiters => pb::Target::Jobs,
+        Table::Children | Table::ChildWaiters => pb::Target::Children,
+        Table::Signals => pb::Target::Signals,
         Table::Findings | Table::Leaks => pb::Target::Findings,
         Table::Task => return None,
     };
@@ -220,7 +224,9 @@ fn overview(o: &pb::Overview) -> Overview {
         jobs_run: o.jobs_run,
         jobs_queued: o.jobs_queued,
         workers: o.workers,
+        pools: o.pools.iter().map(row::pool).collect(),
         children: o.children,
+        resources: o.resources,
         certain: o.findings_certain,
         left_behind: o.findings_left_behind,
         suspect: o.findings_suspect,
@@ -305,6 +311,10 @@ impl Decoder {
                 first.loops.append(&mut v.loops);
                 first.timers.append(&mut v.timers);
                 first.io.append(&mut v.io);
+                first.resources.append(&mut v.resources);
+                first.jobs.append(&mut v.jobs);
+                first.children.append(&mut v.children);
+                first.signals.append(&mut v.signals);
                 first.findings.append(&mut v.findings);
                 first.blocks.append(&mut v.blocks);
                 first.places.append(&mut v.places);
@@ -361,6 +371,22 @@ impl Decoder {
             Table::Blocks => Body::Blocks(rows(v.blocks, head, |b| self.block(b))),
             Table::Timers => Body::Timers(rows(v.timers, head, |t| self.timer(t))),
             Table::Io => Body::Io(rows(v.io, head, |s| self.io(s))),
+            Table::Resources => Body::Resources(rows(v.resources, head, |r| self.resource(r))),
+            Table::Jobs => Body::Jobs(rows(v.jobs, head, |j| self.job(j))),
+            Table::Children => Body::Children(rows(v.children, head, |c| self.child(c))),
+            Table::Signals => Body::Signals(rows(v.signals, head, |s| self.signal(s))),
+            Table::ResourceWaiters => Body::Waiting(v.resources.into_iter().next().map(|r| {
+                let total = r.waiters.into();
+                self.waiting(Goto::Resource(r.id), &r.waiting, total)
+            })),
+            Table::JobWaiters => Body::Waiting(v.jobs.into_iter().next().map(|j| {
+                let total = j.waiting.len() as u64;
+                self.waiting(Goto::Job(j.id), &j.waiting, total)
+            })),
+            Table::ChildWaiters => Body::Waiting(v.children.into_iter().next().map(|c| {
+                let total = c.waiters.into();
+                self.waiting(Goto::Child(c.id), &c.waiting, total)
+            })),
             Table::Leaks => Body::Leaks(rows(v.findings, head, |f| self.finding(f))),
             Table::Findings | Table::Overview | Table::Cost => {
                 Body::Findings(rows(v.findings, head, |f| self.finding(f)))
@@ -394,6 +420,9 @@ impl Decoder {
             spawn_stack: d.spawn_stack.iter().map(|f| of.frame(f)).collect(),
             timers: d.timers.into_iter().map(|t| of.timer(t)).collect(),
             io: d.io.into_iter().map(|s| of.io(s)).collect(),
+            jobs: d.jobs.into_iter().map(|j| of.job(j)).collect(),
+            resources: d.resources.into_iter().map(|r| of.resource(r)).collect(),
+            processes: d.processes.into_iter().map(|c| of.child(c)).collect(),
             joined_by: d.joined_by,
             logs: d.logs.iter().map(log_line).collect(),
             cancel: d.cancel.as_ref().map(|c| of.cancel(c)),

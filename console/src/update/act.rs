@@ -7,8 +7,8 @@ use crate::keys::Action;
 use crate::model::{
     Crumb, Detail, Frozen, Layer, List, ListId, Model, Narrow, Note, Screen, Shape,
 };
-use crate::store::{Goto, Link, Sort};
-use crate::view::{columns, detail};
+use crate::store::{Goto, Link, Sort, Wait};
+use crate::view::{columns, detail, things};
 
 /// Whether an action would do anything now.
 pub fn is_enabled(model: &Model, action: Action) -> bool {
@@ -18,11 +18,17 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
             Some(ListId::Groups) => pick::group(model).is_some(),
             Some(ListId::Findings | ListId::Leaks) => pick::finding(model)
                 .is_some_and(|f| pick::target(model).is_some() || !f.place.is_empty()),
+            Some(ListId::Resources | ListId::Jobs | ListId::Children) => {
+                !things::links(model).is_empty()
+            }
             Some(_) => pick::target(model).is_some(),
             None => detail::target(model).is_some(),
         },
         Action::Back => !model.ui.crumbs.is_empty(),
-        Action::Close => !model.ui.layers.is_empty() || model.ui.zoom || model.ui.detail.is_some(),
+        Action::Close => {
+            let ui = &model.ui;
+            !ui.layers.is_empty() || ui.zoom || ui.detail.is_some() || ui.inside.is_some()
+        }
         Action::Filter => list.is_some_and(|l| l != ListId::Findings),
         Action::DropFilter => list.is_some_and(|l| !model.list(l).filter.is_empty()),
         Action::SortMenu | Action::SortLeft | Action::SortRight => {
@@ -35,7 +41,7 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
         Action::Columns => list.is_some_and(|l| !columns::heads(l).is_empty()),
         Action::Narrow => list.is_some() && (narrows(model).len() > 1),
         Action::Waker => {
-            pick::task(model).is_some_and(|t| t.wait.as_ref().is_some_and(|w| w.target.is_some()))
+            pick::task(model).is_some_and(|t| t.wait.as_ref().and_then(waker).is_some())
         }
         Action::Parent => pick::task(model).is_some_and(|t| t.parent.is_some()),
         Action::LateCause => pick::timer(model).is_some(),
@@ -61,6 +67,11 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
         }
         _ => true,
     }
+}
+
+/// What will wake a task that waits so: who holds the thing, else the thing.
+fn waker(wait: &Wait) -> Option<Goto> {
+    wait.holder.map(Goto::Task).or(wait.target)
 }
 
 /// Does an action.
@@ -92,8 +103,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
                 show(model, *screen);
             }
         }
-        Action::NextScreen => show(model, Screen::ALL[(model.ui.screen.index() + 1) % 6]),
-        Action::PreviousScreen => show(model, Screen::ALL[(model.ui.screen.index() + 5) % 6]),
+        Action::NextScreen => beside(model, 1),
+        Action::PreviousScreen => beside(model, Screen::ALL.len() - 1),
         Action::NextPanel => panel(model, 1),
         Action::PreviousPanel => panel(model, detail::PANELS.len() - 1),
         Action::NextTask => sibling(model, 1),
@@ -142,7 +153,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::Zoom => model.ui.zoom = !model.ui.zoom,
         Action::Waker => {
-            if let Some(to) = pick::task(model).and_then(|t| t.wait.as_ref()?.target) {
+            if let Some(to) = pick::task(model).and_then(|t| waker(t.wait.as_ref()?)) {
                 goto(model, to);
             }
         }
@@ -253,8 +264,18 @@ fn note(model: &mut Model, note: Note) {
     model.ui.layers.push(Layer::Note { note, scroll: 0 });
 }
 
+/// Shows the screen that many places to the right, round the end.
+fn beside(model: &mut Model, by: usize) {
+    let next = (model.ui.screen.index() + by) % Screen::ALL.len();
+    show(model, Screen::ALL[next]);
+}
+
 fn step(model: &mut Model, by: i64) {
-    if let Some(list) = model.list_id() {
+    if let Some(at) = model.ui.inside {
+        let last = things::links(model).len().saturating_sub(1);
+        let to = i64::from(at).saturating_add(by).clamp(0, last as i64);
+        model.ui.inside = Some(u16::try_from(to).unwrap_or(u16::MAX));
+    } else if let Some(list) = model.list_id() {
         follow::move_by(model, list, by);
     } else if let Some(open) = &mut model.ui.detail {
         open.scroll =
@@ -269,6 +290,7 @@ fn show(model: &mut Model, screen: Screen) {
         model.ui.screen = screen;
         model.ui.detail = None;
         model.ui.zoom = false;
+        model.ui.inside = None;
     }
 }
 
@@ -298,6 +320,7 @@ fn back(model: &mut Model) {
         model.ui.shape = shape;
         model.ui.detail = detail;
         model.ui.zoom = false;
+        model.ui.inside = None;
     }
 }
 
@@ -322,6 +345,7 @@ fn shape(model: &mut Model, to: Shape) {
 /// Closes one layer, and never quits.
 fn close(model: &mut Model) {
     if model.ui.layers.pop().is_some() {
+    } else if model.ui.inside.take().is_some() {
     } else if model.ui.zoom {
         model.ui.zoom = false;
     } else if model.ui.detail.is_some() {
@@ -350,6 +374,21 @@ fn open(model: &mut Model) {
             }
         }
         Some(ListId::Findings | ListId::Leaks) => open_finding(model),
+        // The first Enter goes into the pane, where one chooses where to go.
+        Some(ListId::Resources | ListId::Jobs | ListId::Children) => {
+            let links = things::links(model);
+            match model.ui.inside {
+                Some(at) => {
+                    if let Some(to) = links.get(usize::from(at)) {
+                        goto(model, *to);
+                    }
+                }
+                None => {
+                    model.ui.inside = Some(0);
+                    model.ui.preview = Some(true);
+                }
+            }
+        }
         Some(_) => {
             if let Some(to) = pick::target(model) {
                 goto(model, to);
@@ -399,6 +438,7 @@ fn open_finding(model: &mut Model) {
 pub(super) fn goto(model: &mut Model, to: Goto) {
     crumb(model);
     model.ui.zoom = false;
+    model.ui.inside = None;
     let find = |model: &mut Model, screen, list, id| {
         model.ui.screen = screen;
         model.ui.detail = None;
@@ -421,6 +461,9 @@ pub(super) fn goto(model: &mut Model, to: Goto) {
         Goto::Timer(id) => find(model, Screen::Timers, ListId::Timers, id),
         Goto::Io(id) => find(model, Screen::Io, ListId::Io, id),
         Goto::Block(id) => find(model, Screen::Loops, ListId::Blocks, id),
+        Goto::Resource(id) => find(model, Screen::Resources, ListId::Resources, id),
+        Goto::Job(id) => find(model, Screen::Jobs, ListId::Jobs, id),
+        Goto::Child(id) => find(model, Screen::Children, ListId::Children, id),
         Goto::Loop(id) => {
             model.ui.screen = Screen::Loops;
             model.ui.detail = None;
@@ -491,6 +534,10 @@ fn narrows(model: &Model) -> Vec<Narrow> {
         Some(ListId::Io) => {
             out.push(Narrow::Findings);
             out.extend(pick::io(model).map(|t| Narrow::Loop(t.loop_id)));
+        }
+        Some(ListId::Resources | ListId::Jobs | ListId::Children) => {
+            out.push(Narrow::Findings);
+            out.extend(pick::loop_of_thing(model).map(Narrow::Loop));
         }
         Some(ListId::Blocks) => out.extend(pick::block(model).map(|b| Narrow::Loop(b.loop_id))),
         _ => {}

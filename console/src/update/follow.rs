@@ -76,6 +76,7 @@ pub(super) fn move_to(model: &mut Model, id: ListId, rank: u64) {
     let page = page(model.shown(), id);
     let rank = rank.min(page.len().saturating_sub(1));
     let at = page.id_at(rank);
+    model.ui.inside = None;
     let list = model.list_mut(id);
     list.rank = rank;
     list.id = at;

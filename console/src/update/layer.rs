@@ -115,6 +115,9 @@ pub fn table_of(list: ListId) -> Table {
         ListId::Blocks => Table::Blocks,
         ListId::Timers => Table::Timers,
         ListId::Io => Table::Io,
+        ListId::Resources => Table::Resources,
+        ListId::Jobs => Table::Jobs,
+        ListId::Children => Table::Children,
         ListId::Findings | ListId::Leaks => Table::Findings,
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::model::{ListId, Model, Screen};
 use crate::store::{
-    BlockRow, Finding, Goto, GroupRow, IoRow, Listed, Row, TaskDetail, TaskRow, TimerRow,
+    BlockRow, ChildRow, Finding, Goto, GroupRow, IoRow, JobRow, Listed, ResourceRow, Row,
+    TaskDetail, TaskRow, TimerRow,
 };
 use crate::view::columns::{self, Column, Look};
 
@@ -59,6 +60,41 @@ pub fn io(model: &Model) -> Option<&IoRow> {
     selected(model, ListId::Io, &model.shown().io)
 }
 
+/// The selected resource.
+pub fn resource(model: &Model) -> Option<&ResourceRow> {
+    selected(model, ListId::Resources, &model.shown().resources)
+}
+
+/// The selected job.
+pub fn job(model: &Model) -> Option<&JobRow> {
+    selected(model, ListId::Jobs, &model.shown().jobs)
+}
+
+/// The selected child process.
+pub fn child(model: &Model) -> Option<&ChildRow> {
+    selected(model, ListId::Children, &model.shown().children)
+}
+
+/// The selected row of a screen whose rows have waiters.
+pub fn thing(model: &Model) -> Option<Goto> {
+    match model.list_id()? {
+        ListId::Resources => resource(model).map(|r| Goto::Resource(r.id)),
+        ListId::Jobs => job(model).map(|j| Goto::Job(j.id)),
+        ListId::Children => child(model).map(|c| Goto::Child(c.id)),
+        _ => None,
+    }
+}
+
+/// The loop of that row.
+pub fn loop_of_thing(model: &Model) -> Option<u64> {
+    match model.list_id()? {
+        ListId::Resources => resource(model)?.loop_id,
+        ListId::Jobs => job(model)?.loop_id,
+        ListId::Children => child(model).map(|c| c.loop_id),
+        _ => None,
+    }
+}
+
 /// The finding that keys speak of, on the screens that list findings and in an opened task.
 pub fn finding(model: &Model) -> Option<&Finding> {
     if model.ui.detail.is_some() {
@@ -91,6 +127,7 @@ pub fn target(model: &Model) -> Option<Goto> {
             finding.subject.or_else(|| finding.loop_id.map(Goto::Loop))
         }
         ListId::Groups => None,
+        ListId::Resources | ListId::Jobs | ListId::Children => thing(model),
     }
 }
 
@@ -103,6 +140,9 @@ pub fn place(model: &Model) -> Option<String> {
         Some(ListId::Blocks) => block(model)?.place.clone(),
         Some(ListId::Timers) => timer(model)?.set_at.clone(),
         Some(ListId::Io) => io(model)?.place.clone(),
+        Some(ListId::Resources) => resource(model)?.place.clone(),
+        Some(ListId::Jobs) => job(model)?.place.clone(),
+        Some(ListId::Children) => child(model)?.place.clone(),
         Some(ListId::Findings | ListId::Leaks) => finding(model)?.place.clone(),
     };
     (!place.is_empty()).then_some(place)
@@ -124,6 +164,9 @@ pub fn row_json(model: &Model) -> Option<String> {
         Some(ListId::Blocks) => json(block(model)?, columns::BLOCKS, &look),
         Some(ListId::Timers) => json(timer(model)?, columns::TIMERS, &look),
         Some(ListId::Io) => json(io(model)?, columns::IO, &look),
+        Some(ListId::Resources) => json(resource(model)?, columns::RESOURCES, &look),
+        Some(ListId::Jobs) => json(job(model)?, columns::JOBS, &look),
+        Some(ListId::Children) => json(child(model)?, columns::CHILDREN, &look),
         Some(ListId::Findings | ListId::Leaks) => json(finding(model)?, columns::LEAKS, &look),
     })
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Ask, Effect};
+use super::{Ask, Effect, pick};
 use crate::model::{Layer, List, ListId, Model, Narrow, Note, Screen, Shape, page_mut};
-use crate::store::{Query, Seek, Slot, Sort, Table};
+use crate::store::{Goto, Query, Seek, Slot, Sort, Table};
 use crate::view::columns;
 
 /// Totals, on every screen.
@@ -36,8 +36,22 @@ pub const LEAKS: Slot = Slot(12);
 /// Tasks by parent.
 pub const TREE: Slot = Slot(13);
 
+/// Locks, queues, futures.
+pub const RESOURCES: Slot = Slot(14);
+/// Jobs of pools of threads.
+pub const JOBS: Slot = Slot(15);
+/// Child processes.
+pub const CHILDREN: Slot = Slot(16);
+/// Signals that are listened to.
+pub const SIGNALS: Slot = Slot(17);
+/// Who waits for the selected resource, job or child.
+pub const WAITING: Slot = Slot(18);
+
 /// Loops known at a time: few apps have more than one for each CPU.
 const LOOPS_AT_HAND: u32 = 256;
+
+/// Signals known at a time: there are few on any loop.
+const SIGNALS_AT_HAND: u32 = 256;
 
 /// Tasks that a tree is made of, at most: a tree cannot be cut into pages.
 pub const TREE_LIMIT: u32 = 5_000;
@@ -58,6 +72,9 @@ pub fn slot(list: ListId) -> Slot {
         ListId::Blocks => BLOCKS,
         ListId::Timers => TIMERS,
         ListId::Io => IO,
+        ListId::Resources => RESOURCES,
+        ListId::Jobs => JOBS,
+        ListId::Children => CHILDREN,
     }
 }
 
@@ -130,14 +147,32 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
         Screen::Loops => {
             add(plain(SERIES, Table::Series, 0));
             add(paged(model, ListId::Blocks, Table::Blocks, &[]));
+            add(plain(SIGNALS, Table::Signals, SIGNALS_AT_HAND));
         }
         Screen::Timers => add(paged(model, ListId::Timers, Table::Timers, &[])),
         Screen::Io => add(paged(model, ListId::Io, Table::Io, &[])),
+        Screen::Resources => add(paged(model, ListId::Resources, Table::Resources, &[])),
+        Screen::Jobs => add(paged(model, ListId::Jobs, Table::Jobs, &[])),
+        Screen::Children => add(paged(model, ListId::Children, Table::Children, &[])),
         Screen::Leaks => {
             add(paged(model, ListId::Leaks, Table::Leaks, &[]));
             // How many live at a leak's place, and how many did.
             add(plain(GROUPS, Table::Groups, 200));
         }
+    }
+    // All waiters of one row: a list of rows with all of theirs could be very long.
+    if let Some(of) = pick::thing(model) {
+        let table = match of {
+            Goto::Job(_) => Table::JobWaiters,
+            Goto::Child(_) => Table::ChildWaiters,
+            _ => Table::ResourceWaiters,
+        };
+        let query = Query {
+            filter: format!("id={}", of.named().1),
+            columns: vec!["waiting".to_owned()],
+            ..plain(WAITING, table, 1)
+        };
+        out.insert(query.slot, query);
     }
     out
 }

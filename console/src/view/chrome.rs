@@ -228,9 +228,10 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let mut x = 1;
     for screen in Screen::ALL {
         let n = screen.index() + 1;
+        let here = screen == model.ui.screen;
         let name = match area.width {
-            0..60 => String::new(),
-            60..WIDE => format!(" {}", short(screen)),
+            0..WIDE_NAMES if !here && area.width < NAMES => String::new(),
+            0..WIDE_NAMES => format!(" {}", short(screen)),
             _ => format!(" {}", screen.title()),
         };
         let problems = match screen {
@@ -238,7 +239,6 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
             Screen::Leaks => leaks,
             _ => 0,
         };
-        let here = screen == model.ui.screen;
         let (open, close) = if here { ("[", "]") } else { (" ", " ") };
         let from = x;
         x += p.pieces(
@@ -254,7 +254,7 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
             ],
         );
         if problems > 0 {
-            let gap = if area.width >= WIDE { " " } else { "" };
+            let gap = if area.width >= WIDE_NAMES { " " } else { "" };
             x += p.text(
                 area,
                 x,
@@ -272,20 +272,22 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
             },
             Hit::Do(Action::Screen(screen.index() as u8)),
         );
-        x += u16::from(area.width >= WIDE);
     }
-    let hints = match (
-        area.width >= WIDE,
-        update::is_enabled(model, Action::Filter),
-    ) {
-        (true, true) => "/ filter  : palette  ? help ",
-        (true, false) => ": palette  ? help ",
-        (false, _) => "? help ",
-    };
-    if usize::from(area.width.saturating_sub(x)) > fmt::width(hints) {
-        p.right(area, 0, 0, hints, Role::Dim);
+    let filter = update::is_enabled(model, Action::Filter).then_some("/ filter  ");
+    let hints = [filter.unwrap_or_default(), ": palette  ", "? help "];
+    // As many of them as there is room for, the last ones rather.
+    for from in 0..hints.len() {
+        let text = hints[from..].concat();
+        if usize::from(area.width.saturating_sub(x)) > fmt::width(&text) {
+            p.right(area, 0, 0, &text, Role::Dim);
+            return;
+        }
     }
 }
+
+/// From this width on every tab has its name, and from the other on in full.
+const NAMES: u16 = 80;
+const WIDE_NAMES: u16 = 112;
 
 fn short(screen: Screen) -> String {
     match screen {
@@ -295,6 +297,9 @@ fn short(screen: Screen) -> String {
         Screen::Timers => "Tim",
         Screen::Io => "I/O",
         Screen::Leaks => "Leaks",
+        Screen::Resources => "Res",
+        Screen::Jobs => "Jobs",
+        Screen::Children => "Child",
     }
     .to_owned()
 }
@@ -477,6 +482,17 @@ fn counted(model: &Model, id: ListId) -> String {
         ),
         ListId::Io => (store.io.matched, store.io.total, store.io.loaded),
         ListId::Leaks => (store.leaks.matched, store.leaks.total, store.leaks.loaded),
+        ListId::Resources => (
+            store.resources.matched,
+            store.resources.total,
+            store.resources.loaded,
+        ),
+        ListId::Jobs => (store.jobs.matched, store.jobs.total, store.jobs.loaded),
+        ListId::Children => (
+            store.children.matched,
+            store.children.total,
+            store.children.loaded,
+        ),
     };
     if loaded {
         format!("{} of {}", fmt::count(matched), fmt::count(total))
@@ -522,14 +538,7 @@ pub(super) fn footer(model: &Model, p: &mut Painter<'_>, area: Rect) {
         hint_at(p, area, end + 2, name, hint, *action);
     }
     let mut x = 1;
-    if at.meets(
-        keys::Where::OVERVIEW
-            .or(keys::Where::TASKS)
-            .or(keys::Where::LOOPS)
-            .or(keys::Where::TIMERS)
-            .or(keys::Where::IO)
-            .or(keys::Where::LEAKS),
-    ) {
+    if at.meets(keys::Where::LISTS) {
         x += p.pieces(area, x, 0, &[("↑↓", Role::Link), (" move  ", Role::Plain)]);
     }
     for b in keys::TABLE

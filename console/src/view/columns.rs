@@ -2,7 +2,10 @@
 //! Screens, sort menu, columns panel and printed tables all read it.
 
 use crate::model::{List, ListId};
-use crate::store::{BlockRow, Finding, GroupRow, IoRow, TaskRow, TaskState, TimerRow};
+use crate::store::{
+    BlockRow, ChildRow, Finding, GroupRow, IoRow, JobRow, ResourceRow, SignalRow, TaskRow,
+    TaskState, TimerRow,
+};
 
 use super::theme::Role;
 use super::{fmt, strip};
@@ -293,6 +296,13 @@ pub static TIMERS: &[Column<TimerRow>] = &[
 ];
 
 fn ends(row: &IoRow) -> Cell {
+    if let Some(pipe) = &row.pipe {
+        return plain(if row.kind == "child" {
+            format!("exit of pid {} {}", pipe.pid, pipe.program)
+        } else {
+            pipe.words()
+        });
+    }
     match (row.local.is_empty(), row.peer.is_empty()) {
         (true, true) => dash(),
         (false, true) => plain(row.local.clone()),
@@ -334,19 +344,97 @@ fn growth(strip: &crate::store::Strip) -> Option<String> {
 
 /// What a finding is about: its subject, else its place.
 pub fn subject(finding: &Finding) -> String {
-    use crate::store::Goto;
-    let (kind, id) = match finding.subject {
-        Some(Goto::Task(id)) => ("task", id),
-        Some(Goto::Timer(id)) => ("timer", id),
-        Some(Goto::Io(id)) => ("source", id),
-        Some(Goto::Loop(id)) => ("loop", id),
-        Some(Goto::Block(id)) => ("block", id),
-        None => return String::new(),
+    let Some((kind, id)) = finding.subject.map(crate::store::Goto::named) else {
+        return String::new();
     };
     format!("{kind} {id} {}", finding.subject_name)
         .trim_end()
         .to_owned()
 }
+
+/// What a resource holds, of how much.
+pub(super) fn level(row: &ResourceRow) -> Option<String> {
+    let level = fmt::count(row.level?);
+    Some(match row.capacity {
+        Some(most) => format!("{level} of {}", fmt::count(most)),
+        None => level,
+    })
+}
+
+/// Columns of resources.
+#[rustfmt::skip]
+pub static RESOURCES: &[Column<ResourceRow>] = &[
+    Column { head: head("kind", "KIND", 9, 10, 0, "future, lock, event, queue, …").sorts("kind"), cell: |r, _| plain(r.kind.clone()) },
+    Column { head: head("name", "NAME", 10, 28, 0, "its name").wants(14).sorts("name"), cell: |r, _| or_dash(Some(r.name.clone())) },
+    Column { head: head("id", "ID", 5, 9, 5, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
+    Column { head: head("state", "STATE", 7, 7, 4, "free or held; pending, set or broken; open or closed").sorts("state"), cell: |r, _| or_dash(Some(r.state.clone())) },
+    Column { head: head("level", "LEVEL", 8, 12, 6, "permits free, items queued, parties arrived, of how many").right().largest("value"), cell: |r, _| or_dash(level(r)) },
+    Column { head: head("waiters", "WAITERS", 8, 9, 0, "tasks that wait for it").right().largest("waiters"), cell: |r, _| plain(fmt::count(r.waiters)) },
+    Column { head: head("oldest_wait", "LONGEST", 8, 8, 1, "the longest that one of them has waited").right().largest("for"), cell: |r, _| or_dash(r.oldest_wait_ns.map(fmt::span)) },
+    Column { head: head("holder", "HELD BY", 12, 28, 3, "the task that holds it").wants(20).sorts("holder"),
+        cell: |r, _| if r.holder.is_some() && r.holder_name.is_empty() { owner(r.holder, "", true) } else { owner(r.holder, &r.holder_name, false) } },
+    Column { head: head("owner", "OWNER", 10, 24, 9, "the task that made it").wants(14).sorts("owner"), cell: |r, _| owner(r.owner, &r.owner_name, r.owner_gone) },
+    Column { head: head("loop", "LOOP", 4, 4, 10, "its loop").right().sorts("loop"), cell: |r, _| or_dash(r.loop_id.map(|id| id.to_string())) },
+    Column { head: head("uses", "USES", 7, 11, 13, "how often it was taken, set or sent to").right().largest("uses").off(), cell: |r, _| plain(fmt::count(r.uses)) },
+    Column { head: head("contended", "IN VAIN", 7, 11, 14, "of those, how often one had to wait").right().largest("contended").off(), cell: |r, _| plain(fmt::count(r.contended)) },
+    Column { head: head("age", "AGE", 8, 8, 8, "time since it was made").right().largest("age"), cell: |r, look| plain(fmt::span(look.ago(r.made_ns))) },
+    Column { head: head("place", "MADE AT", 12, 36, 7, "where it was made").wants(15).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+];
+
+/// How a job stands, in a phrase.
+pub fn job_state(row: &JobRow) -> Cell {
+    match row.state.as_str() {
+        "run" => plain("running"),
+        "abandoned" => ("cancelled, still running".to_owned(), Role::Warning),
+        other => plain(other),
+    }
+}
+
+/// Columns of jobs.
+#[rustfmt::skip]
+pub static JOBS: &[Column<JobRow>] = &[
+    Column { head: head("id", "ID", 5, 9, 3, "its number in this run").right().sorts("id"), cell: |r, _| plain(r.id.to_string()) },
+    Column { head: head("state", "STATE", 24, 24, 0, "queued, running, or cancelled and still running: a thread cannot be stopped").sorts("state"), cell: |r, _| job_state(r) },
+    Column { head: head("for", "FOR", 8, 8, 0, "time in this state").right().largest("for"),
+        cell: |r, look| plain(fmt::span(look.ago(r.started_ns.unwrap_or(r.queued_ns)))) },
+    Column { head: head("pool", "POOL", 8, 14, 1, "executor, lookup of names, or one of the app's").sorts("pool"), cell: |r, _| or_dash(Some(r.pool.clone())) },
+    Column { head: head("tid", "THREAD", 7, 9, 4, "the kernel's id of the thread that runs it").right().sorts("thread"), cell: |r, _| or_dash(r.tid.map(|id| id.to_string())) },
+    Column { head: head("name", "NAME", 10, 24, 5, "the name it was given").sorts("name"), cell: |r, _| or_dash(Some(r.name.clone())) },
+    Column { head: head("owner", "GIVEN BY", 12, 28, 0, "the task that gave it").wants(18).sorts("owner"), cell: |r, _| owner(r.task, &r.task_name, r.task_gone) },
+    Column { head: head("loop", "LOOP", 4, 4, 8, "the loop that gave it").right().sorts("loop"), cell: |r, _| or_dash(r.loop_id.map(|id| id.to_string())) },
+    Column { head: head("age", "AGE", 8, 8, 7, "time since it was queued").right().largest("age"), cell: |r, look| plain(fmt::span(look.ago(r.queued_ns))) },
+    Column { head: head("place", "GIVEN AT", 12, 36, 6, "where it was given").wants(16).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+];
+
+/// Columns of child processes.
+#[rustfmt::skip]
+pub static CHILDREN: &[Column<ChildRow>] = &[
+    Column { head: head("pid", "PID", 7, 9, 0, "its process id").right().sorts("pid"), cell: |r, _| plain(r.pid.to_string()) },
+    Column { head: head("program", "PROGRAM", 10, 28, 0, "what was started, without arguments").wants(14).sorts("name"), cell: |r, _| or_dash(Some(r.program.clone())) },
+    Column { head: head("state", "STATE", 10, 32, 0, "running, its exit code, or the signal that ended it").sorts("code"),
+        cell: |r, _| (r.state(), if r.ended { Role::Dim } else { Role::Plain }) },
+    Column { head: head("age", "AGE", 8, 8, 0, "time since it was started").right().largest("age"), cell: |r, look| plain(fmt::span(look.ago(r.started_ns))) },
+    Column { head: head("pipes", "OPEN PIPES", 10, 20, 2, "its streams that are open on our side"),
+        cell: |r, _| or_dash(Some(r.pipes().join(" "))) },
+    Column { head: head("waiters", "WAITERS", 8, 8, 3, "tasks that wait for its end").right().largest("waiters"), cell: |r, _| plain(fmt::count(r.waiters)) },
+    Column { head: head("owner", "STARTED BY", 12, 28, 1, "the task that started it").wants(18).sorts("owner"), cell: |r, _| owner(r.task, &r.task_name, r.task_gone) },
+    Column { head: head("loop", "LOOP", 4, 4, 5, "the loop that watches it").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
+    Column { head: head("id", "ID", 5, 9, 6, "its number in this run").right().sorts("id").off(), cell: |r, _| plain(r.id.to_string()) },
+    Column { head: head("place", "STARTED AT", 12, 36, 4, "where it was started").wants(16).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+];
+
+/// Columns of signals.
+#[rustfmt::skip]
+pub static SIGNALS: &[Column<SignalRow>] = &[
+    Column { head: head("name", "SIGNAL", 9, 12, 0, "its name").sorts("name"), cell: |r, _| plain(r.word()) },
+    Column { head: head("number", "NUMBER", 6, 6, 4, "its number").right().sorts("number"), cell: |r, _| plain(r.number.to_string()) },
+    Column { head: head("loop", "LOOP", 4, 4, 0, "the loop that listens").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
+    Column { head: head("listeners", "LISTENERS", 9, 9, 0, "handlers and tasks that listen").right().largest("listeners"), cell: |r, _| plain(fmt::count(r.listeners)) },
+    Column { head: head("deliveries", "DELIVERED", 9, 11, 0, "how often it was delivered").right().largest("deliveries"), cell: |r, _| plain(fmt::count(r.deliveries)) },
+    Column { head: head("last", "LAST", 10, 12, 0, "time since it was last delivered").right().sorts("last"),
+        cell: |r, look| match r.last_ns { Some(ns) => plain(format!("{} ago", fmt::span(look.ago(ns)))), None => ("never".into(), Role::Dim) } },
+    Column { head: head("place", "HANDLER SET AT", 14, 36, 3, "where its handler was set").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+];
 
 /// Columns of leaks.
 #[rustfmt::skip]
@@ -391,6 +479,9 @@ pub fn heads(list: ListId) -> Vec<Head> {
         ListId::Blocks => of(BLOCKS),
         ListId::Timers => of(TIMERS),
         ListId::Io => of(IO),
+        ListId::Resources => of(RESOURCES),
+        ListId::Jobs => of(JOBS),
+        ListId::Children => of(CHILDREN),
         ListId::Leaks => of(LEAKS),
         ListId::Findings => Vec::new(),
     }

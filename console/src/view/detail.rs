@@ -67,6 +67,9 @@ pub fn target(model: &Model) -> Option<Goto> {
                 .iter()
                 .map(|t| Goto::Timer(t.id))
                 .chain(detail.io.iter().map(|s| Goto::Io(s.id)))
+                .chain(detail.resources.iter().map(|r| Goto::Resource(r.id)))
+                .chain(detail.jobs.iter().map(|j| Goto::Job(j.id)))
+                .chain(detail.processes.iter().map(|c| Goto::Child(c.id)))
                 .collect();
             all.get(line).or(all.first()).copied()
         }
@@ -364,7 +367,7 @@ fn title(d: &TaskDetail, look: &Look, index: usize) -> (String, String) {
             format!("Parents and children ({})", fmt::count(d.children_total)),
             "Enter goes there".into(),
         ),
-        Panel::Holds => ("Timers and I/O it uses".into(), "Enter goes there".into()),
+        Panel::Holds => ("What it has".into(), "Enter goes there".into()),
         Panel::Blocks => (
             format!("Its blocks over budget ({})", d.blocks.len()),
             String::new(),

@@ -22,6 +22,11 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         .max(2);
     history(model, p, top(area, strips));
     let mut rest = below(area, strips);
+    if area.height >= 16 && !store.signals.rows.is_empty() {
+        let lines = (store.signals.rows.len() as u16 + 1).min(5);
+        signals(model, p, top(rest, lines));
+        rest = below(rest, lines);
+    }
     if has_preview(model, p.area().height)
         && rest.height >= 8
         && let Some(block) = block
@@ -70,6 +75,59 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
             b.running.then_some((glyph::PROBLEM, Role::Problem))
         },
     );
+}
+
+/// Who listens to which signal, and how often each came.
+fn signals(model: &Model, p: &mut Painter<'_>, area: Rect) {
+    let store = model.shown();
+    let look = look(model);
+    p.rule(
+        area,
+        0,
+        "Signals",
+        "who listens, how often each came, where its handler was set",
+    );
+    let body = below(area, 1);
+    for (y, row) in store
+        .signals
+        .rows
+        .iter()
+        .enumerate()
+        .take(body.height.into())
+    {
+        let last = match row.last_ns {
+            Some(ns) => format!(
+                "delivered {}, last {} ago",
+                fmt::many(row.deliveries, "time"),
+                fmt::span(look.ago(ns))
+            ),
+            None => "never delivered".to_owned(),
+        };
+        let place = if row.place.is_empty() {
+            String::new()
+        } else {
+            format!(" · {}", fmt::place(&row.place))
+        };
+        let text = format!(
+            "{:<9} loop {} · {} · {last}{place}",
+            row.word(),
+            row.loop_id,
+            fmt::many(row.listeners, "listener"),
+        );
+        let text =
+            fmt::cut_end(&p.clean(&text), usize::from(body.width.saturating_sub(1))).into_owned();
+        p.text(body, 1, y as u16, &text, Role::Plain);
+    }
+    let more = store.signals.rows.len().saturating_sub(body.height.into());
+    if more > 0 {
+        p.right(
+            area,
+            1,
+            0,
+            &format!(" {more} more: loop-console signals "),
+            Role::Dim,
+        );
+    }
 }
 
 /// The coarsest slots reach furthest back.

@@ -327,6 +327,12 @@ fn empty(model: &Model, id: ListId) -> String {
         ListId::Tasks | ListId::Tree | ListId::Groups => "No tasks are alive.".to_owned(),
         ListId::Timers => off("timers").unwrap_or_else(|| "No timers armed.".to_owned()),
         ListId::Io => off("io").unwrap_or_else(|| "No I/O sources are registered.".to_owned()),
+        ListId::Resources => {
+            "No future, lock, queue or channel lives, nor anything else that tasks wait for."
+                .to_owned()
+        }
+        ListId::Jobs => "No job is queued or runs on a thread.".to_owned(),
+        ListId::Children => "No child process was started, or all were forgotten.".to_owned(),
         ListId::Blocks => {
             "No poll was over its budget since the start, as far as they are kept.".to_owned()
         }

@@ -522,6 +522,17 @@ pub(crate) fn overview() -> Overview {
         fds_limit: Some(1_024),
         jobs_run: 6,
         workers: 16,
+        pools: [(2, "executor", 8, 6), (2, "lookup", 1, 4)]
+            .map(|(id, name, queued, limit)| Pool {
+                name: name.into(),
+                loop_id: Some(id),
+                threads: limit,
+                busy: if queued > 1 { limit } else { 1 },
+                limit,
+                queued,
+                finished: 414,
+            })
+            .into(),
         certain: 2,
         suspect: 2,
         warning: 1,
@@ -605,6 +616,131 @@ pub(crate) fn cost(lost: u64) -> Cost {
     }
 }
 
+pub(crate) fn resources() -> Vec<ResourceRow> {
+    let thing = |id: u64, kind: &str, name: &str, waiters: u64| ResourceRow {
+        id,
+        kind: kind.into(),
+        name: name.into(),
+        loop_id: Some(id % 3),
+        owner: Some(1),
+        owner_name: "main".into(),
+        waiters,
+        oldest_wait_ns: (waiters > 0).then_some(id * S),
+        uses: 4_000 + id,
+        contended: id,
+        place: format!("src/cart.rs:{id}:16"),
+        made_ns: AT - 7_000 * S,
+        ..ResourceRow::default()
+    };
+    vec![
+        ResourceRow {
+            level: Some(0),
+            capacity: Some(8),
+            ..thing(26, "semaphore", "db-connections", 24)
+        },
+        ResourceRow {
+            state: "held".into(),
+            holder: Some(298),
+            holder_name: "cart::checkout".into(),
+            held_since_ns: Some(AT - 31 * S),
+            ..thing(21, "lock", "cart", 1)
+        },
+        ResourceRow {
+            state: "broken".into(),
+            owner_gone: true,
+            ..thing(25, "future", "", 1)
+        },
+        ResourceRow {
+            state: "free".into(),
+            ..thing(27, "lock", "evil\u{1b}[2J\u{202e}txt", 0)
+        },
+    ]
+}
+
+pub(crate) fn jobs() -> Vec<JobRow> {
+    let job = |id: u64, state: &str, pool: &str, ago: u64| JobRow {
+        id,
+        state: state.into(),
+        pool: pool.into(),
+        loop_id: Some(2),
+        task: Some(600 + id),
+        task_name: "thumb::make".into(),
+        place: "src/thumb.rs:33:20".into(),
+        queued_ns: AT - ago,
+        started_ns: (state != "queued").then_some(AT - ago + MS),
+        tid: (state != "queued").then_some(48_220 + id),
+        ..JobRow::default()
+    };
+    vec![
+        job(8, "run", "executor", 40 * S),
+        job(9, "abandoned", "executor", 9 * S),
+        job(11, "run", "lookup", 3 * S),
+        job(10, "queued", "executor", 20 * MS),
+    ]
+}
+
+pub(crate) fn children() -> Vec<ChildRow> {
+    let child = |id: u64, program: &str, ago: u64| ChildRow {
+        id,
+        pid: 48_900 + id,
+        program: program.into(),
+        loop_id: 2,
+        task: Some(611),
+        task_name: "probe::ping".into(),
+        place: "src/probe.rs:19:9".into(),
+        started_ns: AT - ago,
+        ..ChildRow::default()
+    };
+    vec![
+        ChildRow {
+            open_pipes: 0b010,
+            waiters: 1,
+            ..child(32, "ping", 420 * S)
+        },
+        ChildRow {
+            ended: true,
+            ended_ns: Some(AT - 20 * S),
+            exit_code: Some(2),
+            ..child(33, "tar", 60 * S)
+        },
+        ChildRow {
+            ended: true,
+            ended_ns: Some(AT - 50 * S),
+            signal: Some(9),
+            ..child(34, "evil\u{1b}]0;owned\u{7}", 180 * S)
+        },
+    ]
+}
+
+pub(crate) fn signals() -> Vec<SignalRow> {
+    vec![SignalRow {
+        id: 15,
+        number: 15,
+        name: "SIGTERM".into(),
+        listeners: 1,
+        deliveries: 2,
+        last_ns: Some(AT - 840 * S),
+        place: "src/main.rs:31:10".into(),
+        ..SignalRow::default()
+    }]
+}
+
+/// The tasks that wait for the semaphore.
+pub(crate) fn waiting() -> Waiting {
+    Waiting {
+        of: Goto::Resource(26),
+        waiters: (0..24)
+            .map(|n| Waiter {
+                task: 1_300 + n,
+                name: format!("db::query-{n}"),
+                since_ns: Some(AT - (24 - n) * 400 * MS),
+                place: "src/db.rs:31:22".into(),
+            })
+            .collect(),
+        total: 24,
+    }
+}
+
 /// An answer to a slot of the screens.
 pub(crate) fn view(slot: Slot, body: Body) -> Update {
     Update::View(Box::new(View {
@@ -646,6 +782,11 @@ pub(crate) fn full() -> Driver {
         ),
         view(wanted::TIMERS, Body::Timers(rows(timers()))),
         view(wanted::IO, Body::Io(rows(io()))),
+        view(wanted::RESOURCES, Body::Resources(rows(resources()))),
+        view(wanted::JOBS, Body::Jobs(rows(jobs()))),
+        view(wanted::CHILDREN, Body::Children(rows(children()))),
+        view(wanted::SIGNALS, Body::Signals(rows(signals()))),
+        view(wanted::WAITING, Body::Waiting(Some(Box::new(waiting())))),
         view(
             wanted::GROUPS,
             Body::Groups(rows(vec![GroupRow {
@@ -708,6 +849,10 @@ pub(crate) fn empty() -> Driver {
         view(wanted::BLOCKS, Body::Blocks(Rows::default())),
         view(wanted::TIMERS, Body::Timers(Rows::default())),
         view(wanted::IO, Body::Io(Rows::default())),
+        view(wanted::RESOURCES, Body::Resources(Rows::default())),
+        view(wanted::JOBS, Body::Jobs(Rows::default())),
+        view(wanted::CHILDREN, Body::Children(Rows::default())),
+        view(wanted::SIGNALS, Body::Signals(Rows::default())),
     ] {
         d.learn(update);
     }

@@ -25,6 +25,8 @@ impl Decoder {
         let mut out = Wait {
             place: self.text(w.place_text),
             due_ns: w.due_ns,
+            since_ns: w.since_ns,
+            holder: w.holder_task_id,
             ..Wait::default()
         };
         let (kind, what) = match w.kind() {
@@ -46,22 +48,24 @@ impl Decoder {
                     (false, false) => "-",
                 };
                 let fd = w.fd.map_or_else(String::new, |fd| format!(" fd {fd}"));
-                ("io", format!("{way}{fd} {}", w.detail))
+                let pipe = w.pipe.as_ref().map(child_pipe);
+                let pipe = pipe.map_or_else(String::new, |p| format!(" {}", p.words()));
+                ("io", format!("{way}{fd}{pipe} {}", w.detail))
             }
             pb::WaitKind::Task => {
                 out.target = id.map(Goto::Task);
                 ("task", format!("{} {name}", w.id))
             }
-            pb::WaitKind::Future => ("future", format!("{} {name}", w.id)),
+            pb::WaitKind::Future => {
+                out.target = id.map(Goto::Resource);
+                ("future", format!("{} {name} {}", w.id, w.detail))
+            }
             pb::WaitKind::Resource => {
                 let resource = word(table::Table::Resources, Field::Kind, w.resource_kind);
-                let held = match w.holder_task_id {
-                    Some(holder) => {
-                        out.target = Some(Goto::Task(holder));
-                        format!(", held by {holder}")
-                    }
-                    None => String::new(),
-                };
+                out.target = id.map(Goto::Resource);
+                let held = w
+                    .holder_task_id
+                    .map_or_else(String::new, |holder| format!(", held by {holder}"));
                 out.kind = if resource.is_empty() {
                     "resource".to_owned()
                 } else {
@@ -75,8 +79,14 @@ impl Decoder {
                 out.what = format!("{called}{held}");
                 ("", String::new())
             }
-            pb::WaitKind::Job => ("job", named("").trim().to_owned()),
-            pb::WaitKind::Child => ("child", w.detail.clone()),
+            pb::WaitKind::Job => {
+                out.target = id.map(Goto::Job);
+                ("job", named("").trim().to_owned())
+            }
+            pb::WaitKind::Child => {
+                out.target = id.map(Goto::Child);
+                ("child", w.detail.clone())
+            }
             pb::WaitKind::Signal => ("signal", w.detail.clone()),
             pb::WaitKind::External => ("external", w.detail.clone()),
             pb::WaitKind::Turn => ("turn", String::new()),
@@ -329,8 +339,115 @@ impl Decoder {
             place: self.text(s.place_text),
             since_ns: s.registered_at_ns,
             findings: self.findings(&s.findings),
+            pipe: s.pipe.as_ref().map(child_pipe),
             local: s.local,
             peer: s.peer,
+        }
+    }
+
+    fn waiters(&self, of: &[pb::Waiter]) -> Vec<Waiter> {
+        of.iter()
+            .map(|w| Waiter {
+                task: w.task_id,
+                name: self.name(w.task_name.as_ref()),
+                since_ns: w.since_ns,
+                place: self.text(w.place_text),
+            })
+            .collect()
+    }
+
+    pub(super) fn waiting(&self, of: Goto, waiters: &[pb::Waiter], total: u64) -> Box<Waiting> {
+        Box::new(Waiting {
+            of,
+            waiters: self.waiters(waiters),
+            total,
+        })
+    }
+
+    pub(super) fn resource(&self, r: pb::ResourceRow) -> ResourceRow {
+        let of = table::Table::Resources;
+        ResourceRow {
+            id: r.id,
+            kind: word(of, Field::Kind, r.kind),
+            name: self.name(r.name.as_ref()),
+            state: word(of, Field::State, r.state),
+            loop_id: r.loop_id,
+            owner: some(r.owner_id),
+            owner_name: self.name(r.owner_name.as_ref()),
+            owner_gone: r.owner_gone,
+            holder: r.holder_task_id,
+            holder_name: self.name(r.holder_name.as_ref()),
+            held_since_ns: r.held_since_ns,
+            waiters: r.waiters.into(),
+            oldest_wait_ns: r.oldest_wait_ns,
+            level: r.value,
+            capacity: r.capacity,
+            uses: r.uses,
+            contended: r.contended,
+            place: self.text(r.place_text),
+            made_ns: r.made_at_ns,
+            waiting: self.waiters(&r.waiting),
+            findings: self.findings(&r.findings),
+        }
+    }
+
+    pub(super) fn job(&self, j: pb::JobRow) -> JobRow {
+        let name = self.name(j.name.as_ref());
+        JobRow {
+            id: j.id,
+            state: word(table::Table::Jobs, Field::State, j.state),
+            name: if name.is_empty() {
+                self.text(j.type_text)
+            } else {
+                name
+            },
+            loop_id: j.loop_id,
+            task: some(j.task_id),
+            task_name: self.name(j.task_name.as_ref()),
+            task_gone: j.task_gone,
+            place: self.text(j.place_text),
+            queued_ns: j.queued_at_ns,
+            started_ns: j.started_at_ns,
+            tid: some(j.tid),
+            waiting: self.waiters(&j.waiting),
+            findings: self.findings(&j.findings),
+            pool: j.pool,
+        }
+    }
+
+    pub(super) fn child(&self, c: pb::ChildRow) -> ChildRow {
+        ChildRow {
+            id: c.id,
+            pid: c.pid.into(),
+            loop_id: c.loop_id,
+            task: some(c.task_id),
+            task_name: self.name(c.task_name.as_ref()),
+            task_gone: c.task_gone,
+            place: self.text(c.place_text),
+            started_ns: c.started_at_ns,
+            ended: c.ended || c.ended_at_ns.is_some(),
+            ended_ns: c.ended_at_ns,
+            exit_code: c.exit_code.map(i64::from),
+            signal: c.signal.map(i64::from),
+            status_lost: c.status_lost,
+            waiters: c.waiters.into(),
+            open_pipes: c.open_pipes,
+            waiting: self.waiters(&c.waiting),
+            findings: self.findings(&c.findings),
+            program: c.program,
+        }
+    }
+
+    pub(super) fn signal(&self, s: pb::SignalRow) -> SignalRow {
+        SignalRow {
+            id: s.id,
+            number: s.number.into(),
+            loop_id: s.loop_id,
+            listeners: s.listeners.into(),
+            deliveries: s.deliveries,
+            last_ns: s.last_at_ns,
+            place: self.text(s.place_text),
+            name: s.name,
         }
     }
 
@@ -342,6 +459,9 @@ impl Decoder {
             pb::Kind::Source => some(f.subject_id).map(Goto::Io),
             // Loops count from 0.
             pb::Kind::Loop => Some(Goto::Loop(f.subject_id)),
+            pb::Kind::Resource => some(f.subject_id).map(Goto::Resource),
+            pb::Kind::Job => some(f.subject_id).map(Goto::Job),
+            pb::Kind::Child => some(f.subject_id).map(Goto::Child),
             _ => None,
         };
         let grade = match f.grade() {
@@ -404,6 +524,28 @@ fn finding_name(number: i32) -> String {
         .and_then(|n| table::FINDINGS.get(n))
         .filter(|w| !w.is_empty())
         .map_or_else(|| format!("finding-{number}"), |w| (*w).to_owned())
+}
+
+fn child_pipe(p: &pb::ChildPipe) -> ChildPipe {
+    ChildPipe {
+        child: p.child_id,
+        pid: p.pid,
+        program: p.program.clone(),
+        stream: p.stream,
+        ended: p.ended,
+    }
+}
+
+pub(super) fn pool(p: &pb::Pool) -> Pool {
+    Pool {
+        name: p.name.clone(),
+        loop_id: p.loop_id,
+        threads: p.threads.into(),
+        busy: p.busy.into(),
+        limit: p.limit.into(),
+        queued: p.queued.into(),
+        finished: p.finished,
+    }
 }
 
 pub(super) fn series(s: pb::SeriesRow) -> SeriesRow {

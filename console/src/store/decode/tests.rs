@@ -158,8 +158,28 @@ fn every_kind_of_wait_has_words_and_leads_where_it_can() {
     );
     assert_eq!(
         said(pb::WaitKind::Resource),
-        ("lock 5, held by 298".into(), Some(Goto::Task(298)))
+        ("lock 5, held by 298".into(), Some(Goto::Resource(5)))
     );
+    assert_eq!(
+        d.wait(&wait(pb::WaitKind::Resource)).holder,
+        Some(298),
+        "who holds it will wake it"
+    );
+    assert_eq!(said(pb::WaitKind::Future).1, Some(Goto::Resource(5)));
+    assert_eq!(said(pb::WaitKind::Job).1, Some(Goto::Job(5)));
+    assert_eq!(said(pb::WaitKind::Child).1, Some(Goto::Child(5)));
+    let reads = d.wait(&pb::Wait {
+        pipe: Some(pb::ChildPipe {
+            child_id: 9,
+            pid: 4711,
+            program: "ping".into(),
+            stream: Some(1),
+            ended: false,
+        }),
+        detail: String::new(),
+        ..wait(pb::WaitKind::Io)
+    });
+    assert_eq!(reads.what, "r fd 41 stdout of pid 4711 (ping, alive)");
     assert!(d.wait(&wait(pb::WaitKind::Nothing)).nothing);
     for kind in (0..12).filter_map(|n| pb::WaitKind::try_from(n).ok()) {
         assert!(!said(kind).0.is_empty(), "{kind:?}");

@@ -1,6 +1,6 @@
 //! The panels of a task that are lines of text.
 
-use super::super::columns::{Look, subject};
+use super::super::columns::{Look, job_state, subject};
 use super::super::theme::Role;
 use super::super::{explain, fmt, glyph};
 use super::Line;
@@ -66,9 +66,12 @@ fn wait_line(wait: &Wait, look: &Look) -> Line {
     } else {
         format!("  {}", fmt::place(&wait.place))
     };
+    let since = wait.since_ns.map_or_else(String::new, |ns| {
+        format!(" for {}", fmt::span(look.ago(ns)))
+    });
     (
         format!(
-            "{}{due}{}{}{place}",
+            "{}{due}{}{}{since}{place}",
             wait.kind,
             if wait.what.is_empty() { "" } else { " " },
             wait.what
@@ -89,6 +92,17 @@ pub(super) fn waits(d: &TaskDetail, look: &Look) -> Vec<Line> {
         )];
     }
     let mut out: Vec<Line> = d.waits.iter().map(|w| wait_line(w, look)).collect();
+    // The row counts what it waited for in its last poll; some of it may be told nowhere.
+    let hidden = (d.row.more_waits + 1).saturating_sub(d.waits.len() as u64);
+    if d.row.more_waits > 0 && hidden > 0 {
+        out.push((
+            format!(
+                "and {}",
+                fmt::many(hidden, "more wait").replace("waits", "waits that no table tells of")
+            ),
+            Role::Dim,
+        ));
+    }
     if out.is_empty() {
         let text = match d.row.state {
             crate::store::TaskState::Run => "Nothing: it runs.",
@@ -310,13 +324,56 @@ pub(super) fn holds(d: &TaskDetail, look: &Look) -> Vec<Line> {
     }
     for s in &d.io {
         let fd = s.fd.map_or_else(String::new, |fd| format!(" fd {fd}"));
+        let peer = match &s.pipe {
+            Some(pipe) => pipe.words(),
+            None => s.peer.clone(),
+        };
         out.push((
-            format!("io{fd} {} {} {}", s.kind, s.interest, s.peer),
+            format!("io{fd} {} {} {peer}", s.kind, s.interest),
+            Role::Plain,
+        ));
+    }
+    for r in &d.resources {
+        let held = if r.holder == Some(d.row.id) {
+            "holds"
+        } else {
+            "made"
+        };
+        out.push((
+            format!(
+                "{held} {} {} {} {}  {}",
+                r.kind,
+                r.id,
+                r.name,
+                r.state,
+                fmt::place(&r.place)
+            ),
+            Role::Plain,
+        ));
+    }
+    for j in &d.jobs {
+        out.push((
+            format!(
+                "job {} {} {} for {}",
+                j.id,
+                j.name,
+                job_state(j).0,
+                fmt::span(look.ago(j.started_ns.unwrap_or(j.queued_ns)))
+            ),
+            Role::Plain,
+        ));
+    }
+    for c in &d.processes {
+        out.push((
+            format!("child {} {} {}", c.pid, c.program, c.state()),
             Role::Plain,
         ));
     }
     if out.is_empty() {
-        out.push(("No timer and no I/O source.".into(), Role::Plain));
+        out.push((
+            "No timer, I/O source, resource, job or child process.".into(),
+            Role::Plain,
+        ));
     }
     out
 }
