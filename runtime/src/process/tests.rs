@@ -43,7 +43,7 @@ fn a_row_tells_how_a_child_stands_from_its_start_to_the_last_pipe() {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let row = children().remove(0);
-        assert_eq!(row.pid, child.pid().into());
+        assert_eq!(row.pid, u64::from(child.pid()));
         assert_eq!(row.program.text(), Some("sh"));
         assert_eq!((row.status, row.ended, row.lost), (None, 0, false));
         assert_eq!(row.pipes, pipe::STDIN | pipe::STDOUT);
