@@ -14,6 +14,8 @@ mod server;
 mod stream;
 mod streams;
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod udp;
 #[cfg(unix)]
 mod unix;

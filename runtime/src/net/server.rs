@@ -24,7 +24,8 @@ use super::family::Family;
 use super::listener::{Listener, Waits};
 use super::lookup::HostPort;
 use super::stream::Stream;
-use super::streams::conn::Shared;
+use super::streams::conn::{Shared, in_time};
+use super::streams::transport::Transport;
 use super::streams::{SocketName, StreamOptions, StreamReader, StreamWriter};
 use super::tcp::ListenOptions;
 use crate::context;
@@ -79,6 +80,10 @@ impl ServerOptions {
     }
 }
 
+/// What a connection's transport is dressed in before its handler gets it.
+pub(crate) type Dress =
+    Arc<dyn Fn(Box<dyn Transport>) -> io::Result<Box<dyn Transport>> + Send + Sync>;
+
 /// A server that accepts connections and has a handler for each.
 ///
 /// Dropping it stops accepting; open connections live on.
@@ -102,6 +107,7 @@ struct State {
     waits: Waiters,
     resource: Resource,
     streams: StreamOptions,
+    dress: Option<Dress>,
     place: &'static Location<'static>,
 }
 
@@ -158,26 +164,7 @@ where
     H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
     R: Handled + 'static,
 {
-    let (address, place) = (address.into(), Location::caller());
-    async move {
-        let server = Server::new(options.streams, place)?;
-        let handler = Rc::new(handler);
-        let mut absent = None;
-        for address in address.addresses().await? {
-            match Listener::bind_at(address, options.listen, place) {
-                Ok(listener) => server.open(listener, handler.clone())?,
-                // `localhost` has an IPv6 address where the system may have no IPv6.
-                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                    absent = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        match absent {
-            Some(error) if server.sockets().is_empty() => Err(error),
-            _ => Ok(server),
-        }
-    }
+    Server::start(handler, address.into(), options, None, Location::caller())
 }
 
 /// Starts a server on the socket file `path`; see [`UnixListener::bind`](Listener::bind) for what
@@ -223,12 +210,46 @@ impl Server {
         H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
         R: Handled + 'static,
     {
-        let server = Self::new(streams, Location::caller())?;
+        let server = Self::new(streams, None, Location::caller())?;
         server.open(listener, Rc::new(handler))?;
         Ok(server)
     }
 
-    fn new(streams: StreamOptions, place: &'static Location<'static>) -> io::Result<Self> {
+    pub(super) async fn start<H, R>(
+        handler: H,
+        address: HostPort,
+        options: ServerOptions,
+        dress: Option<Dress>,
+        place: &'static Location<'static>,
+    ) -> io::Result<Self>
+    where
+        H: AsyncFn(StreamReader, StreamWriter) -> R + 'static,
+        R: Handled + 'static,
+    {
+        let server = Self::new(options.streams, dress, place)?;
+        let handler = Rc::new(handler);
+        let mut absent = None;
+        for address in address.addresses().await? {
+            match Listener::bind_at(address, options.listen, place) {
+                Ok(listener) => server.open(listener, handler.clone())?,
+                // `localhost` has an IPv6 address where the system may have no IPv6.
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    absent = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match absent {
+            Some(error) if server.sockets().is_empty() => Err(error),
+            _ => Ok(server),
+        }
+    }
+
+    fn new(
+        streams: StreamOptions,
+        dress: Option<Dress>,
+        place: &'static Location<'static>,
+    ) -> io::Result<Self> {
         let shared = context::with(|organs| {
             let state = State {
                 doors: RefCell::default(),
@@ -239,6 +260,7 @@ impl Server {
                 waits: Waiters::new(),
                 resource: Resource::new(organs, Kind::Event, "server", place),
                 streams,
+                dress,
                 place,
             };
             ServerShared(LoopBound::new(organs.record.id, state))
@@ -381,7 +403,12 @@ impl ServerShared {
         let number = state.count.get() + 1;
         state.count.set(number);
         F::prepare(stream.io().get()?);
-        let client = Shared::new(Box::new(stream), state.streams.high_water)?;
+        let mut transport: Box<dyn Transport> = Box::new(stream);
+        let dressed = state.dress.is_some();
+        if let Some(dress) = &state.dress {
+            transport = dress(transport)?;
+        }
+        let client = Shared::new(transport, state.streams.high_water)?;
         let guest = Guest {
             server: self.clone(),
             number,
@@ -391,8 +418,14 @@ impl ServerShared {
             .borrow_mut()
             .insert(number, client.downgrade());
         client.keep(Box::new(guest))?;
-        let (reader, writer) = state.streams.halves_of(client);
+        let (reader, writer) = state.streams.halves_of(client.clone());
         let serve = async move {
+            if dressed && let Err(error) = in_time(client.opened()).await {
+                // Everyday where anybody may knock; told to who looks for it.
+                tracing::debug!(peer = ?writer.peer(), %error, "a handshake failed");
+                return;
+            }
+            drop(client);
             if let Some(text) = handler(reader, writer).await.failure() {
                 // The loop is there: it is what polls this.
                 let _ = context::with(|organs| organs.executor.state_failure(text));

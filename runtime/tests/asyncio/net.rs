@@ -1,6 +1,9 @@
 //! B69-B71: servers and streams.
 #![cfg(unix)]
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;

@@ -11,17 +11,21 @@
 //! is this object. Knows neither lines nor servers.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use super::transport::{Facts, Transport};
 use crate::context;
 use crate::record::bound::{self, LoopBound};
 use crate::record::task::{On, WaitingOn};
 use crate::sync::waiters::{Ticket, Waiters};
+use crate::time::timeout;
 
 /// A connection, on its loop.
 pub(crate) struct Shared(LoopBound<Conn>);
@@ -147,14 +151,18 @@ impl Shared {
                     }
                 }
                 if rest.is_empty() {
-                    return Ok(());
+                    break;
                 }
             }
+            if rest.is_empty()
+                && let Some(Poll::Ready(Ok(()))) =
+                    conn.using(|transport| transport.poll_flush(&mut cx, None))
+            {
+                return Ok(());
+            }
         }
-        if !rest.is_empty() {
-            conn.out.borrow_mut().bytes.extend_from_slice(rest);
-            self.flush(conn);
-        }
+        conn.out.borrow_mut().bytes.extend_from_slice(rest);
+        self.flush(conn);
         conn.failed()
     }
 
@@ -176,6 +184,12 @@ impl Shared {
                 Some(Poll::Ready(Err(error))) => conn.fail(&error),
                 Some(Poll::Pending) | None => break,
             }
+        }
+        if conn.buffered() == 0
+            && let Some(Poll::Ready(Err(error))) =
+                conn.using(|transport| transport.poll_flush(&mut cx, None))
+        {
+            conn.fail(&error);
         }
         self.settle(conn);
     }
@@ -292,6 +306,47 @@ impl Shared {
         }
     }
 
+    /// Done when the transport can be used: after a handshake, if it has one.
+    pub(crate) fn opened(&self) -> Opened<'_> {
+        Opened(self)
+    }
+
+    fn poll_open(
+        &self,
+        cx: &mut Context<'_>,
+        place: &'static Location<'static>,
+    ) -> Poll<io::Result<()>> {
+        let conn = self.get()?;
+        match conn.using(|transport| transport.poll_flush(cx, Some(place))) {
+            Some(polled) => polled,
+            None => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the connection was closed before it could be used",
+            ))),
+        }
+    }
+
+    /// Puts TLS around the transport.
+    #[cfg(feature = "tls")]
+    pub(crate) fn put_under(&self, session: rustls::Connection) -> io::Result<()> {
+        let conn = self.get()?;
+        conn.writable()?;
+        let Some(transport) = conn.transport.take() else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let under = transport.under(session);
+        let done = under.is_ok();
+        conn.transport
+            .set(Some(under.unwrap_or_else(|before| before)));
+        if done {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "TLS goes over a socket, once; this is a pipe, or under TLS already",
+        ))
+    }
+
     /// Reads; the end is read where the connection is shut.
     pub(super) fn poll_read(
         self: &Arc<Self>,
@@ -329,6 +384,32 @@ impl Shared {
     pub(crate) fn downgrade(self: &Arc<Self>) -> Weak<Self> {
         Arc::downgrade(self)
     }
+}
+
+/// Waits until a transport can be used.
+#[must_use = "futures do nothing unless awaited"]
+pub(crate) struct Opened<'a>(&'a Shared);
+
+impl Future for Opened<'_> {
+    type Output = io::Result<()>;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_open(cx, Location::caller())
+    }
+}
+
+/// How long a handshake may take; as asyncio's.
+const HANDSHAKE: Duration = Duration::from_secs(60);
+
+/// A handshake, within its time.
+pub(crate) async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(HANDSHAKE, handshake).await.unwrap_or_else(|_| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the peer did not end the handshake within 60 s",
+        ))
+    })
 }
 
 impl Wake for Shared {
@@ -412,10 +493,23 @@ impl Conn {
         self.stage.get() >= Stage::Closing
     }
 
+    #[cfg(feature = "tls")]
+    pub(super) fn limits(&self) -> (usize, usize) {
+        let out = self.out.borrow();
+        (out.high, out.low)
+    }
+
     pub(super) fn set_limits(&self, high: usize, low: usize) {
         let mut out = self.out.borrow_mut();
         out.high = high;
         out.low = low.min(high);
+        let buffered = out.bytes.len() - out.sent;
+        if buffered > out.high {
+            self.paused.set(true);
+        } else if buffered <= out.low && self.paused.replace(false) {
+            drop(out);
+            self.drains.grant_all(|_| 0);
+        }
     }
 
     /// Bytes that wait to be written.

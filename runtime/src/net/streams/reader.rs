@@ -118,6 +118,11 @@ impl StreamReader {
         }
     }
 
+    #[cfg(feature = "tls")]
+    pub(super) fn is_over(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
+    }
+
     /// What was read ahead.
     pub fn buffered(&self) -> &[u8] {
         &self.buffer[self.from..self.to]

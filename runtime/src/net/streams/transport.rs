@@ -38,6 +38,19 @@ pub(crate) trait Transport: Send {
         buf: &[u8],
     ) -> Poll<io::Result<usize>>;
 
+    /// Ready when what was written is with the kernel, or can be used at all: a handshake is done.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, place: Place) -> Poll<io::Result<()>> {
+        let _ = (cx, place);
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same connection under TLS.
+    #[cfg(feature = "tls")]
+    fn under(
+        self: Box<Self>,
+        session: rustls::Connection,
+    ) -> Result<Box<dyn Transport>, Box<dyn Transport>>;
+
     /// Ends the direction that is written to, after all that was written.
     fn poll_end(&mut self, cx: &mut Context<'_>, place: Place) -> Poll<io::Result<()>>;
 
@@ -121,6 +134,14 @@ impl<F: Family> Transport for Stream<F> {
         })
     }
 
+    #[cfg(feature = "tls")]
+    fn under(
+        self: Box<Self>,
+        session: rustls::Connection,
+    ) -> Result<Box<dyn Transport>, Box<dyn Transport>> {
+        Ok(Box::new(crate::net::tls::Session::new(*self, session)))
+    }
+
     fn forget_reader(&self) {
         self.io().forget_one(Direction::Read);
     }
@@ -200,6 +221,15 @@ impl<S: Transfer + AsFd> Transport for OneWay<S> {
         // A pipe has no other way to say that no more comes.
         self.io = None;
         Poll::Ready(Ok(()))
+    }
+
+    #[cfg(feature = "tls")]
+    fn under(
+        self: Box<Self>,
+        _: rustls::Connection,
+    ) -> Result<Box<dyn Transport>, Box<dyn Transport>> {
+        // TLS needs both directions.
+        Err(self)
     }
 
     fn forget_reader(&self) {

@@ -106,6 +106,27 @@ impl StreamWriter {
         self.shared.get().map(|conn| conn.set_limits(high, low))
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether `reader` is the same connection's.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_of(&self, reader: &super::StreamReader) -> bool {
+        reader.is_over(&self.shared)
+    }
+
+    /// Waits until nothing is buffered.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn sent(&self) -> io::Result<()> {
+        let (high, low) = self.shared.get()?.limits();
+        self.set_limits(0, 0)?;
+        let drained = self.drain().await;
+        self.set_limits(high, low)?;
+        drained
+    }
+
     /// The id under which the record and the console list the connection.
     pub fn id(&self) -> io::Result<u64> {
         self.shared.get().map(|conn| conn.facts().id)
