@@ -71,6 +71,16 @@ pub(crate) fn proceed(cx: &Context<'_>, place: &'static Location<'static>) -> Po
     Poll::Pending
 }
 
+/// What `proceed` took was not ready after all.
+#[inline]
+pub(crate) fn give_back() {
+    HERE.with(|here| {
+        if let Some(organs) = &*here.borrow() {
+            organs.allowance.give_back();
+        }
+    });
+}
+
 /// Has the task polled again when all others that are ready had their turn.
 #[cold]
 pub(crate) fn yield_turn(cx: &Context<'_>, place: &'static Location<'static>) {

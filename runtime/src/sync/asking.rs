@@ -4,11 +4,12 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::home::{self, Home};
 use super::resource::Resource;
 use super::waiters::{Left, Ticket, Waiters};
+use crate::context::allowance;
 
 pub(crate) type State<'a, A> = <<A as Ask<'a>>::Shared as Home>::State;
 
@@ -119,10 +120,13 @@ impl<'a, A: Ask<'a>> Future for Asking<'a, A> {
             Ok(state) => state,
             Err(wrong) => home::away(A::WHAT, wrong),
         };
-        if this.ticket.is_empty()
-            && let Some(output) = this.ask.now(this.shared, state)
-        {
-            return Poll::Ready(output);
+        if this.ticket.is_empty() {
+            // One who never has to wait would keep the loop.
+            ready!(allowance::proceed(cx, Location::caller()));
+            if let Some(output) = this.ask.now(this.shared, state) {
+                return Poll::Ready(output);
+            }
+            allowance::give_back();
         }
         this.wait(state, cx)
     }

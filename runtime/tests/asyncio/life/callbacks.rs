@@ -389,6 +389,30 @@ fn turns_beside(budget: u32) -> u32 {
 }
 
 #[test]
+fn b72_a_queue_that_always_has_an_item_does_not_keep_the_loop() {
+    let mut test = TestLoop::new();
+    let turns = Rc::new(Cell::new(0_u32));
+    let counted = turns.clone();
+    test.run(async move {
+        let queue = loop_runtime::sync::Queue::new(0);
+        let beside = create_task(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+        });
+        let before = turns.get();
+        for n in 0..1_000_u32 {
+            queue.put(n).await.unwrap();
+            assert_eq!(queue.get().await, Ok(n));
+        }
+        assert!(turns.get() - before >= 10, "{} turns", turns.get() - before);
+        beside.cancel();
+    })
+    .unwrap();
+}
+
+#[test]
 fn b72_a_task_that_is_always_ready_gives_way_unless_the_budget_is_off() {
     assert_eq!(turns_beside(0), 0);
     let turns = turns_beside(100);
