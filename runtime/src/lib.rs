@@ -66,7 +66,7 @@ mod spawn;
 pub mod sync;
 mod threads;
 // Several tasks at once.
-mod group;
+pub mod group;
 pub mod time;
 // The loop itself, and those who run it.
 mod event_loop;
@@ -85,9 +85,8 @@ pub use compat::{WithTokio, with_tokio};
 pub use context::NoRunningLoop;
 pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
 pub use group::{
-    AsCompleted, Cancellable, Cause, Failed, Failure, Gather, GatherAll, GatherError, GroupClosed,
-    GroupError, GroupScope, JoinNext, JoinSet, LimitOver, Next, ReturnWhen, Shield, TaskGroup,
-    TimeLimit, TimeoutScope, TryGather, Wait, WaitError, WaitFor, as_completed, gather, shield,
+    CancellationToken, Cause, Failed, Failure, GatherError, GroupClosed, GroupError, JoinSet,
+    LimitOver, ReturnWhen, TaskGroup, TimeLimit, WaitError, as_completed, gather, shield,
     timeout_scope, timeout_scope_at, wait, wait_for,
 };
 pub use handle::{
@@ -124,5 +123,6 @@ pub use loop_runtime_macros::{main, test};
 #[doc(hidden)]
 pub mod __private {
     //! What the macros call.
+    pub use crate::group::private::{Arm, Item, Spawned, arm, gather_all};
     pub use crate::run::entry::main;
 }

@@ -12,86 +12,200 @@ use crate::context;
 use crate::id::map::IdMap;
 use crate::spawn::{JoinError, Task};
 
-/// The tasks of a gather, until it is over.
-struct Gathered<T> {
-    tasks: Vec<Task<T>>,
-    crowd: Option<Crowd>,
-    place: &'static Location<'static>,
-    name: Option<String>,
-    over: bool,
+/// A task of whatever type, as a gather sees it.
+trait AnyTask {
+    fn add_to(&mut self, crowd: &Crowd) -> Result<(), JoinError>;
+    fn untie(&mut self);
+    fn ask(&self) -> bool;
+    fn id(&self) -> u64;
+    /// Why it has no value, taken.
+    fn error(&self) -> Option<JoinError>;
 }
 
-impl<T> Gathered<T> {
-    /// At the first poll: lets itself be told of all ends.
-    fn begin(&mut self, when: When) -> Result<(), JoinError> {
-        if self.crowd.is_some() {
-            return Ok(());
-        }
-        let crowd = context::expect(|organs| Crowd::new(organs, when, self.place));
-        if let Some(name) = &self.name {
-            crowd.name(name);
-        }
-        for task in &mut self.tasks {
-            crowd.add(task).map_err(JoinError::WrongLoop)?;
-            task.tie();
-        }
-        self.crowd = Some(crowd);
+impl<T> AnyTask for Task<T> {
+    fn add_to(&mut self, crowd: &Crowd) -> Result<(), JoinError> {
+        crowd.add(self).map_err(JoinError::WrongLoop)?;
+        // It goes down with the awaiter, as one that is awaited alone does.
+        self.tie();
         Ok(())
     }
 
-    fn crowd(&self) -> &Crowd {
-        self.crowd.as_ref().expect("it has begun")
+    fn untie(&mut self) {
+        Task::untie(self);
     }
 
-    fn wait<R>(&self, cx: &mut Context<'_>, at: &'static Location<'static>) -> Poll<R> {
-        self.crowd().wait(cx, at);
-        Poll::Pending
+    fn ask(&self) -> bool {
+        self.cancel()
+    }
+
+    fn id(&self) -> u64 {
+        self.raw().id()
+    }
+
+    fn error(&self) -> Option<JoinError> {
+        self.take_result()?.err()
+    }
+}
+
+/// What came of a task that is done.
+fn result<T>(task: Task<T>) -> Result<T, JoinError> {
+    task.take_result().unwrap_or_else(|| {
+        Err(match task.check_here() {
+            Ok(()) => JoinError::Taken,
+            Err(wrong) => JoinError::WrongLoop(wrong),
+        })
+    })
+}
+
+/// Several tasks: a vector of one type, a tuple of many.
+#[allow(private_interfaces, private_bounds)] // Sealed: what it is made of is not for others.
+pub trait Tasks: sealed::Sealed + Sized {
+    /// Their values.
+    type Values;
+    /// Of each its value or what kept it from having one.
+    type Results;
+
+    #[doc(hidden)]
+    fn each(&mut self, act: &mut dyn FnMut(&mut dyn AnyTask));
+    #[doc(hidden)]
+    fn results(self) -> Self::Results;
+    #[doc(hidden)]
+    fn values(self) -> Result<Self::Values, JoinError>;
+}
+
+impl<T> sealed::Sealed for Vec<Task<T>> {}
+
+#[allow(private_interfaces)]
+impl<T> Tasks for Vec<Task<T>> {
+    type Values = Vec<T>;
+    type Results = Vec<Result<T, JoinError>>;
+
+    fn each(&mut self, act: &mut dyn FnMut(&mut dyn AnyTask)) {
+        self.iter_mut().for_each(|task| act(task));
+    }
+
+    fn results(self) -> Self::Results {
+        self.into_iter().map(result).collect()
+    }
+
+    fn values(self) -> Result<Vec<T>, JoinError> {
+        self.into_iter().map(result).collect()
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident)*) => {
+        impl<$($name),*> sealed::Sealed for ($(Task<$name>,)*) {}
+
+        #[allow(private_interfaces)]
+        #[allow(non_snake_case)]
+        impl<$($name),*> Tasks for ($(Task<$name>,)*) {
+            type Values = ($($name,)*);
+            type Results = ($(Result<$name, JoinError>,)*);
+
+            fn each(&mut self, act: &mut dyn FnMut(&mut dyn AnyTask)) {
+                let ($($name,)*) = self;
+                $(act($name);)*
+            }
+
+            fn results(self) -> Self::Results {
+                let ($($name,)*) = self;
+                ($(result($name),)*)
+            }
+
+            fn values(self) -> Result<Self::Values, JoinError> {
+                let ($($name,)*) = self;
+                Ok(($(result($name)?,)*))
+            }
+        }
+    };
+}
+
+tuples!(A);
+tuples!(A B);
+tuples!(A B C);
+tuples!(A B C D);
+tuples!(A B C D E);
+tuples!(A B C D E F);
+tuples!(A B C D E F G);
+tuples!(A B C D E F G H);
+tuples!(A B C D E F G H I);
+tuples!(A B C D E F G H I J);
+tuples!(A B C D E F G H I J K);
+tuples!(A B C D E F G H I J K L);
+
+/// The tasks of a gather, until it is over.
+struct Gathered<S> {
+    tasks: Option<S>,
+    crowd: Option<Crowd>,
+    place: &'static Location<'static>,
+    name: Option<String>,
+}
+
+impl<S: Tasks> Gathered<S> {
+    #[track_caller]
+    fn new(tasks: S) -> Self {
+        Self {
+            tasks: Some(tasks),
+            crowd: None,
+            place: Location::caller(),
+            name: None,
+        }
+    }
+
+    /// At the first poll: lets itself be told of all ends.
+    fn begin(&mut self, when: When) -> Result<&Crowd, JoinError> {
+        let tasks = self.tasks.as_mut();
+        let tasks = tasks.expect("a gather is not polled after it ended");
+        if self.crowd.is_none() {
+            let crowd = context::expect(|organs| Crowd::new(organs, when, self.place));
+            if let Some(name) = &self.name {
+                crowd.name(name);
+            }
+            let mut added = Ok(());
+            tasks.each(&mut |task| {
+                let one = task.add_to(&crowd);
+                added = std::mem::replace(&mut added, Ok(())).and(one);
+            });
+            added?;
+            self.crowd = Some(crowd);
+        }
+        Ok(self.crowd.as_ref().expect("made above"))
     }
 
     /// Ends it: nobody is told any more, and what still runs goes on by itself.
-    fn end(&mut self) -> Vec<Task<T>> {
-        self.over = true;
+    fn end(&mut self) -> S {
         self.crowd = None;
-        let mut tasks = std::mem::take(&mut self.tasks);
-        tasks.iter_mut().for_each(Task::untie);
+        let mut tasks = self.tasks.take().expect("a gather ends once");
+        tasks.each(&mut |task| task.untie());
         tasks
     }
 
-    /// All values, every task being done.
-    fn results(&mut self) -> impl Iterator<Item = Result<T, JoinError>> + use<T> {
-        let tasks = self.end();
-        tasks.into_iter().map(|task| {
-            task.take_result().unwrap_or_else(|| {
-                Err(match task.check_here() {
-                    Ok(()) => JoinError::Taken,
-                    Err(wrong) => JoinError::WrongLoop(wrong),
-                })
-            })
-        })
-    }
-
-    fn cancel(&self) -> bool {
-        let asked = self.tasks.iter().filter(|task| task.cancel()).count();
-        asked > 0
+    fn cancel(&mut self) -> bool {
+        let mut asked = false;
+        if let Some(tasks) = &mut self.tasks {
+            tasks.each(&mut |task| asked |= task.ask());
+        }
+        asked
     }
 }
 
 /// The future of `gather`.
 #[must_use = "what is gathered is not awaited before this is"]
-pub struct Gather<T> {
-    gathered: Gathered<T>,
+pub struct Gather<S> {
+    gathered: Gathered<S>,
 }
 
 /// The future of `Gather::return_exceptions`.
 #[must_use = "what is gathered is not awaited before this is"]
-pub struct GatherAll<T> {
-    gathered: Gathered<T>,
+pub struct GatherAll<S> {
+    gathered: Gathered<S>,
 }
 
 /// The future of `Gather::fallible`.
 #[must_use = "what is gathered is not awaited before this is"]
 pub struct TryGather<U, E> {
-    gathered: Gathered<Result<U, E>>,
+    gathered: Gathered<Vec<Task<Result<U, E>>>>,
     places: IdMap<usize>,
     values: Vec<Option<U>>,
 }
@@ -118,8 +232,8 @@ impl<E: fmt::Display> fmt::Display for GatherError<E> {
 impl<E: fmt::Display + fmt::Debug> std::error::Error for GatherError<E> {}
 
 // A handle is not pinned, nor is anything else here.
-impl<T> Unpin for Gather<T> {}
-impl<T> Unpin for GatherAll<T> {}
+impl<S> Unpin for Gather<S> {}
+impl<S> Unpin for GatherAll<S> {}
 impl<U, E> Unpin for TryGather<U, E> {}
 
 /// Awaits all `tasks` and gives their values in the order in which they were given.
@@ -144,19 +258,20 @@ impl<U, E> Unpin for TryGather<U, E> {}
 /// ```
 #[doc(alias = "join_all")]
 #[track_caller]
-pub fn gather<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Gather<T> {
+pub fn gather<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Gather<Vec<Task<T>>> {
+    gather_all(tasks.into_iter().collect())
+}
+
+/// As `gather`, of a tuple too: what the macro calls.
+#[doc(hidden)]
+#[track_caller]
+pub fn gather_all<S: Tasks>(tasks: S) -> Gather<S> {
     Gather {
-        gathered: Gathered {
-            tasks: tasks.into_iter().collect(),
-            crowd: None,
-            place: Location::caller(),
-            name: None,
-            over: false,
-        },
+        gathered: Gathered::new(tasks),
     }
 }
 
-impl<T> Gather<T> {
+impl<S: Tasks> Gather<S> {
     /// Waits for the end of all, and gives of each its value or what kept it from having one.
     ///
     /// ```
@@ -170,7 +285,7 @@ impl<T> Gather<T> {
     /// })
     /// .unwrap();
     /// ```
-    pub fn return_exceptions(self) -> GatherAll<T> {
+    pub fn return_exceptions(self) -> GatherAll<S> {
         GatherAll {
             gathered: self.gathered,
         }
@@ -183,12 +298,12 @@ impl<T> Gather<T> {
     }
 
     /// Asks all tasks that are not done to cancel; false if there are none, or the gather is over.
-    pub fn cancel(&self) -> bool {
+    pub fn cancel(&mut self) -> bool {
         self.gathered.cancel()
     }
 }
 
-impl<U, E> Gather<Result<U, E>> {
+impl<U, E> Gather<Vec<Task<Result<U, E>>>> {
     /// Has the first `Err` end the wait at once, as a panic does; the others go on.
     ///
     /// ```
@@ -210,62 +325,70 @@ impl<U, E> Gather<Result<U, E>> {
     }
 }
 
-impl<T> sealed::Sealed for Gather<T> {}
+impl<S> sealed::Sealed for Gather<S> {}
 
-impl<T> Cancellable for Gather<T> {
-    type Value = Vec<T>;
+impl<S: Tasks> Cancellable for Gather<S> {
+    type Value = S::Values;
 
     fn request_cancel(&mut self) -> bool {
         self.cancel()
     }
 }
 
-impl<T> Future for Gather<T> {
-    type Output = Result<Vec<T>, JoinError>;
+impl<S: Tasks> Future for Gather<S> {
+    type Output = Result<S::Values, JoinError>;
 
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let gathered = &mut self.gathered;
-        assert!(!gathered.over, "a gather is not polled after it ended");
-        gathered.begin(When::LastOrLost)?;
-        if let Some(bad) = gathered.crowd().bad() {
-            let task = gathered.tasks.iter().find(|task| task.raw().id() == bad);
-            let result = task.and_then(Task::take_result);
+        let crowd = gathered.begin(When::LastOrLost)?;
+        if let Some(bad) = crowd.bad() {
+            let mut error = None;
             // The others go on, without handles.
-            drop(gathered.end());
-            let error = result.and_then(Result::err).unwrap_or(JoinError::Taken);
-            return Poll::Ready(Err(error));
+            gathered.end().each(&mut |task| {
+                if task.id() == bad {
+                    error = task.error();
+                }
+            });
+            return Poll::Ready(Err(error.unwrap_or(JoinError::Taken)));
         }
-        if gathered.crowd().pending() > 0 {
-            return gathered.wait(cx, Location::caller());
+        if crowd.pending() > 0 {
+            crowd.wait(cx, Location::caller());
+            return Poll::Pending;
         }
-        Poll::Ready(gathered.results().collect())
+        Poll::Ready(gathered.end().values())
     }
 }
 
-impl<T> Future for GatherAll<T> {
-    type Output = Vec<Result<T, JoinError>>;
+impl<S: Tasks> Future for GatherAll<S> {
+    type Output = S::Results;
 
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let gathered = &mut self.gathered;
-        assert!(!gathered.over, "a gather is not polled after it ended");
-        if gathered.begin(When::Last).is_err() || gathered.crowd().pending() == 0 {
-            return Poll::Ready(gathered.results().collect());
+        match gathered.begin(When::Last) {
+            Ok(crowd) if crowd.pending() > 0 => {
+                crowd.wait(cx, Location::caller());
+                Poll::Pending
+            }
+            // Away from its loop each says so itself.
+            _ => Poll::Ready(gathered.end().results()),
         }
-        gathered.wait(cx, Location::caller())
     }
 }
 
 impl<U, E> TryGather<U, E> {
     /// Takes what has ended since; the first error ends it.
     fn take_ended(&mut self) -> Result<(), GatherError<E>> {
-        while let Some(id) = self.gathered.crowd().next_ended() {
-            let place = self.places.remove(&id).expect("a task ends once");
-            let value = self.gathered.tasks[place].take_result();
-            let value = value.unwrap_or(Err(JoinError::Taken));
-            let value = value.map_err(GatherError::Join)?;
-            self.values[place] = Some(value.map_err(GatherError::Failed)?);
+        let gathered = &mut self.gathered;
+        if let (Some(crowd), Some(tasks)) = (&gathered.crowd, &mut gathered.tasks) {
+            while let Some(id) = crowd.next_ended() {
+                let place = self.places.remove(&id).expect("a task ends once");
+                let value = tasks[place].take_result();
+                let value = value.unwrap_or(Err(JoinError::Taken));
+                let value = value.map_err(GatherError::Join)?;
+                self.values[place] = Some(value.map_err(GatherError::Failed)?);
+            }
         }
         Ok(())
     }
@@ -277,11 +400,11 @@ impl<U, E> Future for TryGather<U, E> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        assert!(!this.gathered.over, "a gather is not polled after it ended");
-        if this.gathered.crowd.is_none() {
-            let ids = this.gathered.tasks.iter().map(|task| task.raw().id());
-            this.places = ids.zip(0..).collect();
-            this.values = this.gathered.tasks.iter().map(|_| None).collect();
+        if this.gathered.crowd.is_none()
+            && let Some(tasks) = &this.gathered.tasks
+        {
+            this.places = tasks.iter().map(|task| task.raw().id()).zip(0..).collect();
+            this.values = tasks.iter().map(|_| None).collect();
         }
         this.gathered.begin(When::Each).map_err(GatherError::Join)?;
         if let Err(error) = this.take_ended() {
@@ -289,8 +412,10 @@ impl<U, E> Future for TryGather<U, E> {
             drop(this.gathered.end());
             return Poll::Ready(Err(error));
         }
-        if this.gathered.crowd().pending() > 0 {
-            return this.gathered.wait(cx, Location::caller());
+        let crowd = this.gathered.begin(When::Each).map_err(GatherError::Join)?;
+        if crowd.pending() > 0 {
+            crowd.wait(cx, Location::caller());
+            return Poll::Pending;
         }
         drop(this.gathered.end());
         let values = std::mem::take(&mut this.values);
