@@ -8,7 +8,7 @@ use loop_proto::row::{PipeOf, Waiting};
 
 use super::ids::{IdMap, IdSet};
 use super::tables::{Look, TaskName, state_of};
-use crate::record::child::ChildFacts;
+use crate::record::child::{ChildFacts, pipe};
 use crate::record::job::JobFacts;
 use crate::record::resource::{self, ResourceFacts};
 use crate::record::slab::Slab;
@@ -182,14 +182,24 @@ impl Found {
     }
 }
 
+/// The number that the child knows the other end by.
+fn stream(source: &SourceFacts) -> Option<u32> {
+    match source.stream {
+        pipe::STDIN => Some(0),
+        pipe::STDOUT => Some(1),
+        pipe::STDERR => Some(2),
+        _ => None,
+    }
+}
+
 /// The child whose pipe a source is, as far as it was looked up.
-pub(crate) fn pipe(source: &SourceFacts, found: &Found) -> Option<pb::ChildPipe> {
+pub(crate) fn child_pipe(source: &SourceFacts, found: &Found) -> Option<pb::ChildPipe> {
     let (child, program) = found.children.get(&source.child)?;
     Some(pb::ChildPipe {
         child_id: child.id,
         pid: u32::try_from(child.pid).unwrap_or(0),
         program: (*program).to_owned(),
-        stream: None,
+        stream: stream(source),
         ended: child.status.is_some(),
     })
 }
@@ -298,7 +308,7 @@ pub(crate) fn words(kind: WaitKind, id: u64, task: u64, wakers: i32, found: &Fou
                     .map(|(child, program)| PipeOf {
                         pid: u32::try_from(child.pid).unwrap_or(0),
                         program,
-                        stream: None,
+                        stream: stream(source),
                         ended: child.status.is_some(),
                     });
             }

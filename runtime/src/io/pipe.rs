@@ -9,7 +9,6 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -101,10 +100,9 @@ impl PipeReader {
         Ok(Self { io })
     }
 
-    /// It comes from the child whose row has that id.
-    pub(crate) fn set_child(&self, child: u64) {
-        self.io
-            .with_row(|row| row.child.store(child, Ordering::Relaxed));
+    /// It comes from that stream, a bit of `record::child::pipe`, of the child whose row has that id.
+    pub(crate) fn set_child(&self, child: u64, stream: u8) {
+        self.io.with_row(|row| row.set_child(child, stream));
     }
 
     /// The id under which the record and the console list it.
@@ -169,10 +167,10 @@ impl PipeWriter {
         Ok(Self { io: Some(io) })
     }
 
-    /// It leads to the child whose row has that id.
-    pub(crate) fn set_child(&self, child: u64) {
+    /// It leads to that stream, a bit of `record::child::pipe`, of the child whose row has that id.
+    pub(crate) fn set_child(&self, child: u64, stream: u8) {
         if let Some(io) = &self.io {
-            io.with_row(|row| row.child.store(child, Ordering::Relaxed));
+            io.with_row(|row| row.set_child(child, stream));
         }
     }
 

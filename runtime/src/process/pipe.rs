@@ -90,7 +90,7 @@ impl ChildStdin {
     ) -> io::Result<Self> {
         let pipe = PipeWriter::new_at(fd, place)?;
         let entry = of.get().map_err(io::Error::other)?;
-        pipe.set_child(entry.id);
+        pipe.set_child(entry.id, pipe::STDIN);
         let open = Stated {
             _open: Open::bound(of, entry, pipe::STDIN),
         };
@@ -127,7 +127,7 @@ impl ChildStdout {
     ) -> io::Result<Self> {
         let pipe = PipeReader::new_at(fd, place)?;
         let entry = of.get().map_err(io::Error::other)?;
-        pipe.set_child(entry.id);
+        pipe.set_child(entry.id, bit);
         Ok(Self {
             pipe,
             _open: Stated {

@@ -143,6 +143,8 @@ pub(crate) struct SourceRow {
     pub(crate) interest: AtomicU8,
     /// Directions known to be ready.
     pub(crate) ready: AtomicU8,
+    /// Which of the child's streams it is: a bit of `child::pipe`; 0 for none.
+    stream: AtomicU8,
     pub(crate) place: PlaceCell,
 }
 
@@ -166,6 +168,7 @@ pub(crate) struct SourceFacts {
     pub(crate) writer: u64,
     pub(crate) owner: u64,
     pub(crate) child: u64,
+    pub(crate) stream: u8,
     pub(crate) since: u64,
     pub(crate) last_ready: u64,
     pub(crate) wakes: u64,
@@ -211,6 +214,7 @@ impl SourceRow {
         self.kind.store(registration.kind as u8, relaxed);
         self.interest.store(0, relaxed);
         self.ready.store(0, relaxed);
+        self.stream.store(0, relaxed);
         match registration.place {
             Some(place) => self.place.set(place),
             None => self.place.clear(),
@@ -234,6 +238,12 @@ impl SourceRow {
         self.peer.set(peer);
     }
 
+    /// It leads to `stream`, a bit of `child::pipe`, of the child whose row has that id.
+    pub(crate) fn set_child(&self, child: u64, stream: u8) {
+        self.stream.store(stream, Ordering::Relaxed);
+        self.child.store(child, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> Option<SourceFacts> {
         let relaxed = Ordering::Relaxed;
         slab::consistent(&self.id, |id| SourceFacts {
@@ -248,6 +258,7 @@ impl SourceRow {
             writer: self.writer.load(relaxed),
             owner: self.owner.load(relaxed),
             child: self.child.load(relaxed),
+            stream: self.stream.load(relaxed),
             since: self.since.load(relaxed),
             last_ready: self.last_ready.load(relaxed),
             wakes: self.wakes.load(relaxed),

@@ -31,6 +31,7 @@ mod abuse;
 mod calls;
 mod gate;
 mod jobs;
+mod waiting;
 
 /// An inspector with a socket of its own.
 struct Inspected {

@@ -4,7 +4,7 @@ use loop_proto::pb;
 
 use super::{Wire, some};
 use crate::inspect::tables::LoopLook;
-use crate::inspect::waits::{address, pipe, resource_kind, signal_name};
+use crate::inspect::waits::{address, child_pipe, resource_kind, signal_name};
 use crate::record::child::ChildFacts;
 use crate::record::job::{self, JobFacts};
 use crate::record::pool;
@@ -76,7 +76,7 @@ impl Wire<'_> {
             send_queue_bytes: None,
             findings: Vec::new(),
             internal: at.record.facts.internal || facts.kind == source::Kind::Internal,
-            pipe: pipe(facts, self.found),
+            pipe: child_pipe(facts, self.found),
         }
     }
 
@@ -235,7 +235,8 @@ fn resource_state(facts: &ResourceFacts) -> pb::ResourceState {
     let has = |bit: u8| facts.state & bit != 0;
     match facts.kind {
         _ if has(state::BROKEN) => S::Broken,
-        K::Lock if facts.holder != 0 || has(state::SET) => S::Held,
+        // Its holder may be no task.
+        K::Lock if facts.holder != 0 || facts.held_since != 0 => S::Held,
         K::Lock => S::Free,
         K::Future | K::Event if has(state::SET) => S::Set,
         K::Future | K::Event => S::Pending,

@@ -6,7 +6,7 @@ use loop_proto::quantile;
 use super::{Wire, names_of, strip};
 use crate::inspect::live::{of_the_app, task_kind, task_state, wake_cause};
 use crate::inspect::tables::{LoopLook, Spot, since};
-use crate::inspect::waits::{Reading, pipe, words};
+use crate::inspect::waits::{Reading, child_pipe, words};
 use crate::record::task::{COARSE, State, TaskFacts, TaskRow, WaitingOn, coarse_lower, flag};
 
 impl Wire<'_> {
@@ -154,7 +154,7 @@ impl Wire<'_> {
                 .sources
                 .get(&on.id())
                 .filter(|_| kind == pb::WaitKind::Io)
-                .and_then(|(source, _)| pipe(source, self.found)),
+                .and_then(|(source, _)| child_pipe(source, self.found)),
         }
     }
 
