@@ -369,6 +369,7 @@ impl Row for Of<'_, pb::IoRow> {
             Field::Idle => self.since(row.last_ready_ns.unwrap_or(row.registered_at_ns)),
             Field::Wakes => Value::Number(row.wakes),
             Field::Spurious => Value::Number(row.spurious),
+            Field::Buffered => Value::Number(row.buffered_bytes),
             Field::Place => texts.value(row.place_text),
             Field::Age => self.since(row.registered_at_ns),
             Field::Finding => Value::Set(bits(&row.findings)),

@@ -318,6 +318,7 @@ pub enum Field {
     Want,
     Idle,
     Spurious,
+    Buffered,
     Pool,
     Waiters,
     Holder,

@@ -223,6 +223,7 @@ const IO: &[Column] = columns! {
     Idle "idle" "idle_ns" Nanos "time since the kernel last reported it";
     Wakes "wakes" "" Number "how often it woke a task";
     Spurious "spurious" "" Number "of those, for nothing";
+    Buffered "buffered" "buffered_bytes" Number "bytes that a writer holds and the kernel has not taken";
     searched Place "place" "" Place "where it was made";
     Age "age" "since" Nanos "time since it was registered";
     Finding "finding" "findings" Set(FINDINGS) "what is wrong with it";

@@ -99,6 +99,7 @@ const IO: &[&str] = &[
     "idle_ns",
     "wakes",
     "spurious",
+    "buffered_bytes",
     "place",
     "age_ns",
     "findings",
@@ -438,7 +439,7 @@ impl Clock<'_> {
             "id": s.id, "fd": s.fd, "kind": s.kind, "local": text(&s.local), "peer": text(&s.peer),
             "interest": s.interest, "ready": s.ready, "task": s.task, "loop": s.loop_id, "since": self.wall(s.since_ns),
             "task_name": text(&s.task_name), "task_gone": s.task_gone, "idle_ns": s.last_ready_ns.map(|ns| self.age(ns)),
-            "wakes": s.wakes, "spurious": s.spurious, "place": text(&s.place), "age_ns": self.age(s.since_ns),
+            "wakes": s.wakes, "spurious": s.spurious, "buffered_bytes": s.buffered, "place": text(&s.place), "age_ns": self.age(s.since_ns),
             "findings": s.findings, "child": s.pipe.as_ref().map(child_pipe),
         })
     }

@@ -403,6 +403,8 @@ pub struct IoRow {
     pub last_ready_ns: Option<u64>,
     pub wakes: u64,
     pub spurious: u64,
+    /// Bytes that a writer holds and the kernel has not taken.
+    pub buffered: u64,
     pub place: String,
     pub since_ns: u64,
     /// The child process at its other end, if the app started it.

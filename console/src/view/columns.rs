@@ -325,6 +325,8 @@ pub static IO: &[Column<IoRow>] = &[
         cell: |r, look| match r.last_ready_ns { Some(ns) => plain(fmt::span(look.ago(ns))), None => ("never".into(), Role::Dim) } },
     Column { head: head("wakes", "WAKES", 7, 11, 10, "how often it woke somebody").right().largest("wakes"), cell: |r, _| plain(fmt::count(r.wakes)) },
     Column { head: head("spurious", "SPURIOUS", 8, 9, 11, "wakes that found nothing to do").right().largest("spurious"), cell: |r, _| plain(fmt::count(r.spurious)) },
+    Column { head: head("buffered", "BUFFERED", 8, 9, 13, "bytes a writer holds, which the kernel has not taken").right().largest("buffered"),
+        cell: |r, _| if r.buffered == 0 { dash() } else { plain(fmt::bytes(r.buffered)) } },
     Column { head: head("place", "SINCE", 14, 36, 12, "where it was made").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
 ];
 

@@ -470,6 +470,7 @@ fn io() -> Vec<IoRow> {
         last_ready_ns: Some(AT - idle),
         wakes: 2_201,
         spurious: 4,
+        buffered: 0,
         place: "src/serve.rs:60:13".into(),
         since_ns: AT - 3_000 * S,
         ..IoRow::default()

@@ -1371,6 +1371,10 @@ pub struct IoRow {
     /// The pipe of a child process that it is. Absent: not such a pipe.
     #[prost(message, optional, tag = "23")]
     pub pipe: ::core::option::Option<ChildPipe>,
+    /// Bytes that a writer of the app holds, which the kernel has not taken. 0: none, or no writer
+    /// that buffers.
+    #[prost(uint64, tag = "24")]
+    pub buffered_bytes: u64,
 }
 /// A job given to a thread pool (`run_in_executor`, `to_thread`, name resolution).
 #[derive(Clone, PartialEq, ::prost::Message)]

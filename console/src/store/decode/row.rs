@@ -336,6 +336,7 @@ impl Decoder {
             last_ready_ns: s.last_ready_ns,
             wakes: s.wakes,
             spurious: s.spurious,
+            buffered: s.buffered_bytes,
             place: self.text(s.place_text),
             since_ns: s.registered_at_ns,
             findings: self.findings(&s.findings),

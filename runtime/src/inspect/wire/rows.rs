@@ -72,6 +72,7 @@ impl Wire<'_> {
             last_ready_ns: some(facts.last_ready),
             wakes: facts.wakes,
             spurious: facts.spurious,
+            buffered_bytes: facts.queued,
             recv_queue_bytes: None,
             send_queue_bytes: None,
             findings: Vec::new(),
