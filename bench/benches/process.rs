@@ -6,18 +6,19 @@
 use std::process::Stdio;
 
 use loop_bench::{Contender, compare, rounds, settle};
+use loop_runtime::EventLoop;
 use loop_runtime::process::Command;
 
 const CHILDREN: u64 = 200;
 
-fn ours() {
-    loop_runtime::run(async {
+fn ours(event_loop: &EventLoop) {
+    let run = event_loop.run_until_complete(async {
         for _ in 0..CHILDREN {
             let child = Command::new("/bin/true").spawn().expect("there is one");
             assert!(child.wait().await.expect("it is ours").success());
         }
-    })
-    .expect("a loop can be made and run");
+    });
+    run.expect("a loop runs");
 }
 
 fn tokios(runtime: &tokio::runtime::Runtime) {
@@ -32,15 +33,15 @@ fn tokios(runtime: &tokio::runtime::Runtime) {
     });
 }
 
-fn our_output() {
-    loop_runtime::run(async {
+fn our_output(event_loop: &EventLoop) {
+    let run = event_loop.run_until_complete(async {
         for _ in 0..CHILDREN {
             let echo = Command::new("/bin/echo").arg("hello").stdin(Stdio::null());
             let output = echo.output().await.expect("there is one");
             assert_eq!(output.stdout, b"hello\n");
         }
-    })
-    .expect("a loop can be made and run");
+    });
+    run.expect("a loop runs");
 }
 
 fn tokios_output(runtime: &tokio::runtime::Runtime) {
@@ -56,6 +57,7 @@ fn tokios_output(runtime: &tokio::runtime::Runtime) {
 
 fn main() {
     settle();
+    let event_loop = EventLoop::new().expect("a loop can be made");
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -66,7 +68,7 @@ fn main() {
         rounds(15),
         Some(1.0),
         vec![
-            Contender::new("loop-runtime, recorded", CHILDREN, ours),
+            Contender::new("loop-runtime, recorded", CHILDREN, || ours(&event_loop)),
             Contender::new("tokio current_thread, not recorded", CHILDREN, || {
                 tokios(&tokio);
             }),
@@ -78,7 +80,9 @@ fn main() {
         rounds(15),
         Some(1.0),
         vec![
-            Contender::new("loop-runtime, recorded", CHILDREN, our_output),
+            Contender::new("loop-runtime, recorded", CHILDREN, || {
+                our_output(&event_loop)
+            }),
             Contender::new("tokio current_thread, not recorded", CHILDREN, || {
                 tokios_output(&tokio);
             }),

@@ -15,7 +15,7 @@ use super::judge::Held;
 use super::live::wake_cause;
 use super::tables::{Look, TaskName};
 use super::texts::Sent;
-use super::waits::Found;
+use super::waits::{Found, signal_name};
 use super::wire::ended::outcome;
 use super::wire::sums::event_kind;
 use super::wire::{Extras, Wire};
@@ -436,6 +436,18 @@ fn event_of(wire: &mut Wire<'_>, at: &super::tables::LoopLook, event: &Event) ->
         }
         Kind::SourceRegistered | Kind::SourceReady => {
             (out.subject_id, out.task_id) = (event.id, event.of);
+        }
+        Kind::ChildStarted => {
+            (out.subject_id, out.task_id) = (event.id, event.of);
+            out.detail = format!("pid {}", event.value);
+        }
+        Kind::ChildExited => {
+            (out.subject_id, out.task_id) = (event.id, event.of);
+            out.value = Some(event.value.cast_signed());
+        }
+        Kind::SignalReceived => {
+            out.value = Some(event.id.cast_signed());
+            out.detail = signal_name(event.id).to_owned();
         }
     }
     out

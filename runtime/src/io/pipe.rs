@@ -92,17 +92,22 @@ impl PipeReader {
     #[doc(alias = "connect_read_pipe")]
     #[track_caller]
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
-        Self::new_at(fd.into(), Location::caller())
-    }
-
-    pub(crate) fn new_at(fd: OwnedFd, place: &'static Location<'static>) -> io::Result<Self> {
-        let io = End::register(fd, Interests::READS, place)?;
+        let fd = fd.into();
+        let plain = is_plain_pipe(&fd)?;
+        let io = End::register(fd, plain, Interests::READS, Location::caller())?;
         Ok(Self { io })
     }
 
-    /// It comes from that stream, a bit of `record::child::pipe`, of the child whose row has that id.
-    pub(crate) fn set_child(&self, child: u64, stream: u8) {
-        self.io.with_row(|row| row.set_child(child, stream));
+    /// The end of a plain pipe from that stream, a bit of `record::child::pipe`, of the child whose
+    /// row has that id.
+    pub(crate) fn of_child(
+        fd: OwnedFd,
+        (child, stream): (u64, u8),
+        place: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        let io = End::register(fd, true, Interests::READS, place)?;
+        io.with_row(|row| row.set_child(child, stream));
+        Ok(Self { io })
     }
 
     /// The id under which the record and the console list it.
@@ -159,19 +164,22 @@ impl PipeWriter {
     #[doc(alias = "connect_write_pipe")]
     #[track_caller]
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
-        Self::new_at(fd.into(), Location::caller())
-    }
-
-    pub(crate) fn new_at(fd: OwnedFd, place: &'static Location<'static>) -> io::Result<Self> {
-        let io = End::register(fd, Interests::WRITES, place)?;
+        let fd = fd.into();
+        let plain = is_plain_pipe(&fd)?;
+        let io = End::register(fd, plain, Interests::WRITES, Location::caller())?;
         Ok(Self { io: Some(io) })
     }
 
-    /// It leads to that stream, a bit of `record::child::pipe`, of the child whose row has that id.
-    pub(crate) fn set_child(&self, child: u64, stream: u8) {
-        if let Some(io) = &self.io {
-            io.with_row(|row| row.set_child(child, stream));
-        }
+    /// The end of a plain pipe to that stream, a bit of `record::child::pipe`, of the child whose
+    /// row has that id.
+    pub(crate) fn of_child(
+        fd: OwnedFd,
+        (child, stream): (u64, u8),
+        place: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        let io = End::register(fd, true, Interests::WRITES, place)?;
+        io.with_row(|row| row.set_child(child, stream));
+        Ok(Self { io: Some(io) })
     }
 
     /// The id under which the record and the console list it.
@@ -242,8 +250,10 @@ impl<R, F: Future<Output = io::Result<R>> + Unpin> Future for Closable<F> {
 }
 
 impl End {
+    /// `plain`: a pipe of bytes, rather than of packets, and nothing else.
     fn register(
         fd: OwnedFd,
+        plain: bool,
         interests: Interests,
         place: &'static Location<'static>,
     ) -> io::Result<Registered<Self>> {
@@ -256,7 +266,7 @@ impl End {
             place: Some(place),
         };
         let end = Self {
-            short_is_empty: is_plain_pipe(&fd)?,
+            short_is_empty: plain,
             file: File::from(fd),
         };
         Registered::new(end, interests, &registration)

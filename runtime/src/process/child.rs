@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::process::ExitStatus;
@@ -11,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::communicate::Communicate;
-use super::exit::Shared;
+use super::exit::{Shared, code_of};
 use super::kernel::Process;
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use crate::signal::Signal;
@@ -69,10 +68,7 @@ impl Child {
 
     /// As `status`, as asyncio has it: the exit code, or the signal that ended it, negated.
     pub fn returncode(&self) -> Option<i32> {
-        let status = self.status()?;
-        status
-            .code()
-            .or_else(|| status.signal().map(|signal| -signal))
+        code_of(self.status()?)
     }
 
     /// Waits until it has ended.

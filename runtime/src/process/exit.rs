@@ -24,6 +24,7 @@ use crate::reactor::{Direction, Interests, SourceKey};
 use crate::record;
 use crate::record::bound::{self, LoopBound};
 use crate::record::child::ChildRow;
+use crate::record::event::{self, Event};
 use crate::record::names;
 use crate::record::source::{Address, Kind, Registration};
 use crate::record::task::{On, WaitingOn};
@@ -85,6 +86,10 @@ pub(super) fn watch(
             stats.unrecorded.fetch_add(1, Ordering::Relaxed);
         }
     }
+    organs.record.emit(event::Kind::ChildStarted, || {
+        let pid = process.pid().into();
+        Event::child_started(clock::ticks(), id, record::current_task(), pid)
+    });
     let entry = Entry {
         on,
         id,
@@ -204,9 +209,17 @@ impl Entry {
             let _ = context::with(|organs| organs.reactor.deregister(&mut SourceFd(&fd), key));
         }
         self.process.settle();
+        let mut owner = 0;
         self.with_row(|row| {
+            owner = row.owner.load(Ordering::Relaxed);
             row.ended(exit.status.into_raw().into(), exit.lost, clock::mono());
             row.waiters.store(0, Ordering::Relaxed);
+        });
+        let _ = context::with(|organs| {
+            organs.record.emit(event::Kind::ChildExited, || {
+                let code = code_of(exit.status).unwrap_or(i32::MIN);
+                Event::child_exited(clock::ticks(), self.id, owner, code)
+            });
         });
         self.waiters.grant_all(|_| 0);
         drop(watched);
@@ -265,6 +278,13 @@ impl Drop for Entry {
             }
         });
     }
+}
+
+/// As asyncio has it: the exit code, or the signal that ended it, negated.
+pub(super) fn code_of(status: ExitStatus) -> Option<i32> {
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| -signal))
 }
 
 /// The loop was told to look after a child.

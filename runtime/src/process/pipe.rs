@@ -88,9 +88,8 @@ impl ChildStdin {
         of: &Shared,
         place: &'static Location<'static>,
     ) -> io::Result<Self> {
-        let pipe = PipeWriter::new_at(fd, place)?;
         let entry = of.get().map_err(io::Error::other)?;
-        pipe.set_child(entry.id, pipe::STDIN);
+        let pipe = PipeWriter::of_child(fd, (entry.id, pipe::STDIN), place)?;
         let open = Stated {
             _open: Open::bound(of, entry, pipe::STDIN),
         };
@@ -125,9 +124,8 @@ impl ChildStdout {
         bit: u8,
         place: &'static Location<'static>,
     ) -> io::Result<Self> {
-        let pipe = PipeReader::new_at(fd, place)?;
         let entry = of.get().map_err(io::Error::other)?;
-        pipe.set_child(entry.id, bit);
+        let pipe = PipeReader::of_child(fd, (entry.id, bit), place)?;
         Ok(Self {
             pipe,
             _open: Stated {

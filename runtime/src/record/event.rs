@@ -5,6 +5,8 @@
 //! timer   TimerArmed ─┬─ TimerFired        one that repeats is armed again
 //!                     └─ TimerCancelled
 //! source  SourceRegistered ─ SourceReady* ─ SourceReleased
+//! child   ChildStarted ─ ChildExited
+//! signal  SignalReceived*
 //! ```
 
 use super::wake::Cause;
@@ -23,10 +25,13 @@ pub(crate) enum Kind {
     SourceRegistered = 7,
     SourceReady = 8,
     SourceReleased = 9,
+    ChildStarted = 10,
+    ChildExited = 11,
+    SignalReceived = 12,
 }
 
 /// Kinds there are.
-pub(crate) const KINDS: usize = 10;
+pub(crate) const KINDS: usize = 13;
 
 const ALL: [Kind; KINDS] = [
     Kind::TaskSpawned,
@@ -39,6 +44,9 @@ const ALL: [Kind; KINDS] = [
     Kind::SourceRegistered,
     Kind::SourceReady,
     Kind::SourceReleased,
+    Kind::ChildStarted,
+    Kind::ChildExited,
+    Kind::SignalReceived,
 ];
 
 impl Kind {
@@ -57,7 +65,7 @@ impl Kind {
 pub(crate) struct Event {
     pub(crate) kind: Kind,
     pub(crate) at: u64,
-    /// The task's, timer's or source's id.
+    /// The task's, timer's, source's or child's id; for a signal, its number.
     pub(crate) id: u64,
     /// 56 bits: the parent, owner or cause.
     pub(crate) of: u64,
@@ -176,6 +184,37 @@ impl Event {
         }
     }
 
+    pub(crate) fn child_started(at: u64, id: u64, owner: u64, pid: u64) -> Self {
+        Self {
+            kind: Kind::ChildStarted,
+            at,
+            id,
+            of: owner,
+            value: pid,
+        }
+    }
+
+    /// `code`: its exit code, or the signal that ended it, negated.
+    pub(crate) fn child_exited(at: u64, id: u64, owner: u64, code: i32) -> Self {
+        Self {
+            kind: Kind::ChildExited,
+            at,
+            id,
+            of: owner,
+            value: i64::from(code).cast_unsigned(),
+        }
+    }
+
+    pub(crate) fn signal_received(at: u64, signal: i32) -> Self {
+        Self {
+            kind: Kind::SignalReceived,
+            at,
+            id: i64::from(signal).cast_unsigned(),
+            of: 0,
+            value: 0,
+        }
+    }
+
     /// Who woke the task, for `TaskPolled`.
     pub(crate) fn cause(&self) -> Option<Cause> {
         Cause::from_raw((self.of >> 52) << 56 | self.of & ((1 << 52) - 1))
@@ -213,5 +252,8 @@ mod tests {
         assert_eq!(back, event);
         assert_eq!(back.cause(), Some(Cause::Timer(77)));
         assert_eq!(Event::from_words([0, u64::MAX, 0, 0]), None);
+        let killed = Event::child_exited(9, 4, 3, -9);
+        let back = Event::from_words(killed.words()).unwrap();
+        assert_eq!((back, back.value.cast_signed()), (killed, -9));
     }
 }

@@ -25,6 +25,7 @@ use crate::executor::How;
 use crate::id::LoopId;
 use crate::reactor::{Direction, Interests, SourceKey};
 use crate::record::bound;
+use crate::record::event::{self, Event};
 use crate::record::source::{Address, Kind, Registration};
 use crate::record::task;
 use crate::record::wake::Cause;
@@ -353,6 +354,9 @@ impl Fanout {
             }
             let _ = context::with(|organs| {
                 organs.record.signals.delivered(signal, clock::mono());
+                organs.record.emit(event::Kind::SignalReceived, || {
+                    Event::signal_received(clock::ticks(), signal)
+                });
                 organs.record.acts_for(Some(Cause::Signal(signal as u64)));
                 for (handler, place) in calls {
                     // Removed before its turn, it is not called any more.

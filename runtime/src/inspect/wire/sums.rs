@@ -26,6 +26,9 @@ pub(crate) fn event_kind(kind: Kind) -> pb::EventKind {
         Kind::SourceRegistered => pb::EventKind::SourceRegistered,
         Kind::SourceReady => pb::EventKind::SourceReady,
         Kind::SourceReleased => pb::EventKind::SourceDeregistered,
+        Kind::ChildStarted => pb::EventKind::ChildStarted,
+        Kind::ChildExited => pb::EventKind::ChildExited,
+        Kind::SignalReceived => pb::EventKind::SignalReceived,
     }
 }
 

@@ -1,6 +1,11 @@
 //! What clients ask, answered.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::*;
+
+/// A ring of events has one reader, and each inspector of this process reads those of all loops.
+static READS_EVENTS: Mutex<()> = Mutex::new(());
 
 #[test]
 fn hello_says_who_the_app_is_and_what_this_viewer_may_do() {
@@ -263,6 +268,7 @@ fn a_task_is_cancelled_for_who_may_and_refused_to_who_may_only_look() {
 
 #[test]
 fn events_come_with_names_and_places_and_their_losses() {
+    let _alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let inspected = Inspected::new("events");
     on_loop(|id| async move {
         let mut client = inspected.client().await;
@@ -305,6 +311,53 @@ fn events_come_with_names_and_places_and_their_losses() {
                 pb::EventKind::TaskFinished
             ]
         );
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn the_start_and_the_end_of_a_child_and_a_signal_are_events() {
+    let _alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    use crate::signal::Signal;
+    let inspected = Inspected::new("child-events");
+    on_loop(|id| async move {
+        let mut client = inspected.client().await;
+        let request = pb::EventsRequest {
+            filter: format!("loop={id}"),
+            kinds: vec![
+                pb::EventKind::ChildStarted as i32,
+                pb::EventKind::ChildExited as i32,
+                pb::EventKind::SignalReceived as i32,
+            ],
+            ..pb::EventsRequest::default()
+        };
+        let mut batches = client.watch_events(request).await.unwrap().into_inner();
+        batches.message().await.unwrap().unwrap();
+        let child = crate::process::create_subprocess_exec("sleep", ["100"]);
+        let child = child.spawn().unwrap();
+        child.kill().unwrap();
+        child.wait().await.unwrap();
+        let mut urgent = crate::signal::listen(Signal::URG).unwrap();
+        signal_hook::low_level::raise(Signal::URG.number()).unwrap();
+        urgent.next().await.unwrap();
+        let mut told = Vec::new();
+        while told.len() < 3 {
+            told.extend(batches.message().await.unwrap().unwrap().events);
+        }
+        let kinds: Vec<_> = told.iter().map(pb::Event::kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                pb::EventKind::ChildStarted,
+                pb::EventKind::ChildExited,
+                pb::EventKind::SignalReceived
+            ]
+        );
+        assert_eq!(told[0].detail, format!("pid {}", child.pid()));
+        assert_eq!(told[0].task_id, crate::record::current_task());
+        assert_eq!(told[1].subject_id, told[0].subject_id);
+        assert_eq!(told[1].value, Some(-9));
+        assert_eq!(told[2].value, Some(Signal::URG.number().into()));
     });
 }
 
