@@ -111,6 +111,23 @@ fn b65_a_main_that_was_being_cancelled_is_cancelled_and_not_interrupted() {
 }
 
 #[test]
+fn b65_a_ctrl_c_in_the_clean_up_of_a_cancelled_main_does_not_interrupt_it() {
+    let name = "b65_a_ctrl_c_in_the_clean_up_of_a_cancelled_main_does_not_interrupt_it";
+    if let Some(output) = in_a_child(name) {
+        return passed(&output);
+    }
+    let result = builder().run(async {
+        let main = current_task().unwrap();
+        create_task(async move { main.cancel() }).detach();
+        let _ = catch_cancel(pending::<()>()).await;
+        // Still cancelled: the request was caught and not withdrawn.
+        interrupt();
+        pending::<()>().await;
+    });
+    assert_eq!(result, Err(RunError::Cancelled));
+}
+
+#[test]
 fn b65_the_second_ctrl_c_ends_the_process_though_the_loop_is_blocked() {
     let name = "b65_the_second_ctrl_c_ends_the_process_though_the_loop_is_blocked";
     if let Some(output) = in_a_child(name) {
