@@ -186,8 +186,9 @@ pub(crate) struct Executor {
     /// Messages of cancels that were not delivered yet, by task.
     messages: RefCell<std::collections::HashMap<u64, String>>,
     watches: Rc<watch::Watches>,
-    /// Has a word in each spawn, if the app set one.
+    /// Has a word in each spawn, if the app set one; and whether it did, which each spawn asks.
     factory: RefCell<Option<Factory>>,
+    has_factory: Cell<bool>,
     /// Tasks that are being polled inside the spawn of another.
     eager: Cell<usize>,
 }
@@ -283,6 +284,7 @@ impl Executor {
             messages: RefCell::default(),
             watches: Rc::default(),
             factory: RefCell::new(None),
+            has_factory: Cell::new(false),
             eager: Cell::new(0),
         }
     }
@@ -568,10 +570,8 @@ impl Executor {
             Kind::Callback => record::count(&record.stats.callbacks),
             _ => record::count(&record.stats.spawned),
         }
-        if vars::is_used()
-            && let Some(vars) = vars::current()
-        {
-            self.give_vars(row, vars.fork());
+        if vars::is_used() {
+            self.hand_down(row);
         }
         if let Some(around) = local.around.get() {
             around.spawned(id);

@@ -22,18 +22,61 @@ pub enum JoinError {
     Taken,
 }
 
+// Every task has room for one beside its value.
+const _: () = assert!(size_of::<JoinError>() <= 16 || cfg!(not(target_pointer_width = "64")));
+
 /// A cancel that was delivered.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Cancellation {
+    /// `None`: nothing is known of it.
+    why: Option<Box<Why>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Why {
+    pub(crate) message: Option<String>,
+    pub(crate) loop_closed: bool,
+    pub(crate) by: Option<TaskId>,
+    pub(crate) place: Option<&'static Location<'static>>,
+}
+
+impl Cancellation {
+    pub(crate) fn new(why: Why) -> Self {
+        Self {
+            why: Some(Box::new(why)),
+        }
+    }
+
     /// What was given to `cancel`.
-    pub message: Option<String>,
-    /// The loop closed with the task pending.
-    pub loop_closed: bool,
+    pub fn message(&self) -> Option<&str> {
+        self.why.as_ref()?.message.as_deref()
+    }
+
+    /// Whether the loop closed with the task pending.
+    pub fn loop_closed(&self) -> bool {
+        self.why.as_ref().is_some_and(|why| why.loop_closed)
+    }
+
     /// The task that asked; `None`: none did, or it is not known any more.
-    pub by: Option<TaskId>,
+    pub fn by(&self) -> Option<TaskId> {
+        self.why.as_ref()?.by
+    }
+
     /// Where `cancel` was called; `None`: nowhere in the app, or it is not known any more.
-    pub place: Option<&'static Location<'static>>,
+    pub fn place(&self) -> Option<&'static Location<'static>> {
+        self.why.as_ref()?.place
+    }
+}
+
+impl fmt::Debug for Cancellation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancellation")
+            .field("message", &self.message())
+            .field("loop_closed", &self.loop_closed())
+            .field("by", &self.by())
+            .field("place", &self.place().map(ToString::to_string))
+            .finish()
+    }
 }
 
 /// A panic that was caught.
@@ -99,11 +142,13 @@ impl JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Cancelled(Cancellation { loop_closed: true, .. }) => {
+            JoinError::Cancelled(how) if how.loop_closed() => {
                 f.write_str("the task was pending when its loop closed; await it, or cancel it, before the run ends")
             }
-            JoinError::Cancelled(Cancellation { message: Some(message), .. }) => write!(f, "the task was cancelled: {message}"),
-            JoinError::Cancelled(_) => f.write_str("the task was cancelled"),
+            JoinError::Cancelled(how) => match how.message() {
+                Some(message) => write!(f, "the task was cancelled: {message}"),
+                None => f.write_str("the task was cancelled"),
+            },
             JoinError::Panicked(panic) => write!(f, "the task panicked: {}; the loop goes on", panic.text()),
             JoinError::WrongLoop(wrong) => wrong.fmt(f),
             JoinError::Taken => f.write_str("the task's value was taken before; keep it where it was received"),

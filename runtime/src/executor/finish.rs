@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::atomic::Ordering;
 
 use super::away;
-use super::error::{Cancellation, ErrorContext, JoinError, text_of};
+use super::error::{Cancellation, ErrorContext, JoinError, Why, text_of};
 use super::raw::Work;
 use super::scope::{Call, Hit, Left, ScopeKey};
 use super::{Executor, Local, RawTask, waker};
@@ -214,13 +214,7 @@ impl Local {
 
     /// Drops the future of a task that waits, unpolled, and finishes it.
     pub(super) fn finish_cancelled(&self, row: &TaskRow, error: JoinError) {
-        let dropped = matches!(
-            &error,
-            JoinError::Cancelled(Cancellation {
-                loop_closed: true,
-                ..
-            })
-        );
+        let dropped = matches!(&error, JoinError::Cancelled(how) if how.loop_closed());
         let outcome = if dropped {
             Outcome::Dropped
         } else {
@@ -342,7 +336,7 @@ impl Executor {
         }
         let asked = self.local.record.requests.of(row.task_id());
         let by = asked.as_ref().map(|asked| asked.by);
-        let cancellation = Cancellation {
+        let cancellation = Cancellation::new(Why {
             message,
             loop_closed: false,
             by: match by {
@@ -350,7 +344,7 @@ impl Executor {
                 _ => None,
             },
             place: asked.and_then(|asked| asked.place),
-        };
+        });
         self.local
             .finish_cancelled(row, JoinError::Cancelled(cancellation));
         if !self.scopes.is_empty() {
@@ -638,10 +632,10 @@ impl Executor {
                     }
                     left.push((facts, name_of(&local.record, row)));
                 }
-                let error = Cancellation {
+                let error = Cancellation::new(Why {
                     loop_closed: true,
-                    ..Cancellation::default()
-                };
+                    ..Why::default()
+                });
                 local.finish_cancelled(row, JoinError::Cancelled(error));
             }
         }

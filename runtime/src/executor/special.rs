@@ -12,7 +12,7 @@ use super::{Executor, How, RawCall, RawTask, raw};
 use crate::clock;
 use crate::record;
 use crate::record::task::{TaskRow, mark, phase};
-use crate::record::vars::Context as Vars;
+use crate::record::vars::{self, Context as Vars};
 
 /// What the app wants to have a word in: called with each spawn, which it may change.
 pub(crate) type Factory = Rc<dyn Fn(&mut How, &mut Option<Vars>, Made)>;
@@ -30,6 +30,7 @@ const EAGER_DEPTH: usize = 32;
 impl Executor {
     /// Spawns `future` in `vars`, or in a copy of its spawner's, and polls it at once if `how` says
     /// so.
+    #[inline(never)]
     pub(crate) fn spawn_with<F: Future + 'static>(
         &self,
         future: F,
@@ -83,9 +84,18 @@ impl Executor {
         raw
     }
 
+    /// A new task or callback has a copy of what its spawner sees.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn hand_down(&self, row: &TaskRow) {
+        if let Some(vars) = vars::current() {
+            self.give_vars(row, vars.fork());
+        }
+    }
+
     /// From now on the task of `row` has these context variables.
     #[cold]
-    pub(super) fn give_vars(&self, row: &TaskRow, vars: Vars) {
+    fn give_vars(&self, row: &TaskRow, vars: Vars) {
         let old = self.local.record.give_context(row, vars);
         drop(old);
     }
@@ -106,7 +116,7 @@ impl Executor {
     /// Whether a factory has a word in spawns.
     #[inline]
     pub(crate) fn has_factory(&self) -> bool {
-        self.factory.borrow().is_some()
+        self.has_factory.get()
     }
 
     /// What has a word in spawns.
@@ -115,6 +125,7 @@ impl Executor {
     }
 
     pub(crate) fn set_factory(&self, factory: Option<Factory>) {
+        self.has_factory.set(factory.is_some());
         let old = self.factory.replace(factory);
         drop(old);
     }

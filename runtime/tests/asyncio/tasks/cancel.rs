@@ -64,7 +64,7 @@ fn b27_the_message_of_a_cancel_before_the_first_step_reaches_the_awaiter() {
         let task = create_task(async { panic!("the body ran") });
         assert!(task.cancel_message("too early"));
         match task.await {
-            Err(JoinError::Cancelled(how)) => assert_eq!(how.message.as_deref(), Some("too early")),
+            Err(JoinError::Cancelled(how)) => assert_eq!(how.message(), Some("too early")),
             other => panic!("{other:?}"),
         }
     });
@@ -370,8 +370,8 @@ fn b34_the_message_of_a_cancel_reaches_the_awaiter() {
         task.cancel_message("the shop closes");
         match task.await.unwrap_err() {
             JoinError::Cancelled(how) => {
-                assert_eq!(how.message.as_deref(), Some("the shop closes"));
-                assert!(!how.loop_closed);
+                assert_eq!(how.message(), Some("the shop closes"));
+                assert!(!how.loop_closed());
             }
             other => panic!("{other}"),
         }
@@ -410,8 +410,8 @@ fn b34_the_canceller_and_its_place_are_recorded_and_reach_the_awaiter() {
         let JoinError::Cancelled(how) = task.await.unwrap_err() else {
             panic!("it was cancelled")
         };
-        assert_eq!((how.message, how.by), (None, Some(own)));
-        assert_eq!(how.place.unwrap().line(), line);
+        assert_eq!((how.message(), how.by()), (None, Some(own)));
+        assert_eq!(how.place().unwrap().line(), line);
     });
 }
 
