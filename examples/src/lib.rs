@@ -43,6 +43,12 @@ mod documents {
     #[doc = include_str!("../../docs/check.md")]
     struct Check;
 
+    #[doc = include_str!("../../docs/asyncio.md")]
+    struct Asyncio;
+
+    #[doc = include_str!("../../docs/tokio.md")]
+    struct Tokio;
+
     #[doc = include_str!("../../docs/textbook.md")]
     struct Textbook;
 }

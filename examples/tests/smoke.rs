@@ -434,3 +434,23 @@ mod unix {
         );
     }
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn an_echo_under_tls_comes_back_and_a_stranger_is_told_why_not() {
+    let printed = output("tls_echo", &[]);
+    assert!(
+        printed.contains("\nhello in secret\na stranger: "),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_pool_of_loops_works_and_serves() {
+    let printed = output("loop_pool", &["--loops", "2"]);
+    assert!(
+        printed.starts_with("2 loops summed 204\nlistening on 127.0.0.1:")
+            && printed.ends_with("closed\n"),
+        "{printed}"
+    );
+}

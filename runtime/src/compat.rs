@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Context, Poll};
 use std::{fmt, io, thread};
@@ -76,6 +77,7 @@ fn start() -> io::Result<Handle> {
             record.set_budget(crate::record::BUDGET);
             let _runs_here = record.runs_here();
             let _here = Entered::new(&record);
+            record.facts.stays.store(true, Ordering::Relaxed);
             record::enlist(&record);
             record.current.unpark(clock::ticks());
             let told = tell.send(Ok(runtime.handle().clone()));
@@ -246,7 +248,6 @@ mod tests {
     #[cfg(tokio_unstable)]
     #[test]
     fn a_poll_over_the_budget_is_a_block_there_too() {
-        use std::sync::atomic::Ordering;
         run(async {
             let_it_turn().await;
             let record = record_of_tokio();

@@ -5,7 +5,7 @@
 //! executor nor reactor nor inspector.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -173,11 +173,20 @@ pub(crate) struct LoopFacts {
     pub(crate) made_place: &'static Location<'static>,
     /// Part of the inspector itself: in no list, count or verdict unless asked for.
     pub(crate) internal: bool,
+    /// Goes on until the process ends, so nothing waits for its end. Set before it is enlisted.
+    pub(crate) stays: AtomicBool,
     /// Lowest address of the thread's stack and its size, where known.
     pub(crate) stack: [AtomicU64; 2],
     /// A reading of the thread at the start of its run: tick, then time on a CPU, time without
     /// one, and slices as `os::Sched` has them, 0 if not told, then its CPU clock.
     pub(crate) baseline: [AtomicU64; 5],
+}
+
+impl LoopFacts {
+    /// Whether this is a loop of the app's that will close.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.internal && !self.stays.load(Ordering::Relaxed)
+    }
 }
 
 /// The loop's own side: free slots and ids. Not shared.
@@ -238,6 +247,7 @@ impl LoopRecord {
                 made_at: clock::ticks(),
                 made_place,
                 internal,
+                stays: AtomicBool::new(false),
                 stack: [AtomicU64::new(0), AtomicU64::new(0)],
                 baseline: [const { AtomicU64::new(0) }; 5],
             },

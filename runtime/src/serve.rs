@@ -70,6 +70,8 @@ pub(crate) struct Inspector {
     files: Mutex<Option<listen::Files>>,
     watchdog: Option<Watchdog>,
     started_at_ns: u64,
+    /// Loops whose verdict has gone out and that are not closed yet; held while one goes out.
+    leaving: Mutex<Vec<LoopId>>,
 }
 
 #[derive(Default)]
@@ -207,6 +209,7 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
         files: Mutex::new(files),
         watchdog,
         started_at_ns: clock::mono(),
+        leaving: Mutex::default(),
     })
 }
 
@@ -309,11 +312,29 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
     let Some(here) = only().here.clone() else {
         return;
     };
-    let others = record::loops()
-        .iter()
-        .any(|record| !record.facts.internal && record.id != loop_id);
     if here.gated {
         here.judge(grace);
+    }
+    // One at a time, so that of two that end together one is the last, and sends its verdict last.
+    let mut leaving = here.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+    let others = {
+        let mut only = only();
+        let mut others: Vec<LoopId> = record::loops()
+            .iter()
+            .filter(|record| record.facts.is_awaited())
+            .map(|record| record.id)
+            .collect();
+        leaving.retain(|id| others.contains(id));
+        leaving.push(loop_id);
+        others.retain(|id| !leaving.contains(id));
+        if others.is_empty() {
+            // A run that begins from here on makes an inspector of its own.
+            only.here = None;
+            here.remove_files();
+        }
+        !others.is_empty()
+    };
+    if here.gated {
         let run = Run {
             loop_id: Some(loop_id),
             test: test.to_owned(),
@@ -329,9 +350,9 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
             tracing::warn!("the gate gave no receipt for the verdict of this run");
         }
     }
+    drop(leaving);
     if !others {
-        only().here = None;
-        here.retire();
+        here.shared.stop.raise();
     }
 }
 
@@ -351,15 +372,13 @@ impl Inspector {
         verdict::judge_now(&mut desk);
     }
 
-    /// Removes its files at once, and lets its thread end when it comes to it.
-    fn retire(&self) {
+    fn remove_files(&self) {
         drop(
             self.files
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(),
         );
-        self.shared.stop.raise();
     }
 }
 

@@ -2,6 +2,7 @@
 //! The direction is reversed, so that a program that lives 20 ms is judged: it connects before its first poll.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
@@ -293,6 +294,7 @@ impl Gate {
 
     fn sum_up(&self, mut report: Report) -> (Report, Vec<Evidence>) {
         let mut evidence = Vec::new();
+        let mut pids = HashSet::new();
         for process in self.processes.borrow().iter() {
             let process = process.borrow();
             let who = match process.pid {
@@ -311,7 +313,8 @@ impl Gate {
                     .push(format!("{who} connected and could not be judged: {why}"));
                 continue;
             }
-            report.processes += 1;
+            // Between two of its runs a process may go and come back: it is one process.
+            report.processes += usize::from(process.pid.is_none_or(|pid| pids.insert(pid)));
             evidence.extend(process.evidence.iter().cloned());
             if process.finished {
                 continue;

@@ -20,13 +20,23 @@ pub struct Places {
     pub directories: Vec<PathBuf>,
     /// `/proc`; `None`: processes are not looked at.
     pub proc: Option<PathBuf>,
+    /// Also in the directories of other mount namespaces, found through the processes.
+    pub everywhere: bool,
     pub uid: u32,
 }
 
 impl Places {
-    /// This machine, as this user may see it.
+    /// This machine, as this user may see it; only `LOOP_CONSOLE_DIR`, where that says where to look.
     pub fn here() -> Self {
         let uid = rustix::process::geteuid().as_raw();
+        if let Some(only) = std::env::var_os(endpoint::DIRECTORY).filter(|dir| !dir.is_empty()) {
+            return Places {
+                directories: vec![only.into()],
+                proc: Some(PathBuf::from("/proc")),
+                everywhere: false,
+                uid,
+            };
+        }
         let mut directories = endpoint::directories(|name| std::env::var_os(name), uid);
         directories.push(PathBuf::from(format!("/run/user/{uid}/loop-console")));
         if uid == 0 {
@@ -35,6 +45,7 @@ impl Places {
         Places {
             directories,
             proc: Some(PathBuf::from("/proc")),
+            everywhere: true,
             uid,
         }
     }
@@ -114,7 +125,7 @@ pub fn look(places: &Places) -> Found {
             });
         }
     }
-    if let Some(proc) = &places.proc {
+    if let Some(proc) = places.proc.as_ref().filter(|_| places.everywhere) {
         let before = found.candidates.len();
         let mut processes = 0;
         for process in processes_of(proc) {

@@ -26,6 +26,7 @@ impl Scratch {
         Places {
             directories: directories.iter().map(|d| (*d).clone()).collect(),
             proc: None,
+            everywhere: true,
             uid: rustix::process::geteuid().as_raw(),
         }
     }
@@ -135,6 +136,7 @@ fn a_process_in_another_mount_namespace_is_reached_through_its_root_and_by_its_o
     let found = look(&Places {
         directories: vec![],
         proc: Some(proc),
+        everywhere: true,
         uid,
     });
     assert_eq!(found.candidates.len(), 1, "{found:?}");
