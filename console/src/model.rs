@@ -7,7 +7,7 @@ use std::time::Duration;
 use tui_input::Input;
 
 use crate::keys::Where;
-use crate::store::{Listed, Query, Slot, Sort, Store};
+use crate::store::{Goto, Listed, Query, Slot, Sort, Store};
 use crate::view::Drawn;
 use crate::view::theme::Colours;
 
@@ -285,8 +285,9 @@ pub struct Ui {
     pub frozen: Option<Frozen>,
     /// One panel has the whole screen.
     pub zoom: bool,
-    /// The keys are in the pane that follows the selection, on this one of its links.
-    pub inside: Option<u16>,
+    /// The keys are in the pane that follows the selection, on this one of its links: its place when it was chosen, and
+    /// where it leads. Waiters come and go meanwhile.
+    pub inside: Option<(u16, Goto)>,
     /// The preview panes; `None`: as the size of the screen suggests.
     pub preview: Option<bool>,
     pub history: Vec<String>,

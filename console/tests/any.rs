@@ -80,6 +80,9 @@ const KEYS: &[&str] = &[
     "K",
     "Ctrl-l",
     "t",
+    "7",
+    "8",
+    "9",
 ];
 
 fn a_step() -> impl Strategy<Value = Step> {
@@ -96,7 +99,7 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => text.prop_map(Step::Paste),
         2 => (mouse, 0u16..140, 0u16..50).prop_map(|(kind, x, y)| Step::Mouse(kind, x, y)),
         1 => (0u64..3_000).prop_map(Step::Pass),
-        2 => (0u8..24).prop_map(Step::Answer),
+        2 => (0u8..30).prop_map(Step::Answer),
         2 => (0u16..180, 0u16..60).prop_map(|(w, h)| Step::Frame(w, h)),
     ]
 }
@@ -196,6 +199,61 @@ fn an_answer(n: u8) -> Update {
                     .collect(),
             )),
         ),
+        23 => sample::view(
+            wanted::RESOURCES,
+            Body::Resources(sample::rows(vec![
+                ResourceRow {
+                    id: u64::MAX,
+                    waiters: u64::MAX,
+                    level: Some(u64::MAX),
+                    capacity: Some(0),
+                    held_since_ns: Some(u64::MAX),
+                    holder: Some(u64::MAX),
+                    made_ns: u64::MAX,
+                    ..ResourceRow::default()
+                },
+                ResourceRow::default(),
+            ])),
+        ),
+        24 => sample::view(
+            wanted::JOBS,
+            Body::Jobs(sample::rows(vec![JobRow {
+                state: "abandoned".into(),
+                started_ns: Some(0),
+                queued_ns: u64::MAX,
+                ..JobRow::default()
+            }])),
+        ),
+        25 => sample::view(
+            wanted::CHILDREN,
+            Body::Children(sample::rows(vec![ChildRow {
+                ended: true,
+                open_pipes: u32::MAX,
+                pid: u64::MAX,
+                signal: Some(i64::MIN),
+                ..ChildRow::default()
+            }])),
+        ),
+        26 => sample::view(
+            wanted::SIGNALS,
+            Body::Signals(sample::rows(
+                (0..90)
+                    .map(|id| SignalRow {
+                        id,
+                        last_ns: Some(u64::MAX),
+                        ..SignalRow::default()
+                    })
+                    .collect(),
+            )),
+        ),
+        27 => sample::view(
+            wanted::WAITING,
+            Body::Waiting(Some(Box::new(Waiting {
+                total: 0,
+                ..sample::waiting()
+            }))),
+        ),
+        28 => sample::view(wanted::WAITING, Body::Waiting(None)),
         _ => sample::view(
             wanted::SERIES,
             Body::Series(vec![SeriesRow {

@@ -737,3 +737,32 @@ fn a_click_selects_a_second_one_opens_and_a_head_sorts() {
     click(&mut d, 3, 1);
     assert_eq!(d.model.ui.screen, Screen::Overview, "and a tab is a tab");
 }
+
+#[test]
+fn the_cursor_in_a_pane_stays_on_its_task_when_others_come_and_go() {
+    let mut d = sample::full();
+    d.frame(120, 60);
+    d.keys("7");
+    d.frame(120, 60);
+    d.keys("Enter j j j");
+    let (_, chosen) = d.model.ui.inside.expect("it is in the pane");
+    assert_eq!(chosen, Goto::Task(1_302));
+    // Two that waited longer got their permits.
+    let mut fewer = sample::waiting();
+    fewer.waiters.drain(..2);
+    d.learn(sample::view(
+        wanted::WAITING,
+        Body::Waiting(Some(Box::new(fewer))),
+    ));
+    let frame = text(&d.frame(120, 60));
+    let marked = frame
+        .lines()
+        .filter(|line| line.starts_with('▌'))
+        .find(|line| line.contains("db::query"));
+    assert!(
+        marked.is_some_and(|line| line.contains("1302 db::query-2")),
+        "{frame}"
+    );
+    d.keys("Enter");
+    assert_eq!(d.model.ui.detail.as_ref().map(|open| open.id), Some(1_302));
+}

@@ -376,7 +376,7 @@ fn who_waits_for_a_resource_is_listed_in_full_and_each_leads_to_its_task() {
     }
     // The first link is who made it, the others wait.
     visit.keys("Enter j j");
-    assert_eq!(visit.d.model.ui.inside, Some(2));
+    assert_eq!(visit.d.model.ui.inside, Some((2, Goto::Task(1_301))));
     visit.keys("Enter");
     assert_eq!(opened(&visit), Some(1_301));
     visit.keys("Backspace");

@@ -264,6 +264,12 @@ fn note(model: &mut Model, note: Note) {
     model.ui.layers.push(Layer::Note { note, scroll: 0 });
 }
 
+/// Puts the keys on a link of the pane.
+fn inside(model: &mut Model, links: &[Goto], at: i64) {
+    let at = u16::try_from(at).unwrap_or(u16::MAX);
+    model.ui.inside = links.get(usize::from(at)).map(|to| (at, *to));
+}
+
 /// Shows the screen that many places to the right, round the end.
 fn beside(model: &mut Model, by: usize) {
     let next = (model.ui.screen.index() + by) % Screen::ALL.len();
@@ -271,10 +277,11 @@ fn beside(model: &mut Model, by: usize) {
 }
 
 fn step(model: &mut Model, by: i64) {
-    if let Some(at) = model.ui.inside {
-        let last = things::links(model).len().saturating_sub(1);
-        let to = i64::from(at).saturating_add(by).clamp(0, last as i64);
-        model.ui.inside = Some(u16::try_from(to).unwrap_or(u16::MAX));
+    if model.ui.inside.is_some() {
+        let links = things::links(model);
+        let at = things::cursor(model, &links).unwrap_or(0) as i64;
+        let last = links.len().saturating_sub(1) as i64;
+        inside(model, &links, at.saturating_add(by).clamp(0, last));
     } else if let Some(list) = model.list_id() {
         follow::move_by(model, list, by);
     } else if let Some(open) = &mut model.ui.detail {
@@ -377,14 +384,10 @@ fn open(model: &mut Model) {
         // The first Enter goes into the pane, where one chooses where to go.
         Some(ListId::Resources | ListId::Jobs | ListId::Children) => {
             let links = things::links(model);
-            match model.ui.inside {
-                Some(at) => {
-                    if let Some(to) = links.get(usize::from(at)) {
-                        goto(model, *to);
-                    }
-                }
+            match things::cursor(model, &links).and_then(|at| links.get(at)) {
+                Some(to) => goto(model, *to),
                 None => {
-                    model.ui.inside = Some(0);
+                    inside(model, &links, 0);
                     model.ui.preview = Some(true);
                 }
             }

@@ -48,6 +48,18 @@ pub fn links(model: &Model) -> Vec<Goto> {
         .collect()
 }
 
+/// Which of the links the keys are on; `None`: they are in the list.
+pub fn cursor(model: &Model, links: &[Goto]) -> Option<usize> {
+    let (at, to) = model.ui.inside?;
+    let at = usize::from(at);
+    // A link may be there twice, so its place counts as long as it is still there.
+    if links.get(at) == Some(&to) {
+        return Some(at);
+    }
+    let moved = links.iter().position(|link| *link == to);
+    moved.or(links.len().checked_sub(1).map(|last| at.min(last)))
+}
+
 pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let Some(id) = model.list_id() else { return };
     let mut area = area;
@@ -148,7 +160,8 @@ fn pools(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rect {
 }
 
 fn draw_pane(model: &Model, p: &mut Painter<'_>, area: Rect, title: &str, lines: &[Line]) {
-    let inside = model.ui.inside.map(usize::from);
+    let to: Vec<Goto> = lines.iter().filter_map(|line| line.to).collect();
+    let inside = cursor(model, &to);
     let note = match inside {
         Some(_) => "Enter goes there, Esc back to the list",
         None if lines.iter().any(|line| line.to.is_some()) => {
