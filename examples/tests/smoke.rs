@@ -318,6 +318,14 @@ fn a_policy_makes_the_loops_that_nobody_configures() {
 }
 
 #[test]
+fn everything_that_can_be_waited_for_ends_with_its_loop() {
+    assert_eq!(
+        output("waiting", &["--seconds", "1"]),
+        "waiting; look inside with loop-console\n"
+    );
+}
+
+#[test]
 fn a_group_ends_with_its_first_failure_once_all_have_cleaned_up() {
     assert_eq!(
         output("task_group", &[]),

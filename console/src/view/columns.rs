@@ -378,7 +378,7 @@ pub static RESOURCES: &[Column<ResourceRow>] = &[
     Column { head: head("owner", "OWNER", 10, 24, 9, "the task that made it").wants(14).sorts("owner"), cell: |r, _| owner(r.owner, &r.owner_name, r.owner_gone) },
     Column { head: head("loop", "LOOP", 4, 4, 10, "its loop").right().sorts("loop"), cell: |r, _| or_dash(r.loop_id.map(|id| id.to_string())) },
     Column { head: head("uses", "USES", 7, 11, 13, "how often it was taken, set or sent to").right().largest("uses").off(), cell: |r, _| plain(fmt::count(r.uses)) },
-    Column { head: head("contended", "IN VAIN", 7, 11, 14, "of those, how often one had to wait").right().largest("contended").off(), cell: |r, _| plain(fmt::count(r.contended)) },
+    Column { head: head("contended", "WAITED", 7, 11, 14, "how often one had to wait for it").right().largest("contended").off(), cell: |r, _| plain(fmt::count(r.contended)) },
     Column { head: head("age", "AGE", 8, 8, 8, "time since it was made").right().largest("age"), cell: |r, look| plain(fmt::span(look.ago(r.made_ns))) },
     Column { head: head("place", "MADE AT", 12, 36, 7, "where it was made").wants(15).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
 ];
