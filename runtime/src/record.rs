@@ -401,9 +401,15 @@ impl LoopRecord {
     /// loop's thread.
     #[inline]
     pub(crate) fn edge(&self) -> u64 {
+        self.polled().1
+    }
+
+    /// The task that is being polled, 0 for none, and `edge`.
+    #[inline]
+    pub(crate) fn polled(&self) -> (u64, u64) {
         match self.current.row_id() {
-            0 => clock::ticks(),
-            _ => self.current.since(),
+            0 => (0, clock::ticks()),
+            id => (id, self.current.since()),
         }
     }
 
@@ -469,12 +475,6 @@ impl LoopRecord {
 #[inline]
 pub(crate) fn waiting(on: WaitingOn, at: &'static Location<'static>) {
     current::here_row(|_, row| row.waiting(on, at));
-}
-
-/// About now, in ticks, as `LoopRecord::edge` has it; 0 where no loop runs.
-#[inline]
-pub(crate) fn edge() -> u64 {
-    current::here(LoopRecord::edge).unwrap_or(0)
 }
 
 /// The id of the task or callback that runs on this thread; 0 for none.

@@ -35,3 +35,6 @@ pub use queue::{
     GetError, LifoQueue, PriorityQueue, PutError, Queue, QueueShutDown, TaskDoneTooOften,
 };
 pub use semaphore::{BoundedSemaphore, Permit, ReleaseError, Semaphore};
+
+#[cfg(test)]
+mod tests;

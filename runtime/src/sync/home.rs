@@ -44,6 +44,7 @@ impl<H> Deref for Kept<'_, H> {
 /// State of the running loop, shared by handles.
 ///
 /// Panics: no loop runs on this thread.
+#[inline]
 #[track_caller]
 pub(crate) fn share<S: Send + 'static>(
     make: impl FnOnce(&context::Organs) -> S,

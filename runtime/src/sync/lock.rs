@@ -26,47 +26,47 @@ pub(super) struct State<T> {
 }
 
 impl<T> State<T> {
+    #[inline]
     fn take(&self) -> Box<T> {
         self.value
             .take()
             .expect("a lock that is free or was granted has its value")
     }
 
+    #[inline]
     fn acquire(&self) -> Option<Box<T>> {
         if self.held.replace(true) {
             return None;
         }
-        self.holder(record::current_task(), true);
-        self.row.used();
+        self.row.taken_by_current();
         Some(self.take())
     }
 
+    #[inline]
     fn release(&self, value: Box<T>) {
-        self.value.set(Some(value));
-        self.pass_on();
+        let taken = self.value.replace(Some(value));
+        debug_assert!(taken.is_none(), "a lock has one value");
+        if self.line.is_empty() {
+            self.held.set(false);
+            self.row.held_by(None);
+        } else {
+            self.pass_on();
+        }
     }
 
     /// Nobody has the lock: it goes to the first who waits.
     fn pass_on(&self) {
         match self.line.first() {
             Some(first) => {
-                self.holder(first.task, true);
+                self.row.held_by(Some(first.task));
                 self.line.grant(0);
                 self.seen();
             }
             None => {
                 self.held.set(false);
-                self.holder(0, false);
+                self.row.held_by(None);
             }
         }
-    }
-
-    fn holder(&self, task: u64, held: bool) {
-        self.row.state(|row| {
-            row.holder.store(task, Ordering::Relaxed);
-            let since = if held { record::edge() } else { 0 };
-            row.held_since.store(since, Ordering::Relaxed);
-        });
     }
 
     fn seen(&self) {

@@ -150,14 +150,15 @@ impl<T> State<T> {
     }
 
     fn seen(&self) {
-        let lines = [&self.senders, &self.closers];
-        let receiver = !self.receiver.is_empty();
-        let first = match lines.iter().find(|line| !line.is_empty()) {
-            Some(line) if !receiver => line.first_task(),
-            _ => self.receiver.task(),
-        };
-        let waiters = lines.iter().map(|line| line.len()).sum::<usize>() + usize::from(receiver);
-        self.row.waited_for(first, waiters);
+        let (mut first, mut waiters) = (self.receiver.task(), 0);
+        for line in [&self.senders, &self.closers] {
+            if !line.is_empty() {
+                first = if first == 0 { line.first_task() } else { first };
+                waiters += line.len();
+            }
+        }
+        let receiver = usize::from(!self.receiver.is_empty());
+        self.row.waited_for(first, waiters + receiver);
     }
 }
 

@@ -1,17 +1,15 @@
 //! A channel for one value: `create_future` with a sender that works on every thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::asking::{Ask, Asking};
 use super::home::{Home, at_home, away, here, send_home};
-use super::resource::Resource;
+use super::resource::RowOnDemand;
 use super::seat::Seat;
-use super::waiters::{Left, Waiters};
 use crate::record::bound::LoopBound;
 use crate::record::resource::{Kind, state};
 
@@ -31,24 +29,29 @@ struct State<T> {
     closed: Cell<bool>,
     receiver: Seat,
     /// The sender, while it waits for the receiver to go.
-    closers: Waiters,
-    row: Resource,
+    /// Made when it waits.
+    closer: OnceCell<Box<Seat>>,
+    row: RowOnDemand,
 }
 
 impl<T> State<T> {
+    #[inline]
     fn send(&self, value: T) -> Result<(), T> {
         if self.closed.get() {
             return Err(value);
         }
         self.value.set(Some(value));
-        self.end(Stage::Sent);
-        self.row.used();
+        self.end(Stage::Sent, state::SET);
         Ok(())
     }
 
-    fn end(&self, stage: Stage) {
+    #[inline]
+    fn end(&self, stage: Stage, bit: u8) {
         self.stage.set(stage);
-        self.row.mark(state::SET, true);
+        if let Some(row) = self.row.get() {
+            row.used();
+            row.mark(bit, true);
+        }
         if self.receiver.wake() {
             self.seen();
         }
@@ -56,20 +59,21 @@ impl<T> State<T> {
 
     fn sender_dropped(&self) {
         if self.stage.get() == Stage::Pending {
-            self.row.mark(state::BROKEN, true);
-            self.end(Stage::Over);
+            self.end(Stage::Over, state::BROKEN);
         }
     }
 
+    #[inline]
     fn close(&self) {
         if self.closed.replace(true) {
             return;
         }
-        if self.closers.grant_all(|_| 0) > 0 {
+        if self.closer.get().is_some_and(|closer| closer.wake()) {
             self.seen();
         }
     }
 
+    #[inline]
     fn take(&self) -> Option<Result<T, RecvError>> {
         match self.stage.get() {
             Stage::Sent => {
@@ -83,14 +87,14 @@ impl<T> State<T> {
     }
 
     fn seen(&self) {
-        let receiver = self.receiver.task();
-        let waiters = usize::from(!self.receiver.is_empty()) + self.closers.len();
-        let first = if receiver == 0 {
-            self.closers.first_task()
-        } else {
-            receiver
+        let Some(row) = self.row.get() else { return };
+        let closer = self.closer.get().filter(|closer| !closer.is_empty());
+        let waiters = usize::from(!self.receiver.is_empty()) + usize::from(closer.is_some());
+        let first = match self.receiver.task() {
+            0 => closer.map_or(0, |closer| closer.task()),
+            receiver => receiver,
         };
-        self.row.waited_for(first, waiters);
+        row.waited_for(first, waiters);
     }
 }
 
@@ -100,7 +104,8 @@ type Shared<T> = Arc<LoopBound<State<T>>>;
 /// and the sender works on every thread.
 ///
 /// Panics: no loop runs on this thread.
-/// Records: a resource of kind channel, with who waits; that its sender was dropped, if so.
+/// Records: a resource of kind channel, from the first wait on, with who waits; that its sender was
+/// dropped, if so. One that nobody ever waited for is not listed.
 ///
 /// ```
 /// loop_runtime::run(async {
@@ -110,6 +115,7 @@ type Shared<T> = Arc<LoopBound<State<T>>>;
 /// })
 /// .unwrap();
 /// ```
+#[inline]
 #[track_caller]
 pub fn channel<T: Send + 'static>() -> (Sender<T>, Receiver<T>) {
     made("", Location::caller())
@@ -121,6 +127,7 @@ pub fn named<T: Send + 'static>(name: &str) -> (Sender<T>, Receiver<T>) {
     made(name, Location::caller())
 }
 
+#[inline]
 #[track_caller]
 fn made<T: Send + 'static>(
     name: &str,
@@ -131,8 +138,8 @@ fn made<T: Send + 'static>(
         value: Cell::new(None),
         closed: Cell::new(false),
         receiver: Seat::new(),
-        closers: Waiters::new(),
-        row: Resource::new(organs, Kind::Channel, name, place),
+        closer: OnceCell::new(),
+        row: RowOnDemand::new(organs, Kind::Channel, name, place),
     });
     let sender = Sender {
         shared: Some(shared.clone()),
@@ -163,6 +170,7 @@ impl<T: Send> Sender<T> {
     ///
     /// Errors: the value, if the receiver is gone or its loop is closed. Elsewhere a receiver may
     /// go while the value is on its way, and the value with it.
+    #[inline]
     #[track_caller]
     pub fn send(mut self, value: T) -> Result<(), T> {
         let Some(shared) = self.shared.take() else {
@@ -189,11 +197,14 @@ impl<T: Send> Sender<T> {
     ///
     /// Panics: polled away from its loop.
     pub fn closed(&mut self) -> impl Future<Output = ()> + Send + Unpin + '_ {
-        Asking::new(self.shared(), Closed::<T>(std::marker::PhantomData))
+        Closed {
+            shared: self.shared(),
+        }
     }
 }
 
 impl<T: Send> Drop for Sender<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             let _ = at_home(&shared, State::sender_dropped);
@@ -201,35 +212,35 @@ impl<T: Send> Drop for Sender<T> {
     }
 }
 
-struct Closed<T>(std::marker::PhantomData<fn() -> T>);
+struct Closed<'a, T: Send + 'static> {
+    shared: &'a Shared<T>,
+}
 
-impl<'a, T: Send + 'static> Ask<'a> for Closed<T> {
-    type Shared = LoopBound<State<T>>;
+impl<T: Send> Future for Closed<'_, T> {
     type Output = ();
-    const WHAT: &'static str = "channel";
 
-    fn line(state: &State<T>) -> &Waiters {
-        &state.closers
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let state = here(self.shared, "channel");
+        if state.closed.get() {
+            return Poll::Ready(());
+        }
+        let closer = state.closer.get_or_init(|| Box::new(Seat::new()));
+        if closer.wait(state.row.demand(), Location::caller(), cx) {
+            state.seen();
+        }
+        Poll::Pending
     }
+}
 
-    fn resource(state: &State<T>) -> &Resource {
-        &state.row
-    }
-
-    fn now(&mut self, _shared: &'a Shared<T>, state: &State<T>) -> Option<()> {
-        state.closed.get().then_some(())
-    }
-
-    fn granted(&mut self, _shared: &'a Shared<T>, _state: &State<T>, _word: usize) -> Option<()> {
-        Some(())
-    }
-
-    fn seen(state: &State<T>) {
-        state.seen();
-    }
-
-    fn left(state: &State<T>, _left: Left) {
-        state.seen();
+impl<T: Send> Drop for Closed<'_, T> {
+    fn drop(&mut self) {
+        // Elsewhere the waker stays until the receiver goes: it is the loop's to touch.
+        if let Ok(state) = self.shared.get()
+            && state.closer.get().is_some_and(|closer| closer.leave())
+        {
+            state.seen();
+        }
     }
 }
 
@@ -285,8 +296,9 @@ impl<T: Send> Future for Receiver<T> {
             }
             return Poll::Ready(result);
         }
-        if state.receiver.wait(&state.row, Location::caller(), cx) {
-            state.row.had_to_wait();
+        let row = state.row.demand();
+        if state.receiver.wait(row, Location::caller(), cx) {
+            row.had_to_wait();
             state.seen();
         }
         Poll::Pending
@@ -294,6 +306,7 @@ impl<T: Send> Future for Receiver<T> {
 }
 
 impl<T: Send> Drop for Receiver<T> {
+    #[inline]
     fn drop(&mut self) {
         let _ = at_home(&self.shared, |state| {
             if state.receiver.leave() {
@@ -301,7 +314,9 @@ impl<T: Send> Drop for Receiver<T> {
             }
             state.close();
             // What nobody took goes with the receiver, not with the sender.
-            drop(state.value.take());
+            if state.stage.get() == Stage::Sent {
+                drop(state.value.take());
+            }
         });
     }
 }

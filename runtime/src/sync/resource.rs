@@ -1,10 +1,12 @@
 //! A thing's row in the table of resources, from its making to its drop. Knows no kind of thing.
 
+use std::cell::OnceCell;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 
 use crate::context::{self, Organs};
-use crate::record::names;
+use crate::record::names::{self, NameId};
 use crate::record::resource::{Kind, ResourceRow};
 use crate::record::task::{On, WaitingOn};
 use crate::record::{self, current};
@@ -15,7 +17,7 @@ const NONE: u32 = u32::MAX;
 /// The row of one resource. Kept in the thing's `LoopBound`, so it is touched on its loop only.
 pub(crate) struct Resource {
     slot: u32,
-    id: u64,
+    id: NonZeroU64,
 }
 
 impl Resource {
@@ -26,13 +28,19 @@ impl Resource {
         name: &str,
         place: &'static Location<'static>,
     ) -> Self {
+        let (task, now) = organs.record.polled();
+        Self::of(organs, kind, names::intern(name), (task, now, place))
+    }
+
+    /// The same, of a thing that was made before: by whom, when and where.
+    fn of(organs: &Organs, kind: Kind, name: NameId, made: Made) -> Self {
         let id = organs.owner.ids.next();
         let slot = match organs.record.resources.take(&organs.owner.resources) {
             Some((slot, row)) => {
-                let (task, now) = (record::current_task(), organs.record.edge());
-                row.made(id, kind, task, now, place);
-                if !name.is_empty() {
-                    row.name.store(names::intern(name).raw(), Ordering::Relaxed);
+                let (task, at, place) = made;
+                row.made(id, kind, task, at, place);
+                if name != NameId::NONE {
+                    row.name.store(name.raw(), Ordering::Relaxed);
                 }
                 slot
             }
@@ -42,6 +50,7 @@ impl Resource {
                 NONE
             }
         };
+        let id = NonZeroU64::new(id).expect("ids begin at 1");
         Self { slot, id }
     }
 
@@ -53,15 +62,39 @@ impl Resource {
     /// What a task that waits for it states.
     #[inline]
     pub(crate) fn on(&self) -> WaitingOn {
-        WaitingOn::new(On::Resource, self.id)
+        WaitingOn::new(On::Resource, self.id.get())
     }
 
     /// States something in the row. On the resource's own loop.
     #[inline]
     pub(crate) fn state(&self, facts: impl FnOnce(&ResourceRow)) {
-        if self.slot != NONE {
-            current::here(|record| record.resources.get(self.slot).map(facts));
-        }
+        // Where the table was full, no row has that slot.
+        current::here(|record| record.resources.get(self.slot).map(facts));
+    }
+
+    /// States that the running task takes it, for itself alone.
+    #[inline]
+    pub(crate) fn taken_by_current(&self) {
+        current::here(|record| {
+            if let Some(row) = record.resources.get(self.slot) {
+                record::count(&row.uses);
+                let (task, since) = record.polled();
+                row.holder.store(task, Ordering::Relaxed);
+                row.held_since.store(since, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// States who has it, since now; `None` for nobody.
+    #[inline]
+    pub(crate) fn held_by(&self, task: Option<u64>) {
+        current::here(|record| {
+            if let Some(row) = record.resources.get(self.slot) {
+                let since = if task.is_some() { record.edge() } else { 0 };
+                row.holder.store(task.unwrap_or(0), Ordering::Relaxed);
+                row.held_since.store(since, Ordering::Relaxed);
+            }
+        });
     }
 
     /// States who waits: the first of how many.
@@ -122,6 +155,54 @@ impl Resource {
     }
 }
 
+/// The task, the tick and the place of a making.
+type Made = (u64, u64, &'static Location<'static>);
+
+/// The row of a thing that most often nobody waits for: it is made when somebody does.
+pub(crate) struct RowOnDemand {
+    row: OnceCell<Resource>,
+    kind: Kind,
+    name: NameId,
+    made: Made,
+}
+
+impl RowOnDemand {
+    /// As `Resource::new`, without a row yet.
+    #[inline]
+    pub(crate) fn new(
+        organs: &Organs,
+        kind: Kind,
+        name: &str,
+        place: &'static Location<'static>,
+    ) -> Self {
+        let (task, now) = organs.record.polled();
+        let name = match name {
+            "" => NameId::NONE,
+            name => names::intern(name),
+        };
+        Self {
+            row: OnceCell::new(),
+            kind,
+            name,
+            made: (task, now, place),
+        }
+    }
+
+    /// The row, for somebody who waits.
+    #[inline]
+    pub(crate) fn demand(&self) -> &Resource {
+        self.row.get_or_init(|| {
+            context::expect(|organs| Resource::of(organs, self.kind, self.name, self.made))
+        })
+    }
+
+    /// The row, if somebody ever waited.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&Resource> {
+        self.row.get()
+    }
+}
+
 impl Drop for Resource {
     fn drop(&mut self) {
         if self.slot == NONE {
@@ -129,9 +210,9 @@ impl Drop for Resource {
         }
         // No loop: it is closed, and its tables are read-only history. Another one: its rows have
         // other ids.
-        let _ = context::with(|organs| {
+        context::peek(|organs| {
             if let Some(row) = organs.record.resources.get(self.slot)
-                && row.resource_id() == self.id
+                && row.resource_id() == self.id.get()
             {
                 row.vacate();
                 organs
