@@ -169,26 +169,29 @@ impl Reactor {
             let Some((id, woken)) = self.note(token.0, bits_of(event), now) else {
                 continue;
             };
-            if !woken.is_empty() {
+            if woken.iter().any(|woken| !woken.is_empty()) {
                 self.record.acts_for(Some(Cause::Source(id)));
-                wake_all(woken);
+                for woken in woken {
+                    wake_all(woken);
+                }
             }
         }
         self.record.acts_for(None);
     }
 
     /// Notes readiness and takes the wakers that it concerns.
-    fn note(&self, token: usize, bits: u8, now: u64) -> Option<(u64, Woken)> {
+    fn note(&self, token: usize, bits: u8, now: u64) -> Option<(u64, [Woken; 2])> {
         let mut sources = self.sources.borrow_mut();
         let source = sources.of_token(token)?;
+        // What was ready before is no news, and needs no call to confirm it.
+        source.unproved |= bits & !source.ready;
         source.ready |= bits;
-        source.unproved |= bits;
-        let mut woken = Woken::default();
+        let mut woken = <[Woken; 2]>::default();
         let mut claimed = 0;
         for direction in [Direction::Read, Direction::Write] {
             if bits & direction.bit() != 0 && !source.waiters[direction as usize].is_empty() {
                 claimed |= direction.bit();
-                woken.append(source.waiters[direction as usize].take());
+                woken[direction as usize] = source.waiters[direction as usize].take();
             }
         }
         let (id, ready) = (source.id, source.ready);

@@ -307,3 +307,67 @@ fn a_lookup_is_a_job_named_after_its_host_and_seen_while_it_is_abandoned() {
         assert!(jobs().is_empty());
     });
 }
+
+/// An address whose accept queue is full, so that a connect to it waits; until the guards go.
+fn silent() -> (std::net::SocketAddr, Vec<socket2::Socket>) {
+    let socket =
+        || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listening = socket();
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+    listening.bind(&any.into()).unwrap();
+    listening.listen(0).unwrap();
+    let address = listening.local_addr().unwrap();
+    let mut guards = vec![listening];
+    for _ in 0..4 {
+        let client = socket();
+        client.set_nonblocking(true).unwrap();
+        // Pending once the queue is full.
+        let _ = client.connect(&address);
+        guards.push(client);
+    }
+    (address.as_socket().unwrap(), guards)
+}
+
+#[test]
+fn an_address_that_is_silent_is_joined_by_the_next_one_after_a_quarter_of_a_second() {
+    let mut test = crate::testing::TestLoop::new();
+    let (silent, _guards) = silent();
+    let listener = test.enter(bound);
+    let good = test.enter(|| listener.local_addr()).unwrap();
+    let attempts = |test: &crate::testing::TestLoop| {
+        test.enter(|| rows().iter().filter(|row| row.kind == Kind::Tcp).count())
+    };
+    let race = race::Race::new(vec![silent, good], Some(race::STAGGER));
+    let task = test.enter(|| crate::spawn::create_task(race));
+    test.advance(std::time::Duration::from_millis(249));
+    assert_eq!((attempts(&test), task.done()), (1, false));
+    test.advance(std::time::Duration::from_millis(1));
+    assert!(task.done());
+    let stream = test.run(task).unwrap().unwrap().unwrap();
+    assert_eq!(test.enter(|| stream.peer_addr()).unwrap(), good);
+    assert_eq!(
+        (attempts(&test), test.timers()),
+        (1, 0),
+        "the slow one is gone"
+    );
+
+    // One that fails is followed at once, and with no stagger only then.
+    let refused = test.enter(|| bound().local_addr()).unwrap();
+    let race = race::Race::new(vec![refused, good], None);
+    let task = test.enter(|| crate::spawn::create_task(race));
+    // The clock stands still; each turn looks at the sockets once.
+    for _ in 0..10 {
+        test.turn();
+    }
+    assert!(task.done());
+    test.enter(|| drop(task));
+    let race = race::Race::new(vec![silent, good], None);
+    let task = test.enter(|| crate::spawn::create_task(race));
+    test.advance(std::time::Duration::from_secs(3600));
+    assert!(!task.done());
+    task.cancel();
+    test.turn();
+    assert!(test.run(task).unwrap().is_err());
+    test.enter(|| drop((stream, listener)));
+    assert_eq!(attempts(&test), 0);
+}

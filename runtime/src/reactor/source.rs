@@ -45,13 +45,16 @@ pub(super) struct Waiters {
     /// The one of the `poll_*` functions, which have one caller and no end: a later call replaces
     /// the earlier one's waker.
     one: Option<Waker>,
-    /// Those of futures, which say when they stop waiting.
-    many: Vec<(Ticket, Waker)>,
+    /// The oldest of the futures, which say when they stop waiting. Mostly the only one, so it has
+    /// a place that costs no allocation.
+    first: Option<(Ticket, Waker)>,
+    /// Those behind it.
+    more: Vec<(Ticket, Waker)>,
 }
 
 impl Waiters {
     pub(super) fn is_empty(&self) -> bool {
-        self.one.is_none() && self.many.is_empty()
+        self.one.is_none() && self.first.is_none() && self.more.is_empty()
     }
 
     /// Returns the waker that was replaced, to be dropped where nothing is borrowed.
@@ -72,14 +75,19 @@ impl Waiters {
         if *ticket == Ticket::default() {
             *ticket = Ticket(fresh());
         }
-        match self.many.iter_mut().find(|(held, _)| held == ticket) {
-            Some((_, old)) if old.will_wake(waker) => None,
-            Some((_, old)) => Some(std::mem::replace(old, waker.clone())),
-            None => {
-                self.many.push((*ticket, waker.clone()));
-                None
-            }
+        let mut held = self.first.iter_mut().chain(&mut self.more);
+        if let Some((_, old)) = held.find(|(held, _)| held == ticket) {
+            let known = old.will_wake(waker);
+            return (!known).then(|| std::mem::replace(old, waker.clone()));
         }
+        let entry = (*ticket, waker.clone());
+        // Behind those who wait already, also where the oldest has left.
+        if self.first.is_none() && self.more.is_empty() {
+            self.first = Some(entry);
+        } else {
+            self.more.push(entry);
+        }
+        None
     }
 
     pub(super) fn forget_one(&mut self) -> Option<Waker> {
@@ -87,15 +95,19 @@ impl Waiters {
     }
 
     pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Waker> {
-        let at = self.many.iter().position(|(held, _)| *held == ticket)?;
-        Some(self.many.remove(at).1)
+        if let Some((_, waker)) = self.first.take_if(|(held, _)| *held == ticket) {
+            return Some(waker);
+        }
+        let at = self.more.iter().position(|(held, _)| *held == ticket)?;
+        Some(self.more.remove(at).1)
     }
 
     /// Takes all, the futures in the order in which they came.
     pub(super) fn take(&mut self) -> Woken {
         Woken {
             one: self.one.take(),
-            many: std::mem::take(&mut self.many),
+            first: self.first.take().map(|(_, waker)| waker),
+            more: std::mem::take(&mut self.more),
         }
     }
 }
@@ -104,31 +116,20 @@ impl Waiters {
 #[derive(Default)]
 pub(super) struct Woken {
     one: Option<Waker>,
-    many: Vec<(Ticket, Waker)>,
+    first: Option<Waker>,
+    more: Vec<(Ticket, Waker)>,
 }
 
 impl Woken {
     pub(super) fn is_empty(&self) -> bool {
-        self.one.is_none() && self.many.is_empty()
-    }
-
-    pub(super) fn append(&mut self, other: Self) {
-        if self.one.is_none() {
-            self.one = other.one;
-        } else if let Some(waker) = other.one {
-            self.many.push((Ticket::default(), waker));
-        }
-        if self.many.is_empty() {
-            self.many = other.many;
-        } else {
-            self.many.extend(other.many);
-        }
+        self.one.is_none() && self.first.is_none() && self.more.is_empty()
     }
 
     pub(super) fn into_wakers(self) -> impl Iterator<Item = Waker> {
         self.one
             .into_iter()
-            .chain(self.many.into_iter().map(|(_, waker)| waker))
+            .chain(self.first)
+            .chain(self.more.into_iter().map(|(_, waker)| waker))
     }
 }
 
