@@ -108,14 +108,6 @@ pub(crate) fn with<R>(f: impl FnOnce(&Organs) -> R) -> Result<R, NoRunningLoop> 
     unsafe { here.as_ref() }.map(f).ok_or(NoRunningLoop)
 }
 
-/// As `with`, where `f` runs nothing of the app's: cheaper, since it only borrows.
-#[inline]
-pub(crate) fn peek<R>(f: impl FnOnce(&Organs) -> R) -> Option<R> {
-    HERE.try_with(|here| here.borrow().as_deref().map(f))
-        .ok()
-        .flatten()
-}
-
 /// As `with`, for calls whose contract is to be made inside a loop.
 #[inline]
 #[track_caller]

@@ -210,7 +210,7 @@ impl Drop for Resource {
         }
         // No loop: it is closed, and its tables are read-only history. Another one: its rows have
         // other ids.
-        context::peek(|organs| {
+        let _ = context::with(|organs| {
             if let Some(row) = organs.record.resources.get(self.slot)
                 && row.resource_id() == self.id.get()
             {

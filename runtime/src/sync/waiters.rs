@@ -306,7 +306,7 @@ impl Line {
 
 /// Takes a wait row for the running task.
 pub(super) fn take_row(task: u64, on: WaitingOn, at: &'static Location<'static>) -> u32 {
-    let taken = context::peek(|organs| {
+    let taken = context::with(|organs| {
         let record = &organs.record;
         let Some((slot, row)) = record.waits.take(&organs.owner.waits) else {
             record.stats.unrecorded.fetch_add(1, Ordering::Relaxed);
@@ -330,7 +330,7 @@ pub(super) fn give_row_back(slot: u32) {
         return;
     }
     // No loop: it is closed, and its tables are read-only history.
-    context::peek(|organs| {
+    let _ = context::with(|organs| {
         if let Some(row) = organs.record.waits.get(slot) {
             row.vacate();
             organs.record.waits.give_back(&organs.owner.waits, slot);
