@@ -22,6 +22,7 @@ use crate::id::LoopId;
 use crate::record;
 use crate::record::bound::{self, LoopBound};
 use crate::record::task::{On, WaitingOn};
+use crate::record::vars;
 
 mod fanout;
 mod process;
@@ -129,6 +130,12 @@ impl LocalLoop {
         if self.is_closed() {
             return Err(io::Error::other(self.handle().refusal()));
         }
+        // Called in the context of who adds it, as every callback.
+        let (mut handler, vars) = (handler, vars::current().map(|vars| vars.fork()));
+        let handler = move || match &vars {
+            Some(vars) => vars.run(&mut handler),
+            None => handler(),
+        };
         let handler = Rc::new(RefCell::new(handler));
         let place = Location::caller();
         // The loop need not run yet, as asyncio's need not.

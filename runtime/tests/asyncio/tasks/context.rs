@@ -188,6 +188,58 @@ fn b41_callbacks_see_the_context_in_which_they_were_handed_in() {
     });
 }
 
+#[cfg(unix)]
+#[test]
+fn b41_a_watched_descriptor_and_a_signal_are_answered_in_the_context_of_who_asked() {
+    use std::io::{Read, Write};
+    loop_runtime::run(async {
+        let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let fd = ours.try_clone().unwrap();
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let el = get_running_loop().unwrap();
+        let log = seen.clone();
+        REQUEST.set(1);
+        el.add_reader(&fd, move || {
+            let mut byte = [0];
+            if ours.read(&mut byte).is_ok() {
+                log.borrow_mut().push(REQUEST.get());
+                REQUEST.set(2);
+            }
+        })
+        .unwrap();
+        let log = seen.clone();
+        REQUEST.set(7);
+        let signal = loop_runtime::signal::Signal::WINCH;
+        let heard = move || log.borrow_mut().push(REQUEST.get());
+        el.add_signal_handler(signal, heard).unwrap();
+        REQUEST.set(9);
+        for round in 1..=2 {
+            theirs.write_all(b"x").unwrap();
+            while seen.borrow().len() < round {
+                sleep(MS).await;
+            }
+        }
+        assert_eq!(
+            *seen.borrow(),
+            [Some(1), Some(2)],
+            "one context for all its calls"
+        );
+        let own = std::process::id().to_string();
+        let kill = std::process::Command::new("kill")
+            .args(["-WINCH", &own])
+            .status();
+        assert!(kill.unwrap().success());
+        while seen.borrow().len() < 3 {
+            sleep(MS).await;
+        }
+        assert_eq!(seen.borrow()[2], Some(7));
+        assert!(el.remove_reader(&fd) && el.remove_signal_handler(signal));
+        assert_eq!(REQUEST.get(), Some(9));
+    })
+    .unwrap();
+}
+
 #[test]
 fn b41_a_done_callback_added_where_nothing_is_set_sees_nothing_of_the_task() {
     run(async {
@@ -368,9 +420,10 @@ fn b41_a_value_goes_with_the_last_task_that_has_it() {
     run(async move {
         let first = create_task(async move {
             HELD.set(value);
-            create_task(sleep(5 * MS))
+            let child = create_task(sleep(5 * MS));
+            (child,)
         });
-        let second = first.await.unwrap();
+        let (second,) = first.await.unwrap();
         assert_eq!(count(), 0, "the child has a copy");
         assert!(timeout(10 * MS, second).await.unwrap().is_ok());
         assert_eq!(count(), 1);
