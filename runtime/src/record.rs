@@ -21,6 +21,7 @@ pub(crate) mod event;
 pub(crate) mod histogram;
 pub(crate) mod job;
 pub(crate) mod logs;
+pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod over;
 pub(crate) mod place;
@@ -77,6 +78,7 @@ pub(crate) struct Stats {
     pub(crate) callbacks: AtomicU64,
     pub(crate) cancelled: AtomicU64,
     pub(crate) panicked: AtomicU64,
+    /// Tasks that were ready when the current run of polls began.
     pub(crate) ready: AtomicU32,
     /// Polls over the budget, and the longest poll ever, in ticks.
     pub(crate) blocks: AtomicU64,

@@ -20,11 +20,14 @@ use crate::record::event::{Event, Kind as EventKind};
 use crate::record::histogram::FLOOR;
 use crate::record::timer::{Kind, TimerRow};
 use crate::record::wake::Cause;
-use crate::record::{self, LoopRecord, Owner};
+use crate::record::{self, LoopRecord, Owner, memory};
 
 mod wheel;
 
 use wheel::Wheel;
+
+/// How many timers before its turn a timer's memory is asked for.
+const AHEAD: usize = 4;
 
 /// Names one timer of one loop. Stale once the timer is gone, and then answers as such.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,6 +226,9 @@ impl Timers {
             left -= 1;
             let mut wheel = self.wheel.borrow_mut();
             let Some(slot) = wheel.pop(now) else { break };
+            if let Some(timer) = wheel.ahead(AHEAD) {
+                self.ask_for(timer);
+            }
             let late = now - wheel.deadline(slot).min(now);
             let timer = wheel.get_mut(slot).expect("a queued entry has its timer");
             let (id, row, action) = (timer.id, timer.row, timer.action.take());
@@ -249,6 +255,18 @@ impl Timers {
             self.record.acts_for(None);
         }
         fired
+    }
+
+    /// Has what firing `timer` touches brought near.
+    fn ask_for(&self, timer: &Timer) {
+        if let Some(row) = self.row(timer) {
+            memory::ask_for(row);
+        }
+        if let Some(Action::Wake(waker)) = &timer.action {
+            // Of our tasks that is the row, of which a wake writes the first line and the third.
+            memory::ask_for(waker.data());
+            memory::ask_for(waker.data().wrapping_byte_add(128));
+        }
     }
 
     fn state_fired(&self, id: u64, row: Option<u32>, late: u64) {

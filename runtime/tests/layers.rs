@@ -102,6 +102,7 @@ const UNSAFE: &[&str] = &[
     "os.rs",
     "os/thread.rs",
     "record/slab.rs",
+    "record/memory.rs",
     "record/place.rs",
     "record/current.rs",
     "record/bound.rs",

@@ -129,9 +129,14 @@ impl<'a> Ready<'a> {
     pub(crate) fn next(&mut self) -> Option<&'a TaskRow> {
         let local = self.local;
         let row = self.batch.pop(|address| local.row(address));
-        // While this row is polled, the lines of the next one come nearer.
+        // While this row is polled, what the next one is made of comes nearer, and the head of the
+        // one after, which leads to its box.
         if let Some(next) = self.batch.next() {
-            super::raw::prefetch(local.row(next));
+            let next = local.row(next);
+            super::raw::prefetch_work(next);
+            if let Some(after) = NonNull::new(next.link.load(Ordering::Relaxed)) {
+                super::raw::prefetch(after);
+            }
         }
         row
     }

@@ -18,7 +18,7 @@ use super::away::{Pushed, Stack, Taken, kind_of};
 use super::error::JoinError;
 use crate::atomic::{self, AtomicUsize};
 use crate::record::task::TaskRow;
-use crate::record::{LoopRecord, bound};
+use crate::record::{LoopRecord, bound, memory};
 
 /// Called once the task is done, on the loop's thread.
 pub(crate) type Done = Box<dyn FnOnce()>;
@@ -378,18 +378,19 @@ pub(crate) fn row_at(address: NonNull<TaskRow>, _record: &LoopRecord) -> &TaskRo
 
 /// Asks for the lines of a row that its next wake and poll touch.
 #[inline(always)]
-pub(crate) fn prefetch(row: &TaskRow) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let start = std::ptr::from_ref(row).cast::<i8>();
-        // SAFETY: a prefetch reads nothing and may be given any address.
-        unsafe { _mm_prefetch(start, _MM_HINT_T0) };
-        // SAFETY: as above; the third line holds what a wake writes.
-        unsafe { _mm_prefetch(start.wrapping_add(128), _MM_HINT_T0) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
+pub(crate) fn prefetch(address: NonNull<TaskRow>) {
+    let start = address.as_ptr().cast::<u8>();
+    memory::ask_for(start);
+    // The third line holds what a wake writes.
+    memory::ask_for(start.wrapping_add(128));
+}
+
+/// Asks for the box of a row.
+#[inline(always)]
+pub(crate) fn prefetch_work(row: &TaskRow) {
+    let start = row.work.load(Ordering::Relaxed).cast::<u8>();
+    memory::ask_for(start);
+    memory::ask_for(start.wrapping_add(64));
 }
 
 /// Something another thread asked for, on its way over the stack.

@@ -13,6 +13,8 @@
 //! `run`, from which its entries are taken. What is queued later for the same range lies in lists
 //! as ever, and whatever of both is earlier comes first; on equal deadlines the run, which is older.
 
+use crate::record::memory;
+
 const BITS: u32 = 6;
 const WAYS: usize = 1 << BITS;
 const LEVELS: usize = (u64::BITS.div_ceil(BITS)) as usize;
@@ -196,6 +198,16 @@ impl<T> Wheel<T> {
             }
         }
         self.start_of(level, digit)
+    }
+
+    /// What `pop` gives after `ahead` more, where that is known; and asks for the memory of what it
+    /// gives after twice as many.
+    pub(super) fn ahead(&self, ahead: usize) -> Option<&T> {
+        let place = |ahead: usize| self.run.get(self.run_at + ahead).map(|&(_, index)| index);
+        if let Some(entry) = place(2 * ahead).and_then(|index| self.entries.get(index as usize)) {
+            memory::ask_for(entry);
+        }
+        self.get(place(ahead)?)
     }
 
     /// Takes the earliest entry out of its list, if its deadline is not after `now`.
