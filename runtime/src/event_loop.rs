@@ -445,6 +445,8 @@ impl EventLoop {
         let share = self.config.polls_per_wait - self.polled.get();
         let most = self.left.get().min(share);
         if most > 0 {
+            let ready = u32::try_from(executor.ready_len()).unwrap_or(u32::MAX);
+            record.stats.ready.store(ready, Ordering::Relaxed);
             let until = self.waited_at.get() + self.turn_ticks;
             let start = edge.unwrap_or_else(clock::ticks);
             let ran = executor.run_ready(most, start, until);
@@ -474,6 +476,7 @@ impl EventLoop {
             self.waited_at.set(clock::ticks());
             waited
         } else {
+            record.stats.ready.store(0, Ordering::Relaxed);
             record.current.park(before);
             let until = match (timers.next_deadline(), &self.config.clock) {
                 (None, _) => Wait::Forever,

@@ -32,7 +32,7 @@ pub struct Limits {
     pub spin_polls: u64,
     /// Wakes a second from which on there is a storm.
     pub storm_wakes: u64,
-    /// Polls of this mean length or less get nothing done.
+    /// Polls of this mean length or less get nothing done, of one who is woken so or spins.
     pub storm_poll_ns: u64,
     /// Bytes from which on a future is large.
     pub future_bytes: u64,

@@ -324,20 +324,24 @@ fn a_second(count: u64, length_ns: u64) -> u64 {
 const RATE_WINDOW_NS: u64 = 500_000_000;
 
 /// `spinning`, warning: in a window of at least half a second it was polled at least so often a
-/// second, and woke itself for at least such a share of its polls.
+/// second, woke itself for at least such a share of its polls, and these were so short on average
+/// that they can have got nothing done: who works and lets others have a turn does not spin.
 #[must_use]
 pub fn spinning(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
     let window = task
         .window
         .filter(|window| window.length_ns >= RATE_WINDOW_NS)?;
     let polls = a_second(window.polls, window.length_ns);
+    let mean = window.busy_ns / window.polls.max(1);
     let holds = polls >= limits.spin_polls
-        && window.self_wakes as f64 >= window.polls as f64 * limits.spin_share;
+        && window.self_wakes as f64 >= window.polls as f64 * limits.spin_share
+        && mean <= limits.storm_poll_ns;
     holds.then(|| {
         let share = window.self_wakes.saturating_mul(100) / window.polls.max(1);
         let evidence = vec![
             format!("woke itself for {} % of its polls", share.min(100)),
             format!("{polls} polls a second over {}", span(window.length_ns)),
+            format!("a poll took {} on average", span(mean)),
         ];
         verdict(
             FindingName::Spinning,

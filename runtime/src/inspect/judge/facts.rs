@@ -3,11 +3,14 @@
 
 use std::panic::Location;
 
+use loop_proto::finding::Window;
+
 use super::KEPT;
 use super::joins::Joins;
+use crate::clock;
 use crate::inspect::ids::{IdMap, IdSet};
 use crate::inspect::tables::Look;
-use crate::record::task::Kind;
+use crate::record::task::{Kind, State, TaskFacts};
 
 /// A task that others name as their parent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +18,55 @@ pub(super) struct Parent {
     /// It was seen alive and is no callback: those are over when they have called.
     was_task: bool,
     ended_ns: Option<u64>,
+}
+
+/// The counts of a task at one moment, and what it did until then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    at: u64,
+    polls: u64,
+    wakes: u32,
+    self_wakes: u32,
+    /// Ticks.
+    busy: u64,
+    window: Option<Window>,
+}
+
+/// A window shorter than this says nothing of a rate.
+const WINDOW_NS: u64 = 500_000_000;
+/// Who has waited for so long does nothing too often: of a million tasks few are looked at.
+const REST_NS: u64 = 1_000_000_000;
+/// Who was polled less often in all its life has done nothing too often in any window.
+const BUSY_POLLS: u64 = 500;
+
+impl Mark {
+    fn of(facts: &TaskFacts, at: u64) -> Self {
+        Self {
+            at,
+            polls: facts.polls,
+            wakes: facts.wakes,
+            self_wakes: facts.self_wakes,
+            busy: facts.busy,
+            window: None,
+        }
+    }
+
+    /// The counts of a later moment, with what happened since.
+    fn next(self, facts: &TaskFacts, at: u64) -> Self {
+        // A counter that stands at its top tells nothing.
+        let counted = facts.wakes < u32::MAX;
+        let window = Window {
+            length_ns: at - self.at,
+            polls: facts.polls.saturating_sub(self.polls),
+            wakes: facts.wakes.saturating_sub(self.wakes).into(),
+            self_wakes: facts.self_wakes.saturating_sub(self.self_wakes).into(),
+            busy_ns: clock::ticks_to_ns(facts.busy.saturating_sub(self.busy)),
+        };
+        Self {
+            window: counted.then_some(window),
+            ..Self::of(facts, at)
+        }
+    }
 }
 
 #[derive(Default)]
@@ -25,6 +77,8 @@ pub(super) struct Seen {
     pub(super) joins: Joins,
     /// When a mark was first seen, by task.
     pub(super) left: IdMap<u64>,
+    /// Counts of those that were polled often.
+    marks: IdMap<Mark>,
     pub(super) cancelled: IdMap<u64>,
     pub(super) parents: IdMap<Parent>,
     /// Those of the last walk's parents that live.
@@ -46,6 +100,30 @@ impl Seen {
             kept.insert(id, first);
         }
         first
+    }
+
+    /// What a task did lately. `None`: too little to be told, or not watched for long enough.
+    ///
+    /// Walks may come close after each other: what was found of the last window that was long
+    /// enough holds until the next one is.
+    pub(super) fn window(
+        &mut self,
+        before: &Seen,
+        facts: &TaskFacts,
+        since_ns: u64,
+        now: u64,
+    ) -> Option<Window> {
+        let rests = facts.state == State::Wait && now.saturating_sub(since_ns) > REST_NS;
+        if rests || facts.polls < BUSY_POLLS || self.marks.len() >= KEPT {
+            return None;
+        }
+        let mark = match before.marks.get(&facts.id) {
+            None => Mark::of(facts, now),
+            Some(mark) if now.saturating_sub(mark.at) < WINDOW_NS => *mark,
+            Some(mark) => mark.next(facts, now),
+        };
+        self.marks.insert(facts.id, mark);
+        mark.window
     }
 
     /// When that parent ended. `None`: it lives, or it is not known that it was a task.
@@ -96,6 +174,7 @@ impl Seen {
 
     pub(super) fn bytes(&self) -> usize {
         self.joins.bytes()
+            + 72 * self.marks.len()
             + 24 * (self.lone.len() + self.left.len() + self.cancelled.len())
             + 32 * (self.parents.len() + self.alive.len())
     }

@@ -47,7 +47,13 @@ impl Bench {
     }
 
     fn walk(&mut self) -> Vec<(FindingName, u64)> {
-        let look = Look::of(vec![LoopLook::new(self.record.clone())], false);
+        self.walk_after(0)
+    }
+
+    /// A walk so many nanoseconds from now.
+    fn walk_after(&mut self, later: u64) -> Vec<(FindingName, u64)> {
+        let mut look = Look::of(vec![LoopLook::new(self.record.clone())], false);
+        look.now.mono += later;
         let mut walk = self.judge.begin(look);
         while !self.judge.step(&mut walk, 1) {}
         self.judge.end(walk, None);
@@ -119,4 +125,51 @@ fn the_runtimes_own_tasks_are_no_findings() {
     bench.lone(1, flag::INTERNAL);
     bench.walk();
     assert_eq!(bench.walk(), []);
+}
+
+/// Moves the counts of `row` on as a second of life would.
+fn lives(row: &TaskRow, record: &LoopRecord, polls: u64, poll_ns: u64, by_itself: bool) {
+    row.polls.fetch_add(polls, Ordering::Relaxed);
+    let busy = crate::clock::ns_to_ticks(std::time::Duration::from_nanos(polls * poll_ns));
+    row.busy.fetch_add(busy, Ordering::Relaxed);
+    if by_itself {
+        record.current.enter(row, crate::clock::ticks());
+    }
+    for _ in 0..polls {
+        row.woken_again(record);
+    }
+    record.current.phase(
+        crate::record::current::Doing::Turning,
+        crate::clock::ticks(),
+    );
+}
+
+#[test]
+fn who_wakes_itself_without_end_spins_and_who_is_woken_without_end_is_in_a_storm() {
+    const SECOND: u64 = 1_000_000_000;
+    for (polls, poll_ns, by_itself, expected) in [
+        (50_000, 200, true, Some(FindingName::Spinning)),
+        (50_000, 200, false, Some(FindingName::WakeStorm)),
+        // It works, and gives its turn away in between.
+        (20_000, 40_000, true, None),
+        // It yields now and then.
+        (900, 200, true, None),
+        // A server's task.
+        (3_000, 2_000, false, None),
+    ] {
+        let mut bench = Bench::new();
+        let row = bench.lone(1, 0);
+        row.refs_here.store(1, Ordering::Relaxed);
+        row.handles.store(1, Ordering::Relaxed);
+        let row = std::ptr::from_ref(row);
+        let record = bench.record.clone();
+        let row = record.tasks.at(row).unwrap();
+        lives(row, &record, 1_000, 200, by_itself);
+        assert_eq!(bench.walk_after(0), [], "one look is no rate");
+        lives(row, &record, polls, poll_ns, by_itself);
+        let found: Vec<_> = expected.map(|name| (name, 1)).into_iter().collect();
+        assert_eq!(bench.walk_after(SECOND), found, "{polls} polls");
+        assert_eq!(bench.walk_after(SECOND + SECOND / 10), found, "it holds");
+        assert_eq!(bench.walk_after(3 * SECOND), [], "it has come to rest");
+    }
 }
