@@ -528,7 +528,8 @@ impl Executor {
         )
     }
 
-    #[inline]
+    /// Fills a row. In line, for most of what it is told is known where it is called.
+    #[inline(always)]
     fn place_row<F: Future + 'static>(&self, future: F, how: How, handles: u32) -> RawTask {
         let local = &*self.local;
         let record = &*local.record;

@@ -134,12 +134,7 @@ fn spawn_in<F: Future + 'static>(future: F, how: How, vars: Option<Vars>) -> Tas
         let raw = if plain {
             executor.spawn(future, how)
         } else {
-            let made = Made {
-                type_name: std::any::type_name::<F>(),
-                size: size_of::<F>(),
-            };
-            let (how, vars) = reconsidered(organs, how, vars, made);
-            executor.spawn_with(future, how, vars)
+            spawn_specially(organs, future, how, vars)
         };
         Task {
             raw,
@@ -148,6 +143,23 @@ fn spawn_in<F: Future + 'static>(future: F, how: How, vars: Option<Vars>) -> Tas
             _value: PhantomData,
         }
     })
+}
+
+/// Out of line, since few spawns come this way.
+#[cold]
+#[inline(never)]
+fn spawn_specially<F: Future + 'static>(
+    organs: &Organs,
+    future: F,
+    how: How,
+    vars: Option<Vars>,
+) -> RawTask {
+    let made = Made {
+        type_name: std::any::type_name::<F>(),
+        size: size_of::<F>(),
+    };
+    let (how, vars) = reconsidered(organs, how, vars, made);
+    organs.executor.spawn_with(future, how, vars)
 }
 
 /// How a task is spawned after all: the factory has a word in it, and only a loop that runs polls

@@ -47,6 +47,13 @@ impl Executor {
         raw
     }
 
+    /// As `place_row`, which is large: once for all of whom few are.
+    #[cold]
+    #[inline(never)]
+    fn place_row_apart<F: Future + 'static>(&self, future: F, how: How) -> RawTask {
+        self.place_row(future, how, 1)
+    }
+
     /// Spawns `future` and polls it once before anything else, inside the poll that spawns it.
     fn spawn_eager<F: Future + 'static>(&self, future: F, how: How, vars: Option<Vars>) -> RawTask {
         struct Inside<'a>(&'a Cell<usize>, &'a Cell<bool>, bool);
@@ -57,7 +64,7 @@ impl Executor {
             }
         }
         let (local, record) = (&*self.local, &*self.local.record);
-        let raw = self.place_row(future, how, 1);
+        let raw = self.place_row_apart(future, how);
         let row = local.row(raw.row());
         if let Some(vars) = vars {
             self.give_vars(row, vars);
