@@ -11,6 +11,8 @@ mod limit;
 mod member;
 mod scope;
 mod shield;
+#[cfg(test)]
+mod tests;
 mod token;
 mod wait;
 mod wait_for;

@@ -107,6 +107,8 @@ pub struct TaskFacts {
     pub waits_for_visitors: bool,
     /// When its parent ended. `None`: it lives, there was none, or it is not known.
     pub parent_ended_ns: Option<u64>,
+    /// When the group of tasks that it belongs to was dropped unfinished. `None`: it was not.
+    pub group_dropped_ns: Option<u64>,
     /// When the run, scope or test ended that it belongs to. `None`: it has not.
     pub scope_ended_ns: Option<u64>,
     /// When somebody asked to cancel it. `None`: nobody did.
@@ -136,6 +138,7 @@ impl Default for TaskFacts {
             waits_for_timer: false,
             waits_for_visitors: false,
             parent_ended_ns: None,
+            group_dropped_ns: None,
             scope_ended_ns: None,
             cancel_requested_ns: None,
             usual_idle_ns: None,

@@ -160,11 +160,30 @@ pub fn left_behind(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
 }
 
 /// `outlived-parent`, suspect: the task has not ended, no handle to it is alive, and its parent
-/// ended longer ago than the limit.
+/// ended longer ago than the limit. Or its group was dropped without waiting for it: that at once.
 ///
-/// Not of tasks that are allowed to live for ever.
+/// Not of tasks that are allowed to live for ever, unless their group is gone.
 #[must_use]
 pub fn outlived_parent(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
+    if let Some(dropped_at) = task.group_dropped_ns
+        && task.state != State::Done
+    {
+        let alone = task.at_ns.saturating_sub(dropped_at);
+        let evidence = vec![
+            format!(
+                "its group was dropped unfinished, {} ago or more",
+                span(alone)
+            ),
+            "it was asked to cancel and has not ended".to_owned(),
+        ];
+        let verdict = verdict(
+            FindingName::OutlivedParent,
+            Grade::Suspect,
+            dropped_at,
+            evidence,
+        );
+        return Some(verdict.measured(alone, 0));
+    }
     let ended_at = task.parent_ended_ns?;
     let alone = task.at_ns.saturating_sub(ended_at);
     let holds = task.state != State::Done

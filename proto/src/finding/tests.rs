@@ -164,6 +164,25 @@ fn a_task_outlives_its_parent_only_when_nobody_holds_it() {
 }
 
 #[test]
+fn a_task_whose_group_was_dropped_outlives_it_at_once_until_it_ends() {
+    let left = TaskFacts {
+        at_ns: 10 * SECOND,
+        group_dropped_ns: Some(9 * SECOND),
+        ..TaskFacts::default()
+    };
+    let found = outlived_parent(&left, &limits()).unwrap();
+    assert_eq!(
+        found.evidence[0],
+        "its group was dropped unfinished, 1.0 s ago or more"
+    );
+    let ended = TaskFacts {
+        state: State::Done,
+        ..left
+    };
+    assert!(outlived_parent(&ended, &limits()).is_none());
+}
+
+#[test]
 fn an_idle_orphan_is_judged_by_what_is_usual_and_not_at_all_without() {
     let idle = TaskFacts {
         handles: 0,
@@ -618,6 +637,7 @@ proptest! {
             waits_for_timer: flags[3],
             waits_for_visitors: flags[4],
             parent_ended_ns: optional[0],
+            group_dropped_ns: optional[1],
             scope_ended_ns: optional[1],
             cancel_requested_ns: optional[2],
             usual_idle_ns: optional[3],

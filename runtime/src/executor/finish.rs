@@ -256,8 +256,13 @@ impl Local {
     /// Tells the exception handler, or whoever reads the logs.
     #[cold]
     pub(crate) fn report(&self, row: &TaskRow, message: &str, panic: Option<String>) {
+        self.tell(row, &self.context_of(row, message, panic));
+    }
+
+    /// What is told of a task.
+    fn context_of(&self, row: &TaskRow, message: &str, panic: Option<String>) -> ErrorContext {
         let site = self.record.sites.get(row.site());
-        let context = ErrorContext {
+        ErrorContext {
             message: message.to_owned(),
             panic,
             task: TaskId::from_raw(row.task_id()),
@@ -266,16 +271,20 @@ impl Local {
                 .and_then(|site| site.place())
                 .map_or_else(|| "an unknown place".to_owned(), ToString::to_string),
             loop_id: self.record.id,
-        };
+        }
+    }
+
+    /// Tells the handler, on account of `row`.
+    fn tell(&self, row: &TaskRow, context: &ErrorContext) {
         let handler = self.handler.borrow().clone();
         let Some(handler) = handler else {
-            return default_handler(&context);
+            return default_handler(context);
         };
         let told = self.doing(Doing::Handling, row, || {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handler(&context)))
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handler(context)))
         });
         if told.is_err() {
-            default_handler(&context);
+            default_handler(context);
         }
     }
 }
@@ -732,41 +741,42 @@ impl Executor {
         handles.store(handles.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
-    /// Whoever held the task to its end is gone: it is asked to cancel and marked until it ends.
+    /// Whoever held the task to its end is gone: it is marked until it ends.
     pub(crate) fn outlived(&self, raw: RawTask) {
-        let row = self.local.row(raw.row());
-        row.set_flag(flag::OUTLIVED, true);
-        self.cancel_row(row, By::here(), None, None);
+        self.local.row(raw.row()).set_flag(flag::OUTLIVED, true);
         self.handle_dropped(raw, false);
     }
 
-    /// The task that is being polled: its id and its name.
-    pub(crate) fn running(&self) -> (u64, String) {
-        let row = super::raw::current_row(&self.local.record);
-        row.map_or_else(Default::default, |row| {
-            (row.task_id(), name_of(&self.local.record, row))
-        })
-    }
-
-    /// The task that is being polled ends with an error that somebody was told: with `says`, or
-    /// with a panic. It is recorded, and reported to nobody else.
-    pub(crate) fn heard(&self, says: Option<String>) {
-        let Some(row) = super::raw::current_row(&self.local.record) else {
-            return;
-        };
+    /// The task that is being polled ends with an error that somebody was told: `says` with an
+    /// error's text, or with a panic. It is recorded, and reported to nobody else. Gives what would
+    /// have been reported, should that somebody not pass it on.
+    pub(crate) fn heard(&self, says: Option<String>, panic: &str) -> Option<ErrorContext> {
+        let local = &self.local;
+        let row = super::raw::current_row(&local.record)?;
         row.set_flag(flag::DETACHED, false);
+        let text = says.clone().unwrap_or_else(|| panic.to_owned());
         if let Some(text) = says {
             self.state_failure(text);
         }
         if let Some(work) = Work::of(row) {
             let raw = RawTask::new(row, row.task_id());
-            let local = std::rc::Rc::downgrade(&self.local);
+            let local = std::rc::Rc::downgrade(local);
             work.add_callback(Box::new(move || {
                 if let Some(local) = local.upgrade() {
                     local.row(raw.row()).set_flag(flag::UNREAD, false);
                     local.failures.borrow_mut().remove(&raw.id());
                 }
             }));
+        }
+        let message = "a task failed in a group that was dropped before it could tell";
+        Some(local.context_of(row, message, Some(text)))
+    }
+
+    /// Tells the exception handler of what was heard and not passed on.
+    pub(crate) fn unheard(&self, context: &ErrorContext) {
+        match super::raw::current_row(&self.local.record) {
+            Some(row) => self.local.tell(row, context),
+            None => default_handler(context),
         }
     }
 

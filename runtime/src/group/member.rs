@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 
 use super::error::{Cause, Failed, Failure, GroupClosed};
 use crate::context;
-use crate::executor::{Executor, RawTask, ScopeKey};
+use crate::executor::{ErrorContext, Executor, RawTask, ScopeKey, text_of};
 use crate::record::bound::LoopBound;
 use crate::spawn::{Panic, TaskRef};
 use crate::sync::resource::Resource;
@@ -46,7 +46,9 @@ pub(super) struct Group<E> {
     places: RefCell<Vec<Place>>,
     free: RefCell<Vec<u32>>,
     live: Cell<usize>,
-    pub(super) failures: RefCell<Vec<Failure<E>>>,
+    failures: RefCell<Vec<Failure<E>>>,
+    /// The same, as nobody hears of them but when the group is dropped.
+    unheard: RefCell<Vec<ErrorContext>>,
     /// The scope around the body, while the body runs.
     pub(super) body: Cell<Option<ScopeKey>>,
     /// Of whoever waits for the last task to end.
@@ -64,6 +66,7 @@ impl<E> Group<E> {
             free: RefCell::default(),
             live: Cell::new(0),
             failures: RefCell::default(),
+            unheard: RefCell::default(),
             body: Cell::new(None),
             waker: Cell::new(None),
             row,
@@ -143,6 +146,16 @@ impl<E> Group<E> {
         self.failures.borrow_mut().push(failure);
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failures.borrow().is_empty()
+    }
+
+    /// What failed, to be passed on.
+    pub(super) fn take_failures(&self) -> Vec<Failure<E>> {
+        self.unheard.take();
+        self.failures.take()
+    }
+
     /// Asks every task to cancel, oldest first, and cuts the body. Takes no more tasks.
     pub(super) fn cancel(&self, executor: &Executor) {
         if self.stage.get() != Stage::Open {
@@ -162,8 +175,10 @@ impl<E> Group<E> {
     /// The group is dropped with tasks in it: they are asked to cancel, and shown as outliving it
     /// until they end.
     pub(super) fn abandon(&self, executor: &Executor) {
-        self.stage.set(Stage::Over);
         self.body.set(None);
+        // Not those that were asked before: a second request would cut their clean-up.
+        self.cancel(executor);
+        self.stage.set(Stage::Over);
         drop(self.waker.take());
         let mut left = Vec::new();
         for place in self.places.borrow_mut().iter_mut() {
@@ -175,6 +190,10 @@ impl<E> Group<E> {
         }
         for raw in left {
             executor.outlived(raw);
+        }
+        drop(self.failures.take());
+        for context in self.unheard.take() {
+            executor.unheard(&context);
         }
     }
 }
@@ -196,8 +215,9 @@ impl<E: Send + 'static> Drop for Seat<E> {
 
 pin_project! {
     /// The future of a group's task around the app's.
-    pub(super) struct Member<F, E: Send>
+    pub(super) struct Member<F, E>
     where
+        E: Send,
         E: 'static,
     {
         #[pin]
@@ -232,42 +252,75 @@ where
             Ok(Poll::Ready(Ok(value))) => Poll::Ready(Ok(value)),
             Ok(Poll::Ready(Err(error))) => {
                 if let Some(seat) = this.seat {
-                    seat.failed(Some(error.to_string()), Cause::Failed(error));
+                    seat.failed(error);
                 }
                 Poll::Ready(Err(Failed))
             }
-            Err(payload) => {
-                let text = text_of(&*payload);
-                if let Some(seat) = this.seat {
-                    seat.failed(None, Cause::Panicked(Panic::new(payload)));
-                }
-                // The group has the payload; the task still ended by a panic.
-                resume_unwind(Box::new(text))
-            }
+            Err(payload) => match this.seat {
+                Some(seat) => seat.panicked(payload),
+                None => resume_unwind(payload),
+            },
         }
     }
 }
 
-fn text_of(payload: &(dyn Any + Send)) -> String {
-    crate::executor::text_of(payload).to_owned()
-}
-
 impl<E: Send + 'static> Seat<E> {
-    /// The running task fails: its group hears of it, and comes to its end.
-    fn failed(&self, says: Option<String>, cause: Cause<E>) {
-        let Ok(group) = self.shared.get() else { return };
-        // The loop is there: it is what polls this.
-        let _ = context::with(|organs| {
+    fn failed(&self, error: E)
+    where
+        E: Display,
+    {
+        let says = error.to_string();
+        let heard = self.tell(
+            |executor| executor.heard(Some(says.clone()), ""),
+            || Cause::Failed(error),
+        );
+        if !heard {
+            // Its group is gone: it fails like any task that nobody awaits.
+            let _ = context::with(|organs| organs.executor.state_failure(says));
+        }
+    }
+
+    fn panicked(&self, payload: Box<dyn Any + Send>) -> ! {
+        let text = text_of(&*payload).to_owned();
+        let mut payload = Some(payload);
+        let cause = || Cause::Panicked(Panic::new(payload.take().expect("told once")));
+        self.tell(|executor| executor.heard(None, &text), cause);
+        // The group has the payload, if it is there; the task ends by a panic all the same.
+        match payload {
+            Some(payload) => resume_unwind(payload),
+            None => resume_unwind(Box::new(text)),
+        }
+    }
+
+    /// The running task fails: its group hears of it, and comes to its end. False if there is none.
+    fn tell(
+        &self,
+        hear: impl FnOnce(&Executor) -> Option<ErrorContext>,
+        cause: impl FnOnce() -> Cause<E>,
+    ) -> bool {
+        let Ok(group) = self.shared.get() else {
+            return false;
+        };
+        if group.stage.get() == Stage::Over {
+            return false;
+        }
+        let told = context::with(|organs| {
             let executor = &organs.executor;
-            let (id, name) = executor.running();
-            executor.heard(says);
+            let Some(context) = hear(executor) else {
+                return false;
+            };
             group.fail(Failure {
-                task: Some(TaskRef::new(id, organs.record.id)),
-                name,
-                cause,
+                task: context
+                    .task
+                    .map(|id| TaskRef::new(id.get(), organs.record.id)),
+                name: context.name.clone(),
+                cause: cause(),
             });
+            group.unheard.borrow_mut().push(context);
             group.cancel_others(self.place, executor);
+            true
         });
+        told.unwrap_or(false)
     }
 }
 

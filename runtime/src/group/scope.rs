@@ -274,8 +274,9 @@ enum Phase {
 pin_project! {
     /// The future of `TaskGroup::scope`.
     #[must_use = "a group that is not awaited runs nothing"]
-    pub struct GroupScope<F, B, R, E: Send>
+    pub struct GroupScope<F, B, R, E>
     where
+        E: Send,
         E: 'static,
     {
         start: Option<F>,
@@ -289,8 +290,9 @@ pin_project! {
         phase: Phase,
     }
 
-    impl<F, B, R, E: Send> PinnedDrop for GroupScope<F, B, R, E>
+    impl<F, B, R, E> PinnedDrop for GroupScope<F, B, R, E>
     where
+        E: Send,
         E: 'static,
     {
         fn drop(this: Pin<&mut Self>) {
@@ -383,7 +385,7 @@ where
             this.body.set(None);
         }
         group.body.set(None);
-        if !group.failures.borrow().is_empty() {
+        if group.has_failed() {
             group.cancel(executor);
         }
         if group.live() > 0 {
@@ -399,7 +401,7 @@ where
         // What came in this very poll is taken with what came before.
         *this.entered = None;
         let outside = std::mem::take(this.outside);
-        let failures = group.failures.take();
+        let failures = group.take_failures();
         if failures.is_empty() {
             if !outside.is_none() {
                 executor.raise(outside, true);

@@ -207,6 +207,7 @@ impl<T> AsCompleted<T> {
     /// The next task that has ended; `None` once all were given.
     ///
     /// Cancel: no task is lost.
+    #[allow(clippy::should_implement_trait)] // As a stream's `next`, which is awaited.
     pub fn next(&mut self) -> Next<'_, T> {
         Next { all: self }
     }

@@ -386,6 +386,11 @@ fn judge_task(
         waits_for_timer: on == On::Timer,
         waits_for_visitors: matches!(on, On::Signal | On::Child),
         parent_ended_ns: before.parent_ended(facts.parent),
+        // Asked to cancel when its group was dropped; if others asked again since, it was before.
+        group_dropped_ns: facts.has(flag::OUTLIVED).then(|| {
+            let asked = note.at.record.requests.of(facts.id);
+            asked.map_or(now.mono, |asked| now.mono_of(asked.last))
+        }),
         scope_ended_ns: facts.has(flag::LEFT).then(|| {
             // Marked when the grace was over, and not dated: seen first at the latest now.
             let first = seen.first(&before.left, facts.id, now.mono, |seen| &mut seen.left);

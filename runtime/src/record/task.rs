@@ -68,7 +68,7 @@ pub(crate) mod flag {
     pub(crate) const UNREAD: u8 = 8;
     /// Belongs to the runtime itself, not to the app.
     pub(crate) const INTERNAL: u8 = 16;
-    /// Spawned by a task that ended before it.
+    /// Its group was dropped before it ended.
     pub(crate) const OUTLIVED: u8 = 32;
     /// Still pending when its run, scope or test ended, after the grace.
     pub(crate) const LEFT: u8 = 64;

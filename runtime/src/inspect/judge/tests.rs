@@ -120,6 +120,15 @@ fn what_was_left_behind_is_said_at_once() {
 }
 
 #[test]
+fn a_task_whose_group_was_dropped_outlives_it() {
+    let mut bench = Bench::new();
+    let row = bench.lone(1, flag::OUTLIVED);
+    row.refs_here.store(1, Ordering::Relaxed);
+    row.handles.store(1, Ordering::Relaxed);
+    assert_eq!(bench.walk(), [(FindingName::OutlivedParent, 1)]);
+}
+
+#[test]
 fn the_runtimes_own_tasks_are_no_findings() {
     let mut bench = Bench::new();
     bench.lone(1, flag::INTERNAL);

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::rc::Rc;
 
 use loop_runtime::testing::TestLoop;
@@ -483,20 +483,18 @@ fn b49_tasks_that_spawn_for_ever_end_when_one_fails() {
     let mut test = TestLoop::new();
     let spawned = Rc::new(Cell::new(0_u32));
     let count = spawned.clone();
-    fn hydra(tg: TaskGroup<&'static str>, count: Rc<Cell<u32>>) -> impl Future<Output = ()> {
-        async move {
-            loop {
-                let (more, counts) = (tg.clone(), count.clone());
-                count.set(count.get() + 1);
-                let head = async move {
-                    if counts.get() < 200 {
-                        Box::pin(hydra(more, counts)).await;
-                    }
-                    Ok(())
-                };
-                tg.create_task(head).detach();
-                yield_now().await;
-            }
+    async fn hydra(tg: TaskGroup<&'static str>, count: Rc<Cell<u32>>) {
+        loop {
+            let (more, counts) = (tg.clone(), count.clone());
+            count.set(count.get() + 1);
+            let head = async move {
+                if counts.get() < 200 {
+                    Box::pin(hydra(more, counts)).await;
+                }
+                Ok(())
+            };
+            tg.create_task(head).detach();
+            yield_now().await;
         }
     }
     let error = test.run(async move {
@@ -639,4 +637,51 @@ fn a_group_dropped_unfinished_asks_its_tasks_to_cancel() {
         sleep(11 * MS).await;
         assert_eq!(log.all(), ["child cleaned up"]);
     });
+}
+
+#[test]
+fn failures_that_a_dropped_group_cannot_tell_are_told_to_the_exception_handler() {
+    run(async {
+        let log = Log::default();
+        let heard = log.clone();
+        let local = loop_runtime::get_running_loop().unwrap();
+        local.set_exception_handler(Some(Rc::new(move |context| {
+            heard.add(context.panic.clone().unwrap_or_default());
+        })));
+        let group = TaskGroup::<&str>::scope(|tg| async move {
+            tg.create_task(async {
+                yield_now().await; // The others are in their scopes by then.
+                Err::<(), _>("before the drop")
+            })
+            .detach();
+            tg.create_task(async {
+                let _ = catch_cancel(pending::<()>()).await;
+                sleep(10 * MS).await;
+                Err::<(), _>("after the drop")
+            })
+            .detach();
+            tg.create_task(async {
+                let _ = catch_cancel(pending::<()>()).await;
+                sleep(20 * MS).await;
+                panics("a panic after the drop").await
+            })
+            .detach();
+            Ok(())
+        });
+        assert!(loop_runtime::timeout(MS, group).await.is_err());
+        assert_eq!(log.all(), ["before the drop"]);
+        sleep(HOUR).await;
+        assert_eq!(
+            log.all(),
+            [
+                "before the drop",
+                "after the drop",
+                "a panic after the drop"
+            ]
+        );
+    });
+}
+
+async fn panics(text: &str) -> Result<(), &'static str> {
+    panic!("{text}")
 }
