@@ -133,6 +133,10 @@ fn lists_are_printed_as_tables_and_as_complete_json() {
         ("timers", 5),
         ("io", 5),
         ("leaks", 3),
+        ("resources", 5),
+        ("jobs", 4),
+        ("children", 3),
+        ("signals", 3),
     ] {
         let json = world.console(&[word, &target, "--json"]);
         assert_eq!(json.code, Some(0), "{json:?}");

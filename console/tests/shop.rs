@@ -334,6 +334,9 @@ fn every_screen_can_be_a_picture() {
         ("4", "timers"),
         ("5", "io"),
         ("6", "leaks"),
+        ("7", "resources"),
+        ("8", "jobs"),
+        ("9", "children"),
         ("1 Enter", "task"),
     ] {
         visit.keys(keys);

@@ -254,6 +254,9 @@ impl<'q> Pages<'q> {
         let texts = &self.texts;
         if let (true, Some(sort)) = (self.by_id, sort) {
             each_list!(arrange: view, texts, at_ns, sort);
+            // Tasks that ended while the list was read are in it.
+            view.matched = rows(&mut view);
+            view.total = view.total.max(view.matched);
         }
         let limit = self.question.limit.and_then(|n| usize::try_from(n).ok());
         if let Some(limit) = limit {
@@ -377,6 +380,7 @@ mod tests {
         all.sort_unstable();
         assert_eq!(ids, all);
         assert_eq!(view.tasks.len(), all.len(), "a row is there twice");
+        assert_eq!(view.matched, all.len() as u64);
         let busy: Vec<u64> = view.tasks.iter().map(|task| task.busy_ns).collect();
         assert!(busy.is_sorted_by(|a, b| a >= b), "not in the wanted order");
     }
