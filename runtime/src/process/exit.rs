@@ -292,10 +292,17 @@ fn heard(on: LoopId, id: u64) {
     if let Some(shared) = find(on, id)
         && let Ok(entry) = shared.get()
     {
-        if entry.key.get().is_none() {
-            entry.process.reap();
+        match entry.process.reap() {
+            Some(exit) => entry.ended(exit),
+            None => {
+                if let Some(key) = entry.key.get() {
+                    let _ = context::with(|organs| {
+                        organs.reactor.would_block(key, Direction::Read);
+                    });
+                }
+                entry.look();
+            }
         }
-        entry.look();
     }
 }
 

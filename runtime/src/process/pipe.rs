@@ -175,9 +175,11 @@ impl ChildStdout {
         cx: &mut Context<'_>,
         bytes: &mut Vec<u8>,
     ) -> Poll<io::Result<()>> {
-        for _ in 0..CHUNKS {
+        let most = bytes.len() + TURN;
+        while bytes.len() < most {
             let had = bytes.len();
-            bytes.resize(had + CHUNK, 0);
+            // As much again as there is: what is little costs little, and much few calls.
+            bytes.resize(had + had.clamp(LEAST, MOST), 0);
             let read = Pin::new(&mut self.pipe).poll_read(cx, &mut bytes[had..]);
             bytes.truncate(had + moved(&read));
             match ready!(read) {
@@ -192,9 +194,11 @@ impl ChildStdout {
     }
 }
 
-/// Bytes read at a time, and how often before others have their turn.
-const CHUNK: usize = 16 * 1024;
-const CHUNKS: usize = 16;
+/// Bytes read at a time.
+const LEAST: usize = 1024;
+const MOST: usize = 64 * 1024;
+/// Bytes after which others have their turn.
+const TURN: usize = 256 * 1024;
 
 /// How many bytes came.
 fn moved(read: &Poll<io::Result<usize>>) -> usize {
