@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::panic::Location;
 use std::path::Path;
@@ -81,6 +82,8 @@ pub struct Command {
     std: std::process::Command,
     /// Bits of `record::child::pipe`: which of the three were set.
     set: u8,
+    /// Both outputs go through one pipe.
+    merged: bool,
     process_group: Option<i32>,
     new_session: bool,
     kill_on_drop: bool,
@@ -93,6 +96,7 @@ impl Command {
         Self {
             std: std::process::Command::new(program),
             set: 0,
+            merged: false,
             process_group: None,
             new_session: false,
             kill_on_drop: true,
@@ -147,6 +151,7 @@ impl Command {
     /// Its standard output. `Stdio::piped()`: `Child::stdout`.
     pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
         self.std.stdout(stdout);
+        self.merged = false;
         self.set |= pipe::STDOUT;
         self
     }
@@ -154,7 +159,27 @@ impl Command {
     /// Its standard error. `Stdio::piped()`: `Child::stderr`.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.std.stderr(stderr);
+        self.merged = false;
         self.set |= pipe::STDERR;
+        self
+    }
+
+    /// Both its standard output and its standard error come through one pipe, in the order in which
+    /// they are written: `Child::stdout`.
+    ///
+    /// Source: asyncio's `stdout=PIPE, stderr=STDOUT`.
+    ///
+    /// ```
+    /// # loop_runtime::run(async {
+    /// let both = loop_runtime::process::create_subprocess_shell("echo one; echo two >&2; echo three");
+    /// assert_eq!(both.stderr_to_stdout().output().await?.stdout, b"one\ntwo\nthree\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap().unwrap();
+    /// ```
+    #[doc(alias = "STDOUT")]
+    pub fn stderr_to_stdout(mut self) -> Self {
+        self.merged = true;
+        self.set |= pipe::STDOUT | pipe::STDERR;
         self
     }
 
@@ -208,11 +233,18 @@ impl Command {
         } else if let Some(group) = self.process_group {
             self.std.process_group(group);
         }
-        let child = self.std.spawn().map_err(|error| self.explained(&error))?;
-        let pid = Pid::from_raw(child.id().cast_signed()).expect("a child has a process id");
+        let merged = if self.merged {
+            let (reader, writer) = io::pipe()?;
+            self.std.stdout(writer.try_clone()?).stderr(writer);
+            Some(OwnedFd::from(reader))
+        } else {
+            None
+        };
+        let started = self.std.spawn().map_err(|error| self.explained(&error))?;
+        let pid = Pid::from_raw(started.id().cast_signed()).expect("a child has a process id");
         let leads_group = self.new_session || self.process_group == Some(0);
         let process = Arc::new(Process::new(pid, leads_group, self.pidfd));
-        self.adopt(&organs, child, &process, place)
+        self.adopt(&organs, started, merged, &process, place)
             .inspect_err(|_| {
                 // It has just been started and nobody has it: it cannot be left to itself.
                 let _ = process.signal(Signal::KILL.number());
@@ -225,6 +257,7 @@ impl Command {
         &self,
         organs: &Organs,
         mut started: std::process::Child,
+        merged: Option<OwnedFd>,
         process: &Arc<Process>,
         place: &'static Location<'static>,
     ) -> io::Result<Child> {
@@ -236,8 +269,8 @@ impl Command {
         if let Some(stdin) = started.stdin.take() {
             child.stdin = Some(ChildStdin::new(stdin.into(), &entry, place)?);
         }
-        if let Some(stdout) = started.stdout.take() {
-            let stdout = ChildStdout::new(stdout.into(), &entry, pipe::STDOUT, place)?;
+        if let Some(stdout) = merged.or_else(|| started.stdout.take().map(OwnedFd::from)) {
+            let stdout = ChildStdout::new(stdout, &entry, pipe::STDOUT, place)?;
             child.stdout = Some(stdout);
         }
         if let Some(stderr) = started.stderr.take() {

@@ -210,6 +210,21 @@ fn b66_a_child_that_exits_early_breaks_the_pipe_and_communicate_passes_over_it()
 }
 
 #[test]
+fn b66_both_outputs_may_share_a_pipe_which_ends_with_the_child() {
+    both_ways(|way| async move {
+        let command = way(shell("echo out; echo err >&2; exit 2")).stderr_to_stdout();
+        let mut child = command.spawn()?;
+        assert!(child.stderr.is_none());
+        let mut both = Vec::new();
+        let stdout = child.stdout.as_mut().expect("asked for");
+        assert_eq!(stdout.read_to_end(&mut both).await?, 8);
+        assert_eq!(both, b"out\nerr\n");
+        assert_eq!(child.wait().await?.code(), Some(2));
+        Ok(())
+    });
+}
+
+#[test]
 fn b66_input_without_a_pipe_is_an_error() {
     run(async {
         let mut child = shell("exit 0").spawn()?;
