@@ -20,16 +20,16 @@ async fn pong(to: mpsc::Sender<u64>, mut from: mpsc::Receiver<u64>) {
     }
 }
 
-fn ours() {
-    loop_runtime::run(async {
+fn ours(event_loop: &loop_runtime::EventLoop) {
+    let trips = event_loop.run_until_complete(async {
         let (there, arrives) = mpsc::channel(1);
         let (back, returns) = mpsc::channel(1);
         let pong = loop_runtime::create_task(pong(back, arrives));
         let ping = loop_runtime::create_task(ping(there, returns));
         ping.await.expect("it ends well");
         pong.await.expect("it ends well");
-    })
-    .expect("a loop can be made and run");
+    });
+    trips.expect("a loop runs to the end");
 }
 
 fn tokios(runtime: &tokio::runtime::Runtime) {
@@ -49,13 +49,15 @@ fn main() {
         .enable_all()
         .build()
         .expect("tokio starts");
+    // Made once, as theirs is.
+    let event_loop = loop_runtime::EventLoop::new().expect("a loop can be made");
     compare(
         "channel: CPU of one round trip over tokio::sync::mpsc(1)",
         "ns",
         rounds(15),
         Some(0.9),
         vec![
-            Contender::new("loop-runtime, recorded", TRIPS, ours),
+            Contender::new("loop-runtime, recorded", TRIPS, || ours(&event_loop)),
             Contender::new("tokio current_thread, not recorded", TRIPS, || {
                 tokios(&tokio)
             }),

@@ -30,11 +30,11 @@ pub use barrier::{Barrier, BrokenBarrier};
 pub use condition::{Condition, Interrupted};
 pub use event::Event;
 pub use future::{FutureError, InvalidState, LoopFuture, Promise, create_future};
-pub use lock::{Lock, LockGuard};
+pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use queue::{
     GetError, LifoQueue, PriorityQueue, PutError, Queue, QueueShutDown, TaskDoneTooOften,
 };
-pub use semaphore::{BoundedSemaphore, Permit, ReleaseError, Semaphore};
+pub use semaphore::{BoundedSemaphore, OwnedPermit, Permit, ReleaseError, Semaphore};
 
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,7 @@ impl<'a, A: Ask<'a>> Asking<'a, A> {
         !self.ticket.is_empty()
     }
 
+    #[inline(never)]
     #[track_caller]
     fn wait(&mut self, state: &State<'a, A>, cx: &mut Context<'_>) -> Poll<A::Output> {
         let at = Location::caller();
@@ -112,7 +113,8 @@ impl<'a, A: Ask<'a>> Asking<'a, A> {
 impl<'a, A: Ask<'a>> Future for Asking<'a, A> {
     type Output = A::Output;
 
-    #[inline]
+    // Always, for what needs no waiting: then the answer stays in registers.
+    #[inline(always)]
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
         let this = self.get_mut();

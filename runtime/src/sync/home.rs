@@ -1,6 +1,5 @@
 //! State on its own loop: reached directly there, by an errand from elsewhere.
 
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::context;
@@ -20,24 +19,6 @@ impl<S: Send + 'static> Home for LoopBound<S> {
     #[inline]
     fn bound(&self) -> &LoopBound<S> {
         self
-    }
-}
-
-/// A handle on something shared: a loan, or one's own.
-pub(crate) enum Kept<'a, H> {
-    Lent(&'a Arc<H>),
-    Own(Arc<H>),
-}
-
-impl<H> Deref for Kept<'_, H> {
-    type Target = Arc<H>;
-
-    #[inline]
-    fn deref(&self) -> &Arc<H> {
-        match self {
-            Kept::Lent(shared) => shared,
-            Kept::Own(shared) => shared,
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::asking::{Ask, Asking};
-use super::home::{Kept, at_home, here, share};
+use super::home::{at_home, here, share};
 use super::resource::Resource;
 use super::waiters::{Left, Waiters};
 use crate::record;
@@ -239,7 +239,15 @@ impl<'a, T: Send + 'static> Ask<'a> for Acquire<T> {
 /// threads sent.
 #[must_use = "a lock is free again as soon as its guard is dropped"]
 pub struct LockGuard<'a, T: Send + 'static> {
-    shared: Kept<'a, LoopBound<State<T>>>,
+    shared: &'a Shared<T>,
+    /// There until the drop.
+    value: Option<Box<T>>,
+}
+
+/// A `LockGuard` with a handle on the lock of its own.
+#[must_use = "a lock is free again as soon as its guard is dropped"]
+pub struct OwnedLockGuard<T: Send + 'static> {
+    shared: Shared<T>,
     /// There until the drop.
     value: Option<Box<T>>,
 }
@@ -248,7 +256,7 @@ impl<'a, T: Send> LockGuard<'a, T> {
     #[inline]
     fn new(shared: &'a Shared<T>, value: Box<T>) -> Self {
         Self {
-            shared: Kept::Lent(shared),
+            shared,
             value: Some(value),
         }
     }
@@ -265,51 +273,63 @@ impl<'a, T: Send> LockGuard<'a, T> {
     /// # }).unwrap();
     /// ```
     #[doc(alias = "lock_owned")]
-    pub fn into_owned(mut self) -> LockGuard<'static, T> {
-        LockGuard {
+    pub fn into_owned(mut self) -> OwnedLockGuard<T> {
+        OwnedLockGuard {
             value: self.value.take(),
-            shared: Kept::Own(self.shared.clone()),
+            shared: self.shared.clone(),
         }
     }
 
     /// Whether it is of this lock.
     pub(super) fn is_of(&self, lock: &Lock<T>) -> bool {
-        Arc::ptr_eq(&self.shared, &lock.shared)
+        Arc::ptr_eq(self.shared, &lock.shared)
     }
 }
 
-impl<T: Send> Deref for LockGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        self.value
-            .as_deref()
-            .expect("a guard has the value until its drop")
-    }
+#[inline]
+fn free<T: Send>(shared: &Shared<T>, value: Box<T>) {
+    // A closed loop has nobody to give it to: the value is dropped with the errand.
+    let _ = at_home(shared, move |state| state.release(value));
 }
 
-impl<T: Send> DerefMut for LockGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        self.value
-            .as_deref_mut()
-            .expect("a guard has the value until its drop")
-    }
-}
+macro_rules! guard {
+    ($guard:ty) => {
+        impl<T: Send> Deref for $guard {
+            type Target = T;
 
-impl<T: Send> Drop for LockGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            // A closed loop has nobody to give it to: the value is dropped with the errand.
-            let _ = at_home(&self.shared, move |state| state.release(value));
+            #[inline]
+            fn deref(&self) -> &T {
+                self.value
+                    .as_deref()
+                    .expect("a guard has the value until its drop")
+            }
         }
-    }
+
+        impl<T: Send> DerefMut for $guard {
+            #[inline]
+            fn deref_mut(&mut self) -> &mut T {
+                self.value
+                    .as_deref_mut()
+                    .expect("a guard has the value until its drop")
+            }
+        }
+
+        impl<T: Send> Drop for $guard {
+            #[inline]
+            fn drop(&mut self) {
+                if let Some(value) = self.value.take() {
+                    free(&self.shared, value);
+                }
+            }
+        }
+
+        impl<T: Send + fmt::Debug> fmt::Debug for $guard {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).fmt(f)
+            }
+        }
+    };
 }
 
-impl<T: Send + fmt::Debug> fmt::Debug for LockGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+guard!(LockGuard<'_, T>);
+guard!(OwnedLockGuard<T>);

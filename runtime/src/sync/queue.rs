@@ -55,11 +55,11 @@ const END: usize = 1;
 
 impl<T, O: Order<T>> State<T, O> {
     fn has_item(&self) -> bool {
-        self.items.borrow().len() > self.promised.get()
+        self.items.borrow().count() > self.promised.get()
     }
 
     fn has_room(&self) -> bool {
-        self.capacity == 0 || self.items.borrow().len() + self.reserved.get() < self.capacity
+        self.capacity == 0 || self.items.borrow().count() + self.reserved.get() < self.capacity
     }
 
     /// Puts an item for which there is room.
@@ -67,7 +67,7 @@ impl<T, O: Order<T>> State<T, O> {
         let level = {
             let mut items = self.items.borrow_mut();
             items.push(item);
-            items.len()
+            items.count()
         };
         self.unfinished.set(self.unfinished.get() + 1);
         self.row.taken(level);
@@ -78,7 +78,7 @@ impl<T, O: Order<T>> State<T, O> {
     fn pop(&self) -> Option<T> {
         let (item, level) = {
             let mut items = self.items.borrow_mut();
-            (items.pop(), items.len())
+            (items.pop(), items.count())
         };
         self.row.level(level);
         self.serve_putters();
@@ -110,7 +110,7 @@ impl<T, O: Order<T>> State<T, O> {
     fn is_over(&self) -> bool {
         match self.shut.get() {
             Shut::Open => false,
-            Shut::Draining => self.items.borrow().len() == 0,
+            Shut::Draining => self.items.borrow().count() == 0,
             Shut::Now => true,
         }
     }
@@ -364,7 +364,7 @@ impl<T: Send, O: Order<T>> Queue<T, O> {
     #[doc(alias = "qsize")]
     #[track_caller]
     pub fn len(&self) -> usize {
-        self.state().items.borrow().len()
+        self.state().items.borrow().count()
     }
 
     /// Whether no item is there.
@@ -383,7 +383,7 @@ impl<T: Send, O: Order<T>> Queue<T, O> {
     #[track_caller]
     pub fn is_full(&self) -> bool {
         let state = self.state();
-        state.capacity != 0 && state.items.borrow().len() >= state.capacity
+        state.capacity != 0 && state.items.borrow().count() >= state.capacity
     }
 
     /// How many items may be there; 0 for no bound.

@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::asking::{Ask, Asking};
-use super::home::{Kept, at_home, here, share};
+use super::home::{at_home, here, share};
 use super::resource::Resource;
 use super::waiters::{Left, Waiters};
 use crate::record::bound::LoopBound;
@@ -326,25 +326,21 @@ impl<'a> Ask<'a> for Acquire {
 /// Permits of a semaphore, given back when this is dropped, on any thread.
 #[must_use = "permits are free again as soon as this is dropped"]
 pub struct Permit<'a> {
-    shared: Kept<'a, LoopBound<State>>,
+    shared: &'a Arc<LoopBound<State>>,
     count: usize,
 }
 
-impl fmt::Debug for Permit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
-            .field("count", &self.count)
-            .finish_non_exhaustive()
-    }
+/// A `Permit` with a handle on the semaphore of its own.
+#[must_use = "permits are free again as soon as this is dropped"]
+pub struct OwnedPermit {
+    shared: Arc<LoopBound<State>>,
+    count: usize,
 }
 
 impl<'a> Permit<'a> {
     #[inline]
     fn new(shared: &'a Arc<LoopBound<State>>, count: usize) -> Self {
-        Self {
-            shared: Kept::Lent(shared),
-            count,
-        }
+        Self { shared, count }
     }
 
     /// The same, with a handle on the semaphore of its own: it may move into a task.
@@ -360,31 +356,48 @@ impl<'a> Permit<'a> {
     /// # }).unwrap();
     /// ```
     #[doc(alias = "acquire_owned")]
-    pub fn into_owned(mut self) -> Permit<'static> {
-        Permit {
+    pub fn into_owned(mut self) -> OwnedPermit {
+        OwnedPermit {
             count: std::mem::take(&mut self.count),
-            shared: Kept::Own(self.shared.clone()),
-        }
-    }
-
-    /// Keeps the permits out until somebody calls `release`.
-    ///
-    /// Panics: called away from its loop.
-    #[track_caller]
-    pub fn forget(mut self) {
-        let state = here(&self.shared, "semaphore");
-        let count = std::mem::take(&mut self.count);
-        state.forgotten.set(state.forgotten.get() + count);
-    }
-}
-
-impl Drop for Permit<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        let count = std::mem::take(&mut self.count);
-        if count > 0 {
-            // A closed loop has nobody to give them to.
-            let _ = at_home(&self.shared, move |state| state.give(count));
+            shared: self.shared.clone(),
         }
     }
 }
+
+macro_rules! permit {
+    ($permit:ty, $name:literal) => {
+        impl $permit {
+            /// Keeps the permits out until somebody calls `release`.
+            ///
+            /// Panics: called away from its loop.
+            #[track_caller]
+            pub fn forget(mut self) {
+                let state = here(&self.shared, "semaphore");
+                let count = std::mem::take(&mut self.count);
+                state.forgotten.set(state.forgotten.get() + count);
+            }
+        }
+
+        impl fmt::Debug for $permit {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct($name)
+                    .field("count", &self.count)
+                    .finish_non_exhaustive()
+            }
+        }
+
+        impl Drop for $permit {
+            #[inline]
+            fn drop(&mut self) {
+                let count = std::mem::take(&mut self.count);
+                if count > 0 {
+                    // A closed loop has nobody to give them to.
+                    let _ = at_home(&self.shared, move |state| state.give(count));
+                }
+            }
+        }
+    };
+}
+
+permit!(Permit<'_>, "Permit");
+permit!(OwnedPermit, "OwnedPermit");

@@ -25,7 +25,7 @@ pub trait Order<T>: sealed::Sealed + Send + 'static {
     fn pop(&mut self) -> Option<T>;
     /// How many there are.
     #[doc(hidden)]
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
 }
 
 /// First in, first out.
@@ -46,7 +46,7 @@ impl<T: Send + 'static> Order<T> for Fifo<T> {
         self.0.pop_front()
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
     }
 }
@@ -69,7 +69,7 @@ impl<T: Send + 'static> Order<T> for Lifo<T> {
         self.0.pop()
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
     }
 }
@@ -127,7 +127,7 @@ impl<T: Ord + Send + 'static> Order<T> for Smallest<T> {
         self.heap.pop().map(|ranked| ranked.item)
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.heap.len()
     }
 }
