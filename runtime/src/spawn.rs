@@ -238,6 +238,14 @@ impl<T> Task<T> {
             .unwrap_or(false)
     }
 
+    /// As `cancel`, by something that holds it, where the app called that at `place` or nowhere.
+    pub(crate) fn cancel_from(&self, place: Option<&'static Location<'static>>) -> bool {
+        match self.organs() {
+            Some(organs) => organs.executor.cancel_member(self.raw, place),
+            None => self.cancel(),
+        }
+    }
+
     /// From now on it goes down with whoever holds it, as if that had awaited it.
     pub(crate) fn tie(&mut self) {
         self.awaited = true;

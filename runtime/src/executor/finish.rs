@@ -464,10 +464,15 @@ impl Executor {
         row.task_id() == raw.id() && self.cancel_row(row, By::here(), place, message)
     }
 
-    /// As `cancel`, where no call of the app's is what asks.
-    pub(crate) fn cancel_member(&self, raw: RawTask) -> bool {
+    /// As `cancel`, for something that holds the task; `place` is the call of the app's that asks,
+    /// if there is one.
+    pub(crate) fn cancel_member(
+        &self,
+        raw: RawTask,
+        place: Option<&'static Location<'static>>,
+    ) -> bool {
         let row = self.local.row(raw.row());
-        row.task_id() == raw.id() && self.cancel_row(row, By::here(), None, None)
+        row.task_id() == raw.id() && self.cancel_row(row, By::here(), place, None)
     }
 
     fn cancel_row(

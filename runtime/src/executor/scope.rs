@@ -419,3 +419,91 @@ impl Scopes {
         table.last.is_empty() && table.ending.is_empty()
     }
 }
+
+#[cfg(all(test, not(loop_model)))]
+mod tests {
+    use super::*;
+
+    /// An outer scope with so many inside.
+    fn nested(scopes: &Scopes, inside: usize) -> (ScopeKey, Vec<ScopeKey>) {
+        let outer = scopes.enter(None);
+        let enter = || (0..inside).map(|_| scopes.enter(None)).collect();
+        (outer, scopes.polled(outer, None, enter))
+    }
+
+    #[test]
+    fn a_cut_goes_to_the_innermost_scopes_inside_and_to_no_other() {
+        let scopes = Scopes::default();
+        let (outer, inside) = nested(&scopes, 2);
+        let beside = scopes.enter(None);
+        scopes.cut(outer);
+        for scope in inside {
+            assert_eq!(scopes.take_hit(scope), Some(Hit::cut(outer)));
+        }
+        assert_eq!(scopes.take_hit(outer), None);
+        assert_eq!(scopes.take_hit(beside), None);
+        scopes.cut(beside);
+        assert_eq!(scopes.take_hit(beside), Some(Hit::cut(beside)));
+    }
+
+    #[test]
+    fn what_is_raised_waits_until_nothing_inside_catches_any_more() {
+        let scopes = Scopes::default();
+        let (outer, inside) = nested(&scopes, 2);
+        scopes.request(0, Some("enough"));
+        let hit = scopes.take_hit(inside[0]).expect("it is innermost");
+        scopes.leave(inside[0], false);
+        scopes.polled(outer, None, || scopes.raise(None, hit.clone(), true));
+        assert!(!scopes.is_hit(outer), "the other one cleans up");
+        scopes.take_hit(inside[1]);
+        scopes.leave(inside[1], false);
+        assert_eq!(scopes.take_hit(outer), Some(hit));
+    }
+
+    #[test]
+    fn a_request_that_a_scope_had_no_time_for_goes_outwards_and_its_own_cut_does_not() {
+        let scopes = Scopes::default();
+        let (outer, inside) = nested(&scopes, 1);
+        scopes.cut(inside[0]);
+        scopes.request(0, None);
+        scopes.leave(inside[0], false);
+        assert_eq!(scopes.take_hit(outer), Some(Hit::asked(None)));
+
+        let (outer, inside) = nested(&scopes, 1);
+        scopes.request(0, None);
+        scopes.leave(inside[0], true);
+        assert_eq!(scopes.take_hit(outer), None, "it went down with a cancel");
+    }
+
+    #[test]
+    fn withdrawing_takes_requests_back_and_no_cuts() {
+        let scopes = Scopes::default();
+        let scope = scopes.enter(None);
+        scopes.request(0, Some("enough"));
+        scopes.cut(scope);
+        assert!(scopes.withdraw(0));
+        assert_eq!(scopes.take_hit(scope), Some(Hit::cut(scope)));
+    }
+
+    #[test]
+    fn of_several_cuts_the_outermost_counts() {
+        let scopes = Scopes::default();
+        let (outer, inside) = nested(&scopes, 1);
+        scopes.cut(inside[0]);
+        scopes.cut(outer);
+        assert_eq!(scopes.take_hit(inside[0]), Some(Hit::cut(outer)));
+    }
+
+    #[test]
+    fn places_of_scopes_that_ended_are_used_again() {
+        let scopes = Scopes::default();
+        for _ in 0..100 {
+            let (outer, inside) = nested(&scopes, 3);
+            for scope in inside.into_iter().chain([outer]) {
+                scopes.leave(scope, false);
+            }
+        }
+        assert!(scopes.is_empty());
+        assert!(scopes.table.borrow().all.len() <= 4);
+    }
+}

@@ -16,7 +16,7 @@ use crate::spawn::{JoinError, Task};
 trait AnyTask {
     fn add_to(&mut self, crowd: &Crowd) -> Result<(), JoinError>;
     fn untie(&mut self);
-    fn ask(&self) -> bool;
+    fn ask(&self, place: &'static Location<'static>) -> bool;
     fn id(&self) -> u64;
     /// Why it has no value, taken.
     fn error(&self) -> Option<JoinError>;
@@ -34,8 +34,8 @@ impl<T> AnyTask for Task<T> {
         Task::untie(self);
     }
 
-    fn ask(&self) -> bool {
-        self.cancel()
+    fn ask(&self, place: &'static Location<'static>) -> bool {
+        self.cancel_from(Some(place))
     }
 
     fn id(&self) -> u64 {
@@ -181,10 +181,10 @@ impl<S: Tasks> Gathered<S> {
         tasks
     }
 
-    fn cancel(&mut self) -> bool {
+    fn cancel(&mut self, place: &'static Location<'static>) -> bool {
         let mut asked = false;
         if let Some(tasks) = &mut self.tasks {
-            tasks.each(&mut |task| asked |= task.ask());
+            tasks.each(&mut |task| asked |= task.ask(place));
         }
         asked
     }
@@ -298,8 +298,9 @@ impl<S: Tasks> Gather<S> {
     }
 
     /// Asks all tasks that are not done to cancel; false if there are none, or the gather is over.
+    #[track_caller]
     pub fn cancel(&mut self) -> bool {
-        self.gathered.cancel()
+        self.gathered.cancel(Location::caller())
     }
 }
 
@@ -330,8 +331,8 @@ impl<S> sealed::Sealed for Gather<S> {}
 impl<S: Tasks> Cancellable for Gather<S> {
     type Value = S::Values;
 
-    fn request_cancel(&mut self) -> bool {
-        self.cancel()
+    fn request_cancel(&mut self, place: &'static Location<'static>) -> bool {
+        self.gathered.cancel(place)
     }
 }
 

@@ -133,15 +133,14 @@ impl<T: 'static> JoinSet<T> {
 
     /// Asks all tasks that are left to cancel; their ends are still to be collected.
     #[doc(alias = "abort_all")]
+    #[track_caller]
     pub fn cancel_all(&mut self) {
-        for task in self.in_order() {
-            task.cancel();
-        }
+        self.cancel_from(Some(Location::caller()));
     }
 
     /// Cancels all tasks and waits for their ends; drops their values.
     pub async fn shutdown(&mut self) {
-        self.cancel_all();
+        self.cancel_from(None);
         while self.join_next().await.is_some() {}
     }
 
@@ -172,13 +171,17 @@ impl<T> JoinSet<T> {
         all.sort_unstable_by_key(|task| task.raw().id());
         all
     }
+
+    fn cancel_from(&self, place: Option<&'static Location<'static>>) {
+        for task in self.in_order() {
+            task.cancel_from(place);
+        }
+    }
 }
 
 impl<T> Drop for JoinSet<T> {
     fn drop(&mut self) {
-        for task in self.in_order() {
-            task.cancel();
-        }
+        self.cancel_from(None);
     }
 }
 

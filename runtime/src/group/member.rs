@@ -7,7 +7,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -110,7 +110,7 @@ impl<E> Group<E> {
         executor.hold(raw);
         if self.stage.get() != Stage::Open {
             // What it did at its first step, done in its spawn, ended the group.
-            executor.cancel_member(raw);
+            executor.cancel_member(raw, None);
         }
     }
 
@@ -156,15 +156,16 @@ impl<E> Group<E> {
         self.failures.take()
     }
 
-    /// Asks every task to cancel, oldest first, and cuts the body. Takes no more tasks.
-    pub(super) fn cancel(&self, executor: &Executor) {
+    /// Asks every task to cancel, oldest first, and cuts the body. Takes no more tasks. `place` is
+    /// the call of the app's that asks, if there is one.
+    pub(super) fn cancel(&self, executor: &Executor, place: Option<&'static Location<'static>>) {
         if self.stage.get() != Stage::Open {
             return;
         }
         self.stage.set(Stage::Cancelling);
-        for place in self.places.borrow().iter() {
-            if let Place::Taken(raw) = place {
-                executor.cancel_member(*raw);
+        for at in self.places.borrow().iter() {
+            if let Place::Taken(raw) = at {
+                executor.cancel_member(*raw, place);
             }
         }
         if let Some(body) = self.body.get() {
@@ -177,7 +178,7 @@ impl<E> Group<E> {
     pub(super) fn abandon(&self, executor: &Executor) {
         self.body.set(None);
         // Not those that were asked before: a second request would cut their clean-up.
-        self.cancel(executor);
+        self.cancel(executor, None);
         self.stage.set(Stage::Over);
         drop(self.waker.take());
         let mut left = Vec::new();
@@ -328,7 +329,7 @@ impl<E> Group<E> {
     /// As `cancel`, but for the task that runs, which is ending as it is.
     fn cancel_others(&self, own: u32, executor: &Executor) {
         let place = std::mem::replace(&mut self.places.borrow_mut()[own as usize], Place::Kept);
-        self.cancel(executor);
+        self.cancel(executor, None);
         self.places.borrow_mut()[own as usize] = place;
     }
 }

@@ -22,9 +22,10 @@ use super::member::{Group, Member, Shared, Stage};
 use crate::context;
 use crate::executor::Hit;
 use crate::record;
-use crate::record::bound::{self, LoopBound};
+use crate::record::bound::LoopBound;
 use crate::record::resource::Kind;
 use crate::spawn::{Entered, Panic, Task, TaskBuilder};
+use crate::sync::home::at_home;
 use crate::sync::resource::Resource;
 
 /// Tasks that end before their scope does.
@@ -238,17 +239,13 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// })
     /// .unwrap();
     /// ```
+    #[track_caller]
     pub fn cancel(&self) {
-        match self.shared.get() {
-            Ok(group) => {
-                let _ = context::with(|organs| group.cancel(&organs.executor));
-            }
-            Err(wrong) => {
-                let there = self.clone();
-                // Refused by a loop that is closed: its tasks are gone.
-                let _ = bound::send(wrong.made_on, Box::new(move || there.cancel()));
-            }
-        }
+        let place = Location::caller();
+        // Refused by a loop that is closed: its tasks are gone.
+        let _ = at_home(&self.shared, move |group| {
+            let _ = context::with(|organs| group.cancel(&organs.executor, Some(place)));
+        });
     }
 
     /// Tasks of the group that are not over. 0 away from its loop.
@@ -365,7 +362,7 @@ where
                 this.outside.join(hit);
                 executor.delivering(|| this.body.set(None));
                 group.body.set(None);
-                group.cancel(executor);
+                group.cancel(executor, None);
             }
             let Some(body) = this.body.as_mut().as_pin_mut() else {
                 break;
@@ -386,7 +383,7 @@ where
         }
         group.body.set(None);
         if group.has_failed() {
-            group.cancel(executor);
+            group.cancel(executor, None);
         }
         if group.live() > 0 {
             let old = group.waker.replace(Some(cx.waker().clone()));

@@ -68,7 +68,7 @@ impl<T> Cancellable for Shield<'_, T> {
     type Value = T;
 
     /// Ends the wait; the task goes on.
-    fn request_cancel(&mut self) -> bool {
+    fn request_cancel(&mut self, _place: &'static Location<'static>) -> bool {
         self.given_up = !self.task.done();
         self.given_up
     }

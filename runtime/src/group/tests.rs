@@ -234,6 +234,43 @@ fn every_arm_of_a_select_and_a_join_is_seen_waiting() {
     test.turn();
     assert_eq!(facts(&test, &tasks[0]).waits, 3);
     assert_eq!(facts(&test, &tasks[1]).waits, 2);
+    for task in &tasks {
+        let at = facts(&test, task).waiting_at.expect("a place");
+        assert!(at.file().ends_with("group/tests.rs"), "{at}");
+    }
     let row = &resources(&test, Kind::Future)[0];
     assert_eq!(row.waiter, tasks[0].raw().id());
+}
+
+#[test]
+fn who_cancels_a_groups_tasks_and_where_is_on_record() {
+    let mut test = TestLoop::new();
+    let group = async {
+        let group = TaskGroup::<String>::scope(|tg| async move {
+            let task = tg.create_task(pending::<Result<(), _>>());
+            tg.cancel();
+            Ok(task)
+        });
+        group.await.unwrap()
+    };
+    let task = test.run(group).unwrap();
+    let record = &test.event_loop().organs().record;
+    let asked = record.requests.of(task.raw().id()).expect("it was asked");
+    let at = asked.place.expect("by a call");
+    assert!(at.file().ends_with("group/tests.rs"), "{at}");
+
+    let failing = async {
+        let group = TaskGroup::<&str>::scope(|tg| async move {
+            tg.create_task(pending::<Result<(), _>>()).detach();
+            tg.create_task(async { Err::<(), _>("no") }).detach();
+            Ok(())
+        });
+        group.await.unwrap_err().failures.remove(0).task.unwrap()
+    };
+    let fails = test.run(failing).unwrap();
+    let record = &test.event_loop().organs().record;
+    let sibling = record.requests.of(fails.id().get() - 1);
+    let sibling = sibling.expect("spawned right before");
+    assert_eq!(sibling.by, crate::record::asked::By::Task(fails.id().get()));
+    assert_eq!(sibling.place, None, "no call of the app's asked");
 }

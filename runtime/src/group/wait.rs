@@ -170,13 +170,14 @@ impl<T> Unpin for AsCompleted<T> {}
 /// Source: asyncio's `as_completed`.
 ///
 /// ```
-/// use std::time::Duration;
-/// use loop_runtime::{as_completed, create_task, sleep};
+/// use loop_runtime::{as_completed, create_task, yield_now};
 /// loop_runtime::run(async {
-///     let mut all = as_completed([3, 1, 2].map(|ms| {
+///     let mut all = as_completed([3, 1, 2].map(|turns| {
 ///         create_task(async move {
-///             sleep(Duration::from_millis(ms)).await;
-///             ms
+///             for _ in 0..turns {
+///                 yield_now().await;
+///             }
+///             turns
 ///         })
 ///     }));
 ///     let mut order = Vec::new();

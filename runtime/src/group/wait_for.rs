@@ -22,8 +22,9 @@ pub trait Cancellable:
     /// What it gives.
     type Value;
 
-    /// Asks it to cancel; false if it is done.
-    fn request_cancel(&mut self) -> bool;
+    /// Asks it to cancel, for who was called at `place`; false if it is done.
+    #[doc(hidden)]
+    fn request_cancel(&mut self, place: &'static Location<'static>) -> bool;
 }
 
 pub(super) mod sealed {
@@ -35,8 +36,8 @@ impl<T> sealed::Sealed for Task<T> {}
 impl<T> Cancellable for Task<T> {
     type Value = T;
 
-    fn request_cancel(&mut self) -> bool {
-        self.cancel()
+    fn request_cancel(&mut self, place: &'static Location<'static>) -> bool {
+        self.cancel_from(Some(place))
     }
 }
 
@@ -79,6 +80,7 @@ pub struct WaitFor<A> {
     /// A cancel that came from outside.
     outside: Hit,
     raised: bool,
+    place: &'static Location<'static>,
 }
 
 /// Awaits `task` for at most `limit`; then asks it to cancel and waits until it has ended, clean-up
@@ -120,6 +122,7 @@ pub fn wait_for<A: Cancellable>(task: A, limit: Duration) -> WaitFor<A> {
         elapsed: false,
         outside: Hit::default(),
         raised: false,
+        place,
     }
 }
 
@@ -147,7 +150,7 @@ impl<A: Cancellable> Future for WaitFor<A> {
         };
         if let Some(hit) = executor.scopes().take_hit(scope) {
             if this.outside.is_none() {
-                this.task.request_cancel();
+                this.task.request_cancel(this.place);
             }
             this.outside.join(hit);
         }
@@ -166,7 +169,7 @@ impl<A: Cancellable> Future for WaitFor<A> {
                     Poll::Ready(Ok(())) => {}
                 }
                 this.elapsed = true;
-                this.task.request_cancel();
+                this.task.request_cancel(this.place);
                 match executor.poll_in_scope(scope, cx, |cx| Pin::new(&mut this.task).poll(cx)) {
                     Poll::Ready(result) => result,
                     Poll::Pending => return Poll::Pending,

@@ -5,8 +5,9 @@ use std::future::pending;
 use loop_runtime::testing::TestLoop;
 use loop_runtime::time::now;
 use loop_runtime::{
-    GatherError, JoinError, JoinSet, ReturnWhen, Task, as_completed, create_task, gather, shield,
-    sleep, wait, wait_for, yield_now,
+    CancellationToken, GatherError, GroupClosed, JoinError, JoinSet, ReturnWhen, Task, TaskGroup,
+    as_completed, create_task, gather, join, select, shield, sleep, timeout_scope, wait, wait_for,
+    yield_now,
 };
 
 use super::{HOUR, Log, MS, after, cleans_up, run};
@@ -335,5 +336,52 @@ fn a_join_set_collects_in_the_order_of_ends_and_cancels_what_is_left_when_droppe
         assert!(set.is_empty() && set.join_next().await.is_none());
         sleep(2 * MS).await;
         assert_eq!(log.all()[2], "detached");
+    });
+}
+
+#[test]
+fn on_another_loop_they_say_so() {
+    let (there, mut here) = (TestLoop::new(), TestLoop::new());
+    let [one, two, three] = there.enter(|| [(); 3].map(|()| create_task(async {})));
+    let group = there.enter(|| TaskGroup::<String>::scope(|tg| async { Ok(tg) }));
+    let mut there = there;
+    let group = there.run(group).unwrap().unwrap();
+    here.run(async move {
+        let wrong = |error: JoinError| assert!(matches!(error, JoinError::WrongLoop(_)), "{error}");
+        wrong(gather([one]).await.unwrap_err());
+        wrong(
+            gather([two])
+                .return_exceptions()
+                .await
+                .remove(0)
+                .unwrap_err(),
+        );
+        wrong(shield(&three).await.unwrap_err());
+        let refused = group.try_create_task(async { Ok(()) }).unwrap_err();
+        assert!(matches!(refused, GroupClosed::WrongLoop(_)), "{refused}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_is_awaited_here_may_be_part_of_a_future_that_is_send() {
+    fn send<T: Send>(_: T) {}
+    TestLoop::new().enter(|| {
+        let task = || create_task(async { 7 });
+        send(gather([task()]));
+        send(gather([task()]).return_exceptions());
+        send(wait([task()], ReturnWhen::AllCompleted, None));
+        send(as_completed([task()]));
+        send(wait_for(task(), MS));
+        send(shield(&task()));
+        send(JoinSet::<u8>::new());
+        send(TaskGroup::<String>::scope(|_| async { Ok(1) }));
+        send(timeout_scope(MS, |_| async {}));
+        send(async {
+            select! { _ = sleep(MS) => {} }
+            join!(sleep(MS), sleep(MS))
+        });
+        let token = CancellationToken::new();
+        send(async move { token.run_until_cancelled(sleep(MS)).await });
     });
 }
