@@ -155,7 +155,7 @@ pub struct Finish<T> {
 
 enum Stage {
     New(Box<Command>),
-    Runs(Child),
+    Runs(Box<Child>),
     Over,
 }
 
@@ -190,7 +190,7 @@ impl<T> Future for Finish<T> {
         if let Stage::New(_) = this.stage
             && let Stage::New(command) = std::mem::replace(&mut this.stage, Stage::Over)
         {
-            this.stage = Stage::Runs(command.spawn()?);
+            this.stage = Stage::Runs(Box::new(command.spawn()?));
         }
         let Stage::Runs(child) = &mut this.stage else {
             panic!("polled after it was ready");

@@ -265,6 +265,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
+    #[expect(clippy::zombie_processes, reason = "`Process` reaps it")]
     fn start(program: &str, arguments: &[&str], pidfd: bool) -> Process {
         let child = Command::new(program).args(arguments).spawn().unwrap();
         Process::new(

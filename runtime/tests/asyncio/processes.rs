@@ -503,7 +503,7 @@ fn b66_children_that_a_loop_leaves_behind_are_reaped_after_its_close() {
             let sleeps = || way(create_subprocess_exec("sleep", ["100"]));
             let in_a_task = sleeps().spawn().unwrap();
             kept.borrow_mut().push(in_a_task.pid());
-            create_task(async move { in_a_task.wait().await });
+            create_task(async move { in_a_task.wait().await }).detach();
             let held = sleeps().spawn().unwrap();
             kept.borrow_mut().push(held.pid());
             let free = way(shell("read line")).kill_on_drop(false);
