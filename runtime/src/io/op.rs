@@ -75,7 +75,12 @@ where
                 polled
             }
             Waiting::Among(ticket) => {
-                on.poll_io_among(direction, ticket, cx, place, &mut this.call)
+                let polled = on.poll_io_among(direction, ticket, cx, place, &mut this.call);
+                if polled.is_ready() {
+                    // Readiness took everybody out of the line.
+                    *ticket = Ticket::default();
+                }
+                polled
             }
         }
     }
@@ -86,6 +91,7 @@ impl<S: mio::event::Source + Send + 'static, F> Drop for Op<'_, S, F> {
         match self.waiting {
             Waiting::Alone(false) => {}
             Waiting::Alone(true) => self.on.forget_one(self.direction),
+            Waiting::Among(ticket) if ticket == Ticket::default() => {}
             Waiting::Among(ticket) => self.on.forget(self.direction, ticket),
         }
     }

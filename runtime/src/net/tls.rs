@@ -69,7 +69,7 @@ impl TlsConnector {
     /// Trusts the authorities that Mozilla trusts, as they were when this was built.
     #[doc(alias = "create_default_context")]
     pub fn new() -> io::Result<Self> {
-        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
         Self::trusting(RootCertStore { roots })
     }
 

@@ -111,10 +111,11 @@ impl<F: Family> Session<F> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read),
             }
-            if self.tls.wants_write() && !self.writer_waits {
-                if let Poll::Ready(Err(error)) = self.poll_send(cx, place) {
-                    return Poll::Ready(Err(error));
-                }
+            if self.tls.wants_write()
+                && !self.writer_waits
+                && let Poll::Ready(Err(error)) = self.poll_send(cx, place)
+            {
+                return Poll::Ready(Err(error));
             }
             // At the end rustls tells whether it was one, or a cut.
             ready!(self.poll_receive(cx, place))?;
