@@ -273,6 +273,7 @@ impl Executor {
             handler: RefCell::new(None),
             around: std::cell::OnceCell::new(),
             failures: RefCell::default(),
+            callbacks: RefCell::default(),
             ending: Cell::new(None),
         };
         Self {

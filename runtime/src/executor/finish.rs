@@ -60,13 +60,16 @@ impl Local {
                 joiner.wake()
             });
         }
-        if let Some(all) = work.take_callbacks() {
-            for done in *all {
-                self.guarded(row, "a done callback panicked", done);
+        let marks = row.marks.load(relaxed);
+        if marks != 0 {
+            if marks & mark::AWAITED != 0 {
+                for done in self.take_callbacks(row) {
+                    self.guarded(row, "a done callback panicked", done);
+                }
             }
-        }
-        if row.marks.load(relaxed) & mark::CONTEXT != 0 {
-            self.drop_context(row);
+            if row.marks.load(relaxed) & mark::CONTEXT != 0 {
+                self.drop_context(row);
+            }
         }
         row.refs_here
             .store(row.refs_here.load(relaxed) - 1, relaxed);
@@ -763,16 +766,15 @@ impl Executor {
         if let Some(text) = says {
             self.state_failure(text);
         }
-        if let Some(work) = Work::of(row) {
-            let raw = RawTask::new(row, row.task_id());
-            let local = std::rc::Rc::downgrade(local);
-            work.add_callback(Box::new(move || {
-                if let Some(local) = local.upgrade() {
-                    local.row(raw.row()).set_flag(flag::UNREAD, false);
-                    local.failures.borrow_mut().remove(&raw.id());
-                }
-            }));
-        }
+        let raw = RawTask::new(row, row.task_id());
+        let weak = std::rc::Rc::downgrade(local);
+        let read = move || {
+            if let Some(local) = weak.upgrade() {
+                local.row(raw.row()).set_flag(flag::UNREAD, false);
+                local.failures.borrow_mut().remove(&raw.id());
+            }
+        };
+        local.add_callback(row, Box::new(read));
         let message = "a task failed in a group that was dropped before it could tell";
         Some(local.context_of(row, message, Some(text)))
     }
@@ -828,11 +830,10 @@ impl Executor {
     /// Has `done` called when the task is done, or at once if it is.
     pub(crate) fn when_done(&self, raw: RawTask, done: Box<dyn FnOnce()>) {
         let row = self.local.row(raw.row());
-        match Work::of(row) {
-            Some(work) if row.phase.load(Ordering::Relaxed) != phase::DONE => {
-                work.add_callback(done)
-            }
-            _ => self.local.guarded(row, "a done callback panicked", done),
+        if row.phase.load(Ordering::Relaxed) == phase::DONE {
+            self.local.guarded(row, "a done callback panicked", done);
+        } else {
+            self.local.add_callback(row, done);
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::queue::{Batch, Queue};
 use super::raw::Work;
-use crate::record::task::{Outcome, TaskRow, phase};
+use crate::id::map::IdMap;
+use crate::record::task::{Outcome, TaskRow, mark, phase};
 use crate::record::{LoopRecord, Owner};
 
 /// The number of no loop.
@@ -30,6 +31,9 @@ pub(crate) struct Local {
     pub(crate) failures: std::cell::RefCell<std::collections::HashMap<u64, String>>,
     /// The task whose awaiter is being woken, and how it ended.
     pub(crate) ending: Cell<Option<(u64, Outcome)>>,
+    /// What is to be called when a task ends, by task: few have anything, so it is not in their
+    /// boxes.
+    pub(crate) callbacks: std::cell::RefCell<IdMap<Vec<super::raw::Done>>>,
     /// Set while the future of a cancelled task is dropped: what it awaited is cancelled too.
     pub(crate) cancelling: Cell<bool>,
     /// Set when code of the app ran outside a poll: the last poll's end is the next one's start no
@@ -64,6 +68,21 @@ impl Local {
         while let Some(row) = ready.next() {
             self.settle(row);
         }
+    }
+
+    /// Has `done` called when the task of `row` ends.
+    pub(crate) fn add_callback(&self, row: &TaskRow, done: super::raw::Done) {
+        let marks = row.marks.load(Ordering::Relaxed);
+        row.marks.store(marks | mark::AWAITED, Ordering::Relaxed);
+        let mut all = self.callbacks.borrow_mut();
+        all.entry(row.task_id()).or_default().push(done);
+    }
+
+    /// Takes what is to be called now that the task of `row` has ended.
+    #[cold]
+    pub(super) fn take_callbacks(&self, row: &TaskRow) -> Vec<super::raw::Done> {
+        let mut all = self.callbacks.borrow_mut();
+        all.remove(&row.task_id()).unwrap_or_default()
     }
 
     /// Wakes a row on the loop's thread.

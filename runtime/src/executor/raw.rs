@@ -23,9 +23,6 @@ use crate::record::{LoopRecord, bound, memory};
 /// Called once the task is done, on the loop's thread.
 pub(crate) type Done = Box<dyn FnOnce()>;
 
-/// Boxed: most tasks have none, and a task's head is small.
-pub(crate) type Callbacks = Box<Vec<Done>>;
-
 /// What every box begins with.
 pub(crate) struct Head {
     table: &'static Table,
@@ -33,8 +30,6 @@ pub(crate) struct Head {
     slot: u32,
     /// Who awaits the result.
     joiner: Cell<Option<Waker>>,
-    /// What else is to be told. Rare, so a word.
-    callbacks: Cell<Option<Callbacks>>,
     /// There is nothing in the box whose drop could run the app's code.
     inert: Cell<bool>,
 }
@@ -93,7 +88,6 @@ pub(crate) fn fill<F: Future>(row: &TaskRow, slot: u32, future: F) {
             table: &Typed::<F>::TABLE,
             slot,
             joiner: Cell::new(None),
-            callbacks: Cell::new(None),
             inert: Cell::new(false),
         },
         stage: UnsafeCell::new(Stage::Future(future)),
@@ -329,17 +323,6 @@ impl Work {
 
     pub(crate) fn take_joiner(self) -> Option<Waker> {
         self.head().joiner.take()
-    }
-
-    pub(crate) fn add_callback(self, done: Done) {
-        let mut all = self.head().callbacks.take().unwrap_or_default();
-        all.push(done);
-        self.head().callbacks.set(Some(all));
-    }
-
-    #[inline]
-    pub(crate) fn take_callbacks(self) -> Option<Callbacks> {
-        self.head().callbacks.take()
     }
 
     /// The task returned: is its output something whose drop does nothing?

@@ -80,6 +80,8 @@ pub(crate) mod flag {
 pub(crate) mod mark {
     /// It has context variables: they are in the loop's table of contexts.
     pub(crate) const CONTEXT: u8 = 1;
+    /// Somebody is to be called when it ends: the executor knows whom.
+    pub(crate) const AWAITED: u8 = 2;
 }
 
 /// What is being waited for: the kind in the upper byte, the row's id below.
