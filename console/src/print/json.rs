@@ -425,7 +425,8 @@ impl Clock<'_> {
         })
     }
 
-    fn timer(&self, t: &TimerRow) -> Value {
+    /// A timer.
+    pub fn timer(&self, t: &TimerRow) -> Value {
         json!({
             "id": t.id, "kind": t.kind, "owner": t.owner, "due_ns": self.until(t.due_ns), "late_ns": t.late_ns,
             "set_at": text(&t.set_at), "loop": t.loop_id, "owner_name": text(&t.owner_name), "owner_gone": t.owner_gone,
@@ -434,7 +435,8 @@ impl Clock<'_> {
         })
     }
 
-    fn io(&self, s: &IoRow) -> Value {
+    /// An I/O source.
+    pub fn io(&self, s: &IoRow) -> Value {
         json!({
             "id": s.id, "fd": s.fd, "kind": s.kind, "local": text(&s.local), "peer": text(&s.peer),
             "interest": s.interest, "ready": s.ready, "task": s.task, "loop": s.loop_id, "since": self.wall(s.since_ns),
@@ -453,7 +455,8 @@ impl Clock<'_> {
             .collect()
     }
 
-    fn resource(&self, r: &ResourceRow) -> Value {
+    /// A lock, a queue, a future.
+    pub fn resource(&self, r: &ResourceRow) -> Value {
         json!({
             "id": r.id, "kind": r.kind, "name": text(&r.name), "state": text(&r.state), "loop": r.loop_id,
             "holder": r.holder, "waiters": r.waiters, "waiting": self.waiting(&r.waiting), "value": r.level,
@@ -464,7 +467,8 @@ impl Clock<'_> {
         })
     }
 
-    fn job(&self, j: &JobRow) -> Value {
+    /// A job.
+    pub fn job(&self, j: &JobRow) -> Value {
         json!({
             "id": j.id, "state": j.state, "name": text(&j.name), "pool": text(&j.pool), "tid": j.tid, "loop": j.loop_id,
             "task": j.task, "place": text(&j.place), "queued_at": self.wall(j.queued_ns),
@@ -475,7 +479,8 @@ impl Clock<'_> {
         })
     }
 
-    fn child(&self, c: &ChildRow) -> Value {
+    /// A child process.
+    pub fn child(&self, c: &ChildRow) -> Value {
         json!({
             "id": c.id, "pid": c.pid, "program": text(&c.program), "running": !c.ended, "exit_code": c.exit_code,
             "signal": c.signal, "loop": c.loop_id, "task": c.task, "place": text(&c.place),

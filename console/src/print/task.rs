@@ -33,7 +33,17 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
             place(&row.spawned_at)
         ),
     );
-    add("waits for", waiting_on(row, look).0);
+    if detail.waits.len() < 2 {
+        add("waits for", waiting_on(row, look).0);
+    }
+    // Every arm of a `select!`.
+    for wait in detail.waits.iter().filter(|_| detail.waits.len() > 1) {
+        let due = wait
+            .due_ns
+            .and_then(|due| due.checked_sub(look.at_ns))
+            .map_or_else(String::new, |left| format!(" in {}", fmt::span(left)));
+        add("waits for", format!("{}{due}", waiting(wait)));
+    }
     if !row.waiting_at.is_empty() {
         add("awaits at", row.waiting_at.clone());
     }
@@ -155,6 +165,8 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
         "task": clock.task(&detail.row),
         "waits": detail.waits.iter().map(|w| json!({
             "waiting_on": waiting(w), "waiting_at": Some(&w.place).filter(|p| !p.is_empty()),
+            "subject": w.target.map(|to| { let (kind, id) = to.named(); json!({"kind": kind, "id": id}) }),
+            "holder": w.holder, "for_ns": w.since_ns.map(|ns| detail.at_ns.saturating_sub(ns)),
         })).collect::<Vec<_>>(),
         "parents": tasks(&detail.parents),
         "children": tasks(&detail.children),
@@ -165,6 +177,11 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
         "blocking": detail.blocking.as_ref().map(block),
         "blocks": detail.blocks.iter().map(block).collect::<Vec<_>>(),
         "joined_by": detail.joined_by,
+        "timers": detail.timers.iter().map(|t| clock.timer(t)).collect::<Vec<_>>(),
+        "io": detail.io.iter().map(|s| clock.io(s)).collect::<Vec<_>>(),
+        "resources": detail.resources.iter().map(|r| clock.resource(r)).collect::<Vec<_>>(),
+        "jobs": detail.jobs.iter().map(|j| clock.job(j)).collect::<Vec<_>>(),
+        "processes": detail.processes.iter().map(|c| clock.child(c)).collect::<Vec<_>>(),
         "cancel": detail.cancel.as_ref().map(|c| json!({
             "first_at_ns": c.first_at_ns, "at_ns": c.at_ns, "times": c.times,
             "by": Some(&c.by).filter(|t| !t.is_empty()),

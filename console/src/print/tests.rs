@@ -419,3 +419,34 @@ fn events_for_people_and_for_scripts() {
         (&12.into(), &12.into(), &true.into())
     );
 }
+
+#[test]
+fn a_task_tells_every_arm_it_waits_for_and_what_it_has() {
+    let viewer = Viewer::new(fixture::shop());
+    let detail = |id| {
+        let request = pb::TaskRequest { id, blocks: 0 };
+        Decoder::task_detail(viewer.task(&request).expect("a task"))
+    };
+    let select = detail(760);
+    let text = task::text(&select, &plain::look(&hello(), select.at_ns, 0), OUT);
+    let arms: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("waits for"))
+        .map(str::trim)
+        .collect();
+    assert_eq!(
+        arms,
+        [
+            "timer in 4.1s",
+            "io r fd 12",
+            "queue 22",
+            "job 7",
+            "signal SIGTERM"
+        ]
+    );
+    let nightly: Value = serde_json::from_str(&task::json(&detail(650), &hello())).expect("JSON");
+    assert_eq!(nightly["jobs"][0]["name"], "nightly-report");
+    assert_eq!(nightly["processes"][0]["program"], "tar");
+    assert_eq!(nightly["waits"][0]["subject"]["kind"], "job");
+    assert_eq!(nightly["cancel"]["by"], "task 1 main");
+}

@@ -268,7 +268,7 @@ impl<'q> Pages<'q> {
 
 /// How many rows an answer has.
 fn rows(view: &mut pb::View) -> u64 {
-    fn count<M>(rows: &mut Vec<M>, sum: &mut u64) {
+    fn count<M>(rows: &mut [M], sum: &mut u64) {
         *sum += rows.len() as u64;
     }
     let mut sum = 0;

@@ -351,8 +351,7 @@ fn shape(model: &mut Model, to: Shape) {
 
 /// Closes one layer, and never quits.
 fn close(model: &mut Model) {
-    if model.ui.layers.pop().is_some() {
-    } else if model.ui.inside.take().is_some() {
+    if model.ui.layers.pop().is_some() || model.ui.inside.take().is_some() {
     } else if model.ui.zoom {
         model.ui.zoom = false;
     } else if model.ui.detail.is_some() {
