@@ -135,7 +135,8 @@ pub struct Waiter {
     #[prost(uint32, tag = "4")]
     pub place_text: u32,
 }
-/// Whose end of a pipe an I/O source is, when the app started the process at the other end.
+/// The child process at the other end of an I/O source: of a pipe, or of the descriptor that tells
+/// its exit (a source of kind child).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChildPipe {
     /// The child's id in its table.
@@ -147,7 +148,7 @@ pub struct ChildPipe {
     /// Its program, without arguments.
     #[prost(string, tag = "3")]
     pub program: ::prost::alloc::string::String,
-    /// Which of the child's streams: 0 stdin, 1 stdout, 2 stderr. Absent: not known.
+    /// Which of the child's streams: 0 stdin, 1 stdout, 2 stderr. Absent: not known, or no pipe.
     #[prost(uint32, optional, tag = "4")]
     pub stream: ::core::option::Option<u32>,
     /// Its end was seen. What it left in the pipe can still be read.
@@ -1368,7 +1369,7 @@ pub struct IoRow {
     /// It belongs to the runtime.
     #[prost(bool, tag = "22")]
     pub internal: bool,
-    /// The pipe of a child process that it is. Absent: not such a pipe.
+    /// The child process at its other end. Absent: none that the app started.
     #[prost(message, optional, tag = "23")]
     pub pipe: ::core::option::Option<ChildPipe>,
     /// Bytes that a writer of the app holds, which the kernel has not taken. 0: none, or no writer
