@@ -27,7 +27,11 @@ fn start_loop() -> (LoopHandle, impl FnOnce()) {
     let (handle, promise) = told.recv().expect("the loop starts");
     let stopper = handle.clone();
     let stop = move || {
-        let _ = stopper.call_soon_threadsafe(move || drop(promise.set_result(())));
+        let stopped = stopper.call_soon_threadsafe(move || {
+            // It may have ended by itself.
+            let _ = promise.set_result(());
+        });
+        stopped.expect("the loop runs until it is stopped");
         let ended = thread.join().expect("the loop's thread does not panic");
         ended.expect("the loop ends well");
     };
