@@ -320,7 +320,7 @@ impl<T: Send + Sync> Receiver<T> {
     /// # loop_runtime::run(async {
     /// let (sender, mut receiver) = watch::channel(0);
     /// let task = loop_runtime::create_task(async move { *receiver.wait_for(|n| *n > 1).await.unwrap() });
-    /// for n in 1..=3 {
+    /// for n in 1..=2 {
     ///     sender.send(n).unwrap();
     ///     loop_runtime::yield_now().await;
     /// }
