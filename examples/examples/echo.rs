@@ -12,8 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use loop_examples::argument;
-use loop_runtime::Task;
 use loop_runtime::net::{TcpListener, TcpStream};
+use loop_runtime::{Task, get_running_loop};
 
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
     let mut bytes = [0; 16 << 10];
@@ -32,6 +32,11 @@ async fn main() -> io::Result<()> {
     let connections = argument("--connections", usize::MAX);
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
+    if cfg!(not(unix)) {
+        // Without unix sockets a console has to be told where to look.
+        let own = get_running_loop().map_err(io::Error::other)?.handle();
+        println!("inspector: {}", own.inspector());
+    }
     let mut served = Vec::new();
     for _ in 0..connections {
         let (stream, _) = listener.accept().await?;

@@ -55,6 +55,17 @@ async fn over_udp(server: SocketAddr, times: u64) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(unix)]
+async fn over_unix(path: &str, times: u64) -> io::Result<()> {
+    over_stream(loop_runtime::net::open_unix_connection(path).await?, times).await
+}
+
+#[cfg(not(unix))]
+async fn over_unix(path: &str, _: u64) -> io::Result<()> {
+    let why = format!("{path}: this system has no unix sockets here; use --addr");
+    Err(io::Error::new(io::ErrorKind::Unsupported, why))
+}
+
 #[loop_runtime::main(name = "echo-client")]
 async fn main() -> io::Result<()> {
     let times = argument("--times", 3);
@@ -67,7 +78,7 @@ async fn main() -> io::Result<()> {
         let address = udp.parse().map_err(io::Error::other)?;
         over_udp(address, times).await?;
     } else if !unix.is_empty() {
-        over_stream(loop_runtime::net::open_unix_connection(unix).await?, times).await?;
+        over_unix(&unix, times).await?;
     } else {
         over_stream(open_connection(tcp.as_str()).await?, times).await?;
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum TickSource {
     /// The x86 time stamp counter; used where it is invariant and the kernel itself trusts it.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     Tsc,
     /// The ARM virtual counter.
     #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]

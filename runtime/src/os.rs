@@ -17,6 +17,7 @@ pub(crate) struct Sched {
 }
 
 /// Reads `ran delay slices`; `None` for anything else.
+#[cfg(any(target_os = "linux", test))]
 pub(crate) fn parse_schedstat(text: &str) -> Option<Sched> {
     let mut words = text.split_ascii_whitespace().map(str::parse);
     let mut next = || words.next()?.ok();
@@ -76,6 +77,59 @@ pub(crate) fn thread_id() -> u64 {
     #[cfg(target_os = "linux")]
     THREAD.set(rustix::thread::gettid().as_raw_nonzero().get() as u64);
     THREAD.get()
+}
+
+/// Fills `bytes` with random ones from the system.
+///
+/// Errors: the system has no source of them.
+#[cfg(unix)]
+pub(crate) fn random(bytes: &mut [u8]) -> std::io::Result<()> {
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, bytes)
+}
+
+#[cfg(windows)]
+pub(crate) fn random(bytes: &mut [u8]) -> std::io::Result<()> {
+    #[link(name = "advapi32")]
+    unsafe extern "system" {
+        /// `RtlGenRandom` by its exported name.
+        fn SystemFunction036(bytes: *mut u8, length: u32) -> u8;
+    }
+    let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
+    // SAFETY: `bytes` is valid for writes of that many bytes, which is all that the call touches.
+    match unsafe { SystemFunction036(bytes.as_mut_ptr(), length) } {
+        0 => Err(std::io::Error::other(
+            "the system gave no random bytes (RtlGenRandom)",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Has `action` called at each `signal`, on a thread of the system's or the one that raised it.
+///
+/// Errors: any but Ctrl-C, SIGTERM and Ctrl-Break, since only those come in an ordinary call.
+#[cfg(windows)]
+pub(crate) fn on_signal(
+    signal: i32,
+    action: impl Fn() + Send + Sync + 'static,
+) -> std::io::Result<signal_hook::SigId> {
+    const SIGBREAK: i32 = 21;
+    let ordinary = [
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        SIGBREAK,
+    ];
+    if !ordinary.contains(&signal) {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            format!(
+                "signal {signal} cannot be handled on Windows: only Ctrl-C, SIGTERM and Ctrl-Break"
+            ),
+        ));
+    }
+    // SAFETY: asks for an action that is sound in a signal's handler. The C library calls it for
+    // these three on a thread that the system starts for that, or from within `raise`; either way
+    // it interrupts no code, so that it may lock and allocate as any function does.
+    unsafe { signal_hook::low_level::register(signal, action) }
 }
 
 static FORKS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

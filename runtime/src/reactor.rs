@@ -70,6 +70,7 @@ impl Interests {
         ready: direction::READ,
     };
     /// A pipe's end to write to.
+    #[cfg(unix)]
     pub(crate) const WRITES: Self = Self {
         interest: Interest::WRITABLE,
         ready: direction::WRITE,
@@ -272,6 +273,7 @@ impl Reactor {
 
     /// Has the kernel look at a source again, for other directions maybe: it reports what is ready
     /// now, as level-triggered readiness would.
+    #[cfg(unix)]
     pub(crate) fn reregister(
         &self,
         source: &mut impl mio::event::Source,
@@ -372,6 +374,7 @@ impl Reactor {
 
     /// As `poll_ready`, for a waker that is the runtime's own and stands for no task: no waiting is
     /// recorded.
+    #[cfg(unix)]
     pub(crate) fn poll_quietly(
         &self,
         key: SourceKey,

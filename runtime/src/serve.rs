@@ -55,6 +55,8 @@ pub(crate) enum Status {
         socket: Option<PathBuf>,
         tcp: Option<(SocketAddr, PathBuf)>,
     },
+    /// A gate listens at a unix socket.
+    #[cfg_attr(not(unix), allow(dead_code))]
     Connected,
     None(String),
 }

@@ -1,7 +1,10 @@
-//! Unix signals, on any loop: handlers, futures, and the Ctrl-C that `run` and servers need.
+//! Signals, on any loop: handlers, futures, and the Ctrl-C that `run` and servers need.
 //!
 //! Unlike asyncio's, any loop may listen, on any thread, and several to the same signal. While
 //! somebody listens, the signal's default is off; it is back when the last listener is gone.
+//!
+//! Windows has two of them: [`Signal::INT`], which Ctrl-C is, and [`Signal::TERM`], which only the
+//! process itself can raise. The other constants are absent there; Ctrl-Break is `from_raw(21)`.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -25,11 +28,19 @@ use crate::record::task::{On, WaitingOn};
 use crate::record::vars;
 
 mod fanout;
+#[cfg(feature = "web")]
+mod first;
+#[cfg(unix)]
+mod pipe;
 mod process;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
+#[cfg(windows)]
+mod thread;
 
 use fanout::Fanout;
+#[cfg(feature = "web")]
+pub(crate) use first::first_of;
 
 /// A signal, by its number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,22 +52,31 @@ impl Signal {
     /// The polite request to end.
     pub const TERM: Self = Self(consts::SIGTERM);
     /// The terminal went away; for daemons: read your configuration again.
+    #[cfg(unix)]
     pub const HUP: Self = Self(consts::SIGHUP);
     /// Ctrl-\.
+    #[cfg(unix)]
     pub const QUIT: Self = Self(consts::SIGQUIT);
     /// For the app's own use.
+    #[cfg(unix)]
     pub const USR1: Self = Self(consts::SIGUSR1);
     /// For the app's own use.
+    #[cfg(unix)]
     pub const USR2: Self = Self(consts::SIGUSR2);
     /// Ends a process; cannot be handled.
+    #[cfg(unix)]
     pub const KILL: Self = Self(consts::SIGKILL);
     /// Urgent data came; ignored by those who do not handle it.
+    #[cfg(unix)]
     pub const URG: Self = Self(consts::SIGURG);
     /// A process that was stopped goes on.
+    #[cfg(unix)]
     pub const CONT: Self = Self(consts::SIGCONT);
     /// A child changed its state.
+    #[cfg(unix)]
     pub const CHLD: Self = Self(consts::SIGCHLD);
     /// The terminal's size changed.
+    #[cfg(unix)]
     pub const WINCH: Self = Self(consts::SIGWINCH);
 
     /// The signal of that number; whether it can be handled shows when it is.
@@ -319,41 +339,6 @@ impl Future for CtrlC {
     }
 }
 
-/// Both halves of a program's way out: the first of some signals is for the app, the second ends
-/// the process, in the kernel's handler, so that this works while the loop is blocked.
-#[must_use = "dropping it gives the signals their default back"]
-#[derive(Debug)]
-pub(crate) struct FirstOf {
-    deliveries: Vec<Deliveries>,
-    actions: Vec<SigId>,
-}
-
-impl Drop for FirstOf {
-    fn drop(&mut self) {
-        for action in self.actions.drain(..) {
-            low_level::unregister(action);
-        }
-    }
-}
-
-/// Listens to `signals`; from the first one on, the next has its default effect.
-///
-/// Errors: as `listen`.
-pub(crate) fn first_of(signals: &[Signal]) -> io::Result<FirstOf> {
-    let once = Arc::new(AtomicBool::new(false));
-    let mut first = FirstOf {
-        deliveries: Vec::new(),
-        actions: Vec::new(),
-    };
-    for signal in signals {
-        first.deliveries.push(listen(*signal)?);
-    }
-    for signal in signals {
-        first.actions.extend(default_from_second(signal.0, &once)?);
-    }
-    Ok(first)
-}
-
 /// Once `once` is set, which the first delivery does, `signal` has its default effect.
 fn default_from_second(signal: i32, once: &Arc<AtomicBool>) -> io::Result<[SigId; 2]> {
     // Asked before it is set.
@@ -364,32 +349,6 @@ fn default_from_second(signal: i32, once: &Arc<AtomicBool>) -> io::Result<[SigId
             low_level::unregister(ask);
             Err(error)
         }
-    }
-}
-
-impl FirstOf {
-    /// Waits for the first of the signals.
-    pub(crate) fn came(&mut self) -> impl Future<Output = io::Result<Signal>> + Send + Unpin + '_ {
-        Came { of: self }
-    }
-}
-
-struct Came<'a> {
-    of: &'a mut FirstOf,
-}
-
-impl Future for Came<'_> {
-    type Output = io::Result<Signal>;
-
-    #[track_caller]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let place = Location::caller();
-        for deliveries in &self.of.deliveries {
-            if let Poll::Ready(came) = deliveries.poll(cx, place) {
-                return Poll::Ready(came.map(|()| deliveries.signal));
-            }
-        }
-        Poll::Pending
     }
 }
 

@@ -228,6 +228,7 @@ impl Sources {
             .filter(|source| source.id == key.id)
     }
 
+    #[cfg(unix)]
     pub(super) fn token_of(&self, slot: u32) -> usize {
         self.slots[slot as usize].0 << SLOT_BITS | slot as usize
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use std::path::Path;
 const TOKEN_BYTES: usize = 32;
 
 /// Whether a peer of user `peer` may talk to a process of user `own`.
+#[cfg(any(unix, test))]
 pub(crate) fn may_talk(peer: u32, own: u32) -> bool {
     peer == own || peer == 0
 }
@@ -26,7 +27,7 @@ pub(crate) fn own_uid() -> u32 {
 /// Errors: the system has no source of them; then there is no token, and no TCP.
 pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    crate::os::random(&mut bytes)?;
     Ok(bytes)
 }
 

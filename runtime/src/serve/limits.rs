@@ -123,6 +123,7 @@ impl Drop for Peer {
 #[derive(Clone)]
 pub(crate) enum Access {
     /// The kernel told who is there.
+    #[cfg_attr(not(unix), allow(dead_code))]
     Unix,
     /// It must show the token, and mean this port.
     Tcp { token: Token, port: u16 },

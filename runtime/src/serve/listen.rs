@@ -27,10 +27,20 @@ use crate::time::sleep;
 
 #[cfg(unix)]
 pub(crate) use super::endpoint::Files;
-/// Without unix sockets there is only a token's file.
+/// Without unix sockets there is only a token's file; removed with it.
 #[cfg(not(unix))]
 #[derive(Debug)]
-pub(crate) struct Files;
+pub(crate) struct Files {
+    token: std::path::PathBuf,
+}
+
+#[cfg(not(unix))]
+impl Drop for Files {
+    fn drop(&mut self) {
+        // Gone already, or its directory is: either way it is not there.
+        let _ = std::fs::remove_file(&self.token);
+    }
+}
 
 /// What the thread opens its doors with.
 #[derive(Default)]
@@ -116,6 +126,8 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
     Ok((doors, Some(files), status))
 }
 
+/// Opens a port of this machine for those who show the token in its file: there are no sockets
+/// that only this user could open. The file lies in the user's own directory for temporary files.
 #[cfg(not(unix))]
 pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, String> {
     let address = tcp.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -127,11 +139,14 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
     let doors = Doors {
         tcp: Some((listener, token)),
     };
+    let files = Files {
+        token: path.clone(),
+    };
     let status = Status::Listening {
         socket: None,
         tcp: Some((address, path)),
     };
-    Ok((doors, Some(Files), status))
+    Ok((doors, Some(files), status))
 }
 
 fn open_tcp(address: SocketAddr) -> Result<(std::net::TcpListener, Token, SocketAddr), String> {

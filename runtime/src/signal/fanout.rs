@@ -1,32 +1,31 @@
-//! The signals that one loop listens to: a pipe in its reactor, a flag per signal, subscribers.
+//! The signals that one loop listens to: a bell, a flag per signal, subscribers.
 //!
-//! The kernel's handler sets the flag and writes to the pipe; all else happens on the loop. Signals
+//! The kernel's handler sets the flag and rings the bell; all else happens on the loop. Signals
 //! of one number that come faster than the loop looks are one delivery, as the kernel has it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{self, Read};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 
-use signal_hook::{SigId, flag, low_level};
+use signal_hook::{SigId, low_level};
 
 use super::default_from_second;
+#[cfg(unix)]
+use super::pipe::Bell;
 use super::process::Listening;
+#[cfg(windows)]
+use super::thread::Bell;
 use crate::clock;
 use crate::context::{self, Organs};
 use crate::executor::How;
 use crate::id::LoopId;
-use crate::reactor::{Direction, Interests, SourceKey};
-use crate::record::bound;
 use crate::record::event::{self, Event};
-use crate::record::source::{Address, Kind, Registration};
 use crate::record::task;
 use crate::record::wake::Cause;
 
@@ -103,9 +102,7 @@ fn unregister(action: SigId) {
 /// The signals of one loop.
 pub(super) struct Fanout {
     on: LoopId,
-    pipe: RefCell<mio::net::UnixStream>,
-    writer: UnixStream,
-    key: SourceKey,
+    bell: Bell,
     watched: RefCell<BTreeMap<i32, Watched>>,
     tickets: Cell<u64>,
 }
@@ -137,26 +134,10 @@ impl Fanout {
     }
 
     fn open(organs: &Organs) -> io::Result<Rc<Self>> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
-        let mut pipe = mio::net::UnixStream::from_std(reader);
-        let registration = Registration {
-            kind: Kind::Internal,
-            fd: pipe.as_raw_fd().into(),
-            local: Address::Unnamed,
-            peer: Address::Unnamed,
-            place: None,
-        };
         let on = organs.record.id;
-        let key = organs
-            .reactor
-            .register(&mut pipe, Interests::READS, &registration)?;
         let fanout = Rc::new(Self {
             on,
-            pipe: RefCell::new(pipe),
-            writer,
-            key,
+            bell: Bell::hang(organs)?,
             watched: RefCell::default(),
             tickets: Cell::new(0),
         });
@@ -278,11 +259,8 @@ impl Fanout {
             second: Vec::new(),
             _listening: Listening::new(signal)?,
         };
-        // In this order: whoever reads the pipe finds the flag set.
-        let set = flag::register(signal, watched.came.clone())?;
-        watched.actions.push(set);
-        let tell = low_level::pipe::register(signal, self.writer.try_clone()?)?;
-        watched.actions.push(tell);
+        self.bell
+            .ring_at(signal, &watched.came, &mut watched.actions)?;
         Ok(watched)
     }
 
@@ -304,22 +282,9 @@ impl Fanout {
         Some(subscriber)
     }
 
-    /// Empties the pipe, waits for more, and hands on what came.
-    fn serve(&self) {
-        let waker = Waker::from(Arc::new(Doorbell { on: self.on }));
-        let again = context::with(|organs| {
-            let reactor = &organs.reactor;
-            while let Poll::Ready(Ok(())) =
-                reactor.poll_ready(self.key, Direction::Read, &waker, Location::caller())
-            {
-                match self.pipe.borrow_mut().read(&mut [0; 64]) {
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => reactor.would_block(self.key, Direction::Read),
-                }
-            }
-        });
-        if again.is_ok() {
+    /// Silences the bell, has it ring again, and hands on what came.
+    pub(super) fn serve(&self) {
+        if self.bell.silence(self.on) {
             self.deliver();
         }
     }
@@ -389,25 +354,6 @@ fn close(on: LoopId) {
             fanout.state(signal, None);
         }
         drop(watched);
-        let _ = context::with(|organs| {
-            organs
-                .reactor
-                .deregister(&mut *fanout.pipe.borrow_mut(), fanout.key);
-        });
-    }
-}
-
-/// Woken by the reactor when the pipe has something.
-struct Doorbell {
-    on: LoopId,
-}
-
-impl Wake for Doorbell {
-    fn wake(self: Arc<Self>) {
-        if bound::here() == Some(self.on)
-            && let Some(fanout) = of(self.on)
-        {
-            fanout.serve();
-        }
+        fanout.bell.take_down();
     }
 }
