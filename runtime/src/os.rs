@@ -106,28 +106,21 @@ pub(crate) fn random(bytes: &mut [u8]) -> std::io::Result<()> {
 
 /// Has `action` called at each `signal`, on a thread of the system's or the one that raised it.
 ///
-/// Errors: any but Ctrl-C, SIGTERM and Ctrl-Break, since only those come in an ordinary call.
+/// Errors: any but Ctrl-C and SIGTERM, since only those come in an ordinary call.
 #[cfg(windows)]
 pub(crate) fn on_signal(
     signal: i32,
     action: impl Fn() + Send + Sync + 'static,
 ) -> std::io::Result<signal_hook::SigId> {
-    const SIGBREAK: i32 = 21;
-    let ordinary = [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        SIGBREAK,
-    ];
+    let ordinary = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
     if !ordinary.contains(&signal) {
         return Err(std::io::Error::new(
             std::io::ErrorKind::InvalidInput,
-            format!(
-                "signal {signal} cannot be handled on Windows: only Ctrl-C, SIGTERM and Ctrl-Break"
-            ),
+            format!("signal {signal} cannot be handled on Windows: only Ctrl-C and SIGTERM can"),
         ));
     }
     // SAFETY: asks for an action that is sound in a signal's handler. The C library calls it for
-    // these three on a thread that the system starts for that, or from within `raise`; either way
+    // these two on a thread that the system starts for that, or from within `raise`; either way
     // it interrupts no code, so that it may lock and allocate as any function does.
     unsafe { signal_hook::low_level::register(signal, action) }
 }

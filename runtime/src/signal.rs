@@ -4,7 +4,7 @@
 //! somebody listens, the signal's default is off; it is back when the last listener is gone.
 //!
 //! Windows has two of them: [`Signal::INT`], which Ctrl-C is, and [`Signal::TERM`], which only the
-//! process itself can raise. The other constants are absent there; Ctrl-Break is `from_raw(21)`.
+//! process itself can raise. The other constants are absent there, and other numbers are refused.
 
 use std::cell::RefCell;
 use std::fmt;
