@@ -27,6 +27,9 @@ const TALK: Talk = Talk {
 const HANDLER_NS: u64 = 200_000;
 
 /// Arithmetic that no compiler does in advance.
+/// One loop, and two: by the wall, and by the busiest loop's CPU.
+type Round = ([f64; 2], [f64; 2]);
+
 fn mix(rounds: u64) -> u64 {
     (0..rounds).fold(black_box(7), |hash, round| {
         (hash ^ round)
@@ -131,9 +134,7 @@ fn main() {
         .into_iter()
         .enumerate()
     {
-        let of = |pick: &dyn Fn(&([f64; 2], [f64; 2])) -> f64| {
-            median(&all.iter().map(pick).collect::<Vec<_>>())
-        };
+        let of = |pick: &dyn Fn(&Round) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
         let one = of(&|round| round.0[at]) / 1_000.0;
         let two = of(&|round| round.1[at]) / 1_000.0;
         let ratio = of(&|round| round.0[at] / round.1[at]);

@@ -267,7 +267,8 @@ mod tests {
     fn what_is_spawned_there_is_counted_beside_the_name() {
         run(async {
             let (end, ends) = tokio::sync::oneshot::channel::<()>();
-            let task = with_tokio(async { tokio::spawn(async { ends.await.is_ok() }) }).await;
+            let spawned = async { Some(tokio::spawn(async { ends.await.is_ok() })) };
+            let task = with_tokio(spawned).await.unwrap();
             let_it_turn().await;
             // Other tests spawn there too.
             let name = record_of_tokio().name();

@@ -7,12 +7,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::future::join;
-use futures_util::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use futures_util::{AsyncReadExt, AsyncWriteExt};
 use loop_runtime::EventLoop;
 use loop_runtime::io::{PipeReader, pipe};
 use loop_runtime::net::{
-    ListenOptions, TcpListener, TcpStream, UdpOptions, UdpSocket, UnixDatagram, UnixListener,
-    UnixStream,
+    ListenOptions, TcpListener, TcpStream, UdpOptions, UdpSocket, UnixDatagram, UnixStream,
 };
 
 fn run<F>(future: F) -> F::Output
@@ -222,7 +221,7 @@ fn a_unix_peer_is_this_process() {
 fn a_pipe_full_to_the_brim_waits_for_its_reader() {
     run(async {
         let (mut reader, mut writer) = pipe().unwrap();
-        let sent: Vec<u8> = (0..1 << 20).map(|i: u32| (i * 31 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..1 << 20).map(|i: u32| ((i * 31) >> 3) as u8).collect();
         let expected = sent.clone();
         let write = async move {
             writer.write_all(&sent).await.unwrap();

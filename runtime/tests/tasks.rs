@@ -5,14 +5,12 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use loop_runtime::testing::TestLoop;
 use loop_runtime::{
-    EventLoop, JoinError, Task, TaskState, all_tasks, create_task, current_task, get_running_loop,
-    sleep, yield_now,
+    EventLoop, JoinError, Task, TaskState, all_tasks, create_task, current_task, sleep, yield_now,
 };
 
 fn run<T: 'static>(future: impl Future<Output = T> + 'static) -> T {

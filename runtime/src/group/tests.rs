@@ -251,9 +251,9 @@ fn who_cancels_a_groups_tasks_and_where_is_on_record() {
             tg.cancel();
             Ok(task)
         });
-        group.await.unwrap()
+        Some(group.await.unwrap())
     };
-    let task = test.run(group).unwrap();
+    let task = test.run(group).unwrap().unwrap();
     let record = &test.event_loop().organs().record;
     let asked = record.requests.of(task.raw().id()).expect("it was asked");
     let at = asked.place.expect("by a call");

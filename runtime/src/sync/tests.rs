@@ -187,7 +187,9 @@ fn a_semaphore_a_barrier_and_a_queue_say_how_much_is_there_of_how_much() {
 
     let barrier = test.enter(|| Barrier::new(2));
     let theirs = barrier.clone();
-    let task = spawn(&test, async move { drop(theirs.wait().await) });
+    let task = spawn(&test, async move {
+        let _ = theirs.wait().await;
+    });
     test.turn();
     assert_eq!((level(&test), only(&test).kind), ((1, 2), Kind::Barrier));
     test.enter(|| barrier.abort());
@@ -203,7 +205,9 @@ fn a_semaphore_a_barrier_and_a_queue_say_how_much_is_there_of_how_much() {
             .expect("there is room")
     });
     let theirs = queue.clone();
-    let putter = spawn(&test, async move { drop(theirs.put(3).await) });
+    let putter = spawn(&test, async move {
+        let _ = theirs.put(3).await;
+    });
     let theirs = queue.clone();
     let joiner = spawn(&test, async move { theirs.join().await });
     test.turn();
@@ -254,7 +258,9 @@ fn channels_say_who_waits_at_which_end() {
     // One that nobody waits for has no row; then it is that of its making.
     let (sender, receiver) = test.enter(|| oneshot::named::<u32>("reply"));
     assert!(resources(&test).is_empty());
-    let task = spawn(&test, async move { drop(receiver.await) });
+    let task = spawn(&test, async move {
+        let _ = receiver.await;
+    });
     test.turn();
     let row = only(&test);
     assert_eq!((row.kind, row.name.text()), (Kind::Channel, Some("reply")));

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
@@ -278,25 +277,23 @@ fn too_long(error: &axum::Error) -> bool {
 impl<S: Send + Sync> FromRequest<S> for Request {
     type Rejection = axum::response::Response;
 
-    fn from_request(
+    async fn from_request(
         request: axum::extract::Request,
         state: &S,
-    ) -> impl Future<Output = Result<Self, Self::Rejection>> + Send {
-        async move {
-            let (mut parts, body) = request.into_parts();
-            let matched = RawPathParams::from_request_parts(&mut parts, state)
-                .await
-                .map_err(IntoResponse::into_response)?;
-            let matched = matched
-                .iter()
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect();
-            Ok(Self {
-                parts,
-                body,
-                matched,
-            })
-        }
+    ) -> Result<Self, Self::Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let matched = RawPathParams::from_request_parts(&mut parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let matched = matched
+            .iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Ok(Self {
+            parts,
+            body,
+            matched,
+        })
     }
 }
 

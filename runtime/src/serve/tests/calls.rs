@@ -584,11 +584,7 @@ fn an_error_that_nobody_reads_is_a_finding_whenever_its_handle_goes() {
         let mut found: Vec<u64> = view.findings.iter().map(|found| found.subject_id).collect();
         found.sort_unstable();
         // Of one place and kind they may be one finding, which counts them.
-        let counted: u64 = view
-            .findings
-            .iter()
-            .map(|found| u64::from(found.count))
-            .sum();
+        let counted: u64 = view.findings.iter().map(|found| found.count).sum();
         assert_eq!(counted, 2, "{view:?}");
         assert!(found.iter().all(|id| ids.contains(id)), "{found:?}");
         drop(held);

@@ -81,7 +81,7 @@ fn b71_megabytes_pass_under_tls_and_what_is_buffered_goes_out_by_itself() {
         let (a, b) = pair().await;
         let (mut reader, writer) = a.into_streams(StreamOptions::default()).unwrap();
         let (mut peer, answers) = b.into_streams(StreamOptions::default()).unwrap();
-        let sent: Vec<u8> = (0..8u32 << 20).map(|i| (i * 31 >> 5) as u8).collect();
+        let sent: Vec<u8> = (0..8u32 << 20).map(|i| ((i * 31) >> 5) as u8).collect();
         writer.write(&sent).unwrap();
         assert!(writer.buffered().unwrap() > 0);
         let mut drain = pin!(writer.drain());
