@@ -1,0 +1,103 @@
+//! Programs whose fault is known, and healthy ones that look like them. What the inspector says of
+//! each is compared with what is known, in `tests/faults.rs`.
+//!
+//! Try:  cargo run -p loop-examples --example faults -- --list
+//! or    loop-console check --deny suspect,warning -- target/debug/examples/faults lock-cycle
+//!
+//! Each ends by itself, most within a second, so that a gate can judge it. `--list` prints the
+//! name, the finding that is true of it (or `healthy`), what else may be true of it, the file
+//! that its places are in, and a sentence.
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use loop_runtime::Builder;
+
+mod blocking;
+mod deadlocks;
+mod fds_and_errors;
+mod healthy;
+mod leaks;
+mod storms;
+
+/// What a program's main task runs.
+type Body = Pin<Box<dyn Future<Output = ()>>>;
+
+/// One program of the corpus.
+struct Program {
+    name: &'static str,
+    /// The finding that is true of it, or `healthy`.
+    finds: &'static str,
+    /// What else may be true of it, with a comma between.
+    also: &'static str,
+    says: &'static str,
+    body: fn() -> Body,
+}
+
+const fn program(
+    name: &'static str,
+    finds: &'static str,
+    says: &'static str,
+    body: fn() -> Body,
+) -> Program {
+    Program {
+        name,
+        finds,
+        also: "",
+        says,
+        body,
+    }
+}
+
+impl Program {
+    /// What may follow from its fault.
+    const fn also(mut self, also: &'static str) -> Self {
+        self.also = also;
+        self
+    }
+}
+
+/// Each group with the file that its programs are in.
+const ALL: [(&str, &[Program]); 6] = [
+    ("blocking.rs", &blocking::PROGRAMS),
+    ("leaks.rs", &leaks::PROGRAMS),
+    ("deadlocks.rs", &deadlocks::PROGRAMS),
+    ("storms.rs", &storms::PROGRAMS),
+    ("fds_and_errors.rs", &fds_and_errors::PROGRAMS),
+    ("healthy.rs", &healthy::PROGRAMS),
+];
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    if name == "--list" {
+        for (file, programs) in ALL {
+            for program in programs {
+                let (finds, also) = (program.finds, program.also);
+                println!(
+                    "{}\t{finds}\t{also}\t{file}\t{}",
+                    program.name, program.says
+                );
+            }
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mut all = ALL.iter().flat_map(|(_, programs)| *programs);
+    let Some(program) = all.find(|program| program.name == name) else {
+        eprintln!("there is no program called {name:?}; --list tells which there are");
+        return ExitCode::from(2);
+    };
+    match Builder::new().name(program.name).run((program.body)()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The inspector's verdicts, proved on the programs in `faults/`, whose fault is known: what the gate
+//! says of each is compared with what is true of it, and told as recall and precision.
+//!
+//! `cargo test -p loop-examples --test faults -- --nocapture` prints the table. Needs the console's
+//! binary: `cargo test --workspace` builds it, else `cargo build -p loop-console`.
+#![cfg(unix)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::Value;
+
+/// What is true and cannot be told today, and why: not counted as recall.
+const NOT_YET: [(&str, &str); 5] = [
+    (
+        "lock-across-a-queue",
+        "nobody knows who will put the next item into a queue",
+    ),
+    (
+        "semaphore-used-up",
+        "a semaphore does not record who has its permits",
+    ),
+    (
+        "own-promise",
+        "who keeps a promise is not recorded, only who made it",
+    ),
+    (
+        "abandoned-fd",
+        "said after 60 s of silence, longer than a program of the corpus lives",
+    ),
+    (
+        "orphan-timer",
+        "a timer's row does not tell whether its waker's task still polls it",
+    ),
+];
+
+/// Findings without a program here, and why.
+const NO_PROGRAM: [(&str, &str); 2] = [
+    ("growing", "needs ten minutes of life"),
+    (
+        "idle-orphan",
+        "needs a minute, and what is usual at a place is not recorded yet",
+    ),
+];
+
+/// Of these not one may be missed.
+const FULL_RECALL: [&str; 4] = ["stranded", "deadlocked", "left-behind", "blocked"];
+
+/// So many run at once.
+const AT_ONCE: usize = 4;
+
+/// The folder with all that the workspace builds.
+fn built(path: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let deps = test.parent().expect("it lies in a folder");
+    let path = deps.parent().expect("below another").join(path);
+    assert!(
+        path.exists(),
+        "{} is missing; run `cargo build --workspace --examples --bins`",
+        path.display()
+    );
+    path
+}
+
+/// One line of `faults --list`.
+struct Program {
+    name: String,
+    /// The finding that is true of it; `None`: it is healthy.
+    finds: Option<String>,
+    also: BTreeSet<String>,
+    file: String,
+}
+
+/// What was said of one program.
+#[derive(Clone, Debug)]
+struct Said {
+    name: String,
+    grade: String,
+    place: String,
+    evidence: String,
+}
+
+fn programs() -> Vec<Program> {
+    let list = Command::new(built("examples/faults"))
+        .arg("--list")
+        .output();
+    let list = list.expect("the corpus can be started").stdout;
+    let list = String::from_utf8(list).expect("it is text");
+    let line = |line: &str| {
+        let [name, finds, also, file, says] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("not five columns: {line}");
+        };
+        assert!(says.ends_with('.'), "a sentence: {says}");
+        Program {
+            name: name.to_owned(),
+            finds: (finds != "healthy").then(|| finds.to_owned()),
+            also: also
+                .split(',')
+                .filter(|also| !also.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            file: file.to_owned(),
+        }
+    };
+    list.lines().map(line).collect()
+}
+
+/// Runs the gate around one program.
+fn judged(world: &Path, name: &str) -> Vec<Said> {
+    let report = world.join(name);
+    let output = Command::new(built("loop-console"))
+        .args([
+            "check",
+            "--budget",
+            "block=100ms,leak=0",
+            "--deny",
+            "suspect,warning",
+            "--json",
+        ])
+        .arg(&report)
+        .arg("--")
+        .arg(built("examples/faults"))
+        .arg(name)
+        .env("LOOP_CONSOLE_DIR", world)
+        .env_remove("LOOP_CONSOLE")
+        .env_remove("LOOP_CONSOLE_BUDGET")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the console can be started");
+    let text = fs::read_to_string(&report).expect("there is a report");
+    let report: Value = serde_json::from_str(&text).expect("it is JSON");
+    let check = &report["check"];
+    assert_eq!(
+        check["command"],
+        "exit code 0",
+        "{name}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let runs = check["runs"].as_array().expect("runs are listed");
+    assert!(!runs.is_empty(), "{name} was not judged: {text}");
+    let findings = runs
+        .iter()
+        .filter_map(|run| run["findings"].as_array())
+        .flatten();
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    findings
+        .map(|finding| Said {
+            name: word(&finding["name"]),
+            grade: word(&finding["grade"]),
+            place: word(&finding["place"]),
+            evidence: finding["evidence"].to_string(),
+        })
+        .collect()
+}
+
+/// All programs, judged, several at once.
+fn all_judged(programs: &[Program]) -> Vec<Vec<Said>> {
+    let world = PathBuf::from(format!("/tmp/lc-faults-{}", std::process::id()));
+    fs::create_dir_all(&world).expect("a directory");
+    let (next, said) = (
+        AtomicUsize::new(0),
+        Mutex::new(vec![Vec::new(); programs.len()]),
+    );
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let at = programs.iter().position(|p| p.name == program.name);
+                    let of_it = judged(&world, &program.name);
+                    said.lock().expect("nobody panics with it")[at.expect("it is one")] = of_it;
+                }
+            });
+        }
+    });
+    let _ = fs::remove_dir_all(&world);
+    said.into_inner().expect("all threads have ended")
+}
+
+/// How often a finding was due, was said where due, and was said where it is not true.
+#[derive(Default)]
+struct Score {
+    due: u32,
+    met: u32,
+    wrong: u32,
+}
+
+#[test]
+fn what_is_said_of_each_program_is_what_is_known_of_it() {
+    let programs = programs();
+    let said = all_judged(&programs);
+    let mut scores: BTreeMap<String, Score> = BTreeMap::new();
+    let mut faults = Vec::new();
+    println!("{:<26} {:<16} {:<9} said", "program", "true", "verdict");
+    for (program, said) in programs.iter().zip(&said) {
+        let words: BTreeSet<&str> = said.iter().map(|said| said.name.as_str()).collect();
+        let mut verdict = "ok";
+        if let Some(due) = &program.finds {
+            let at_its_place = said
+                .iter()
+                .any(|said| said.name == *due && said.place.contains(&program.file));
+            let not_yet = NOT_YET.iter().find(|(name, _)| *name == program.name);
+            match (at_its_place, not_yet) {
+                (true, None) => {}
+                (true, Some(_)) => {
+                    faults.push(format!("{} is told now: take it off NOT_YET", program.name));
+                }
+                (false, Some(_)) => verdict = "not yet",
+                (false, None) => {
+                    verdict = "missed";
+                    if FULL_RECALL.contains(&due.as_str()) {
+                        faults.push(format!("{} is missed: {said:#?}", program.name));
+                    }
+                }
+            }
+            if not_yet.is_none() {
+                let score = scores.entry(due.clone()).or_default();
+                score.due += 1;
+                score.met += u32::from(at_its_place);
+            }
+        }
+        for said in said {
+            if said.evidence.len() <= "[]".len() {
+                faults.push(format!("{} without evidence: {said:#?}", program.name));
+            }
+            let true_of_it =
+                program.finds.as_ref() == Some(&said.name) || program.also.contains(&said.name);
+            if !true_of_it {
+                verdict = "wrong";
+                scores.entry(said.name.clone()).or_default().wrong += 1;
+                if said.grade == "certain" {
+                    faults.push(format!("{} is not so: {said:#?}", program.name));
+                }
+            }
+        }
+        let due = program.finds.as_deref().unwrap_or("healthy");
+        let words = words.into_iter().collect::<Vec<_>>().join(" ");
+        println!("{:<26} {due:<16} {verdict:<9} {words}", program.name);
+    }
+    println!("\n{:<16} {:>8} {:>10}", "finding", "recall", "precision");
+    for (name, score) in &scores {
+        let precision = match score.met + score.wrong {
+            0 => "-".to_owned(),
+            said => format!("{:.2}", f64::from(score.met) / f64::from(said)),
+        };
+        println!(
+            "{name:<16} {:>5}/{:<2} {precision:>10}",
+            score.met, score.due
+        );
+    }
+    for (name, why) in NOT_YET.iter().chain(&NO_PROGRAM) {
+        println!("not yet: {name}: {why}");
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
