@@ -587,5 +587,5 @@ fn explained(error: io::Error) -> io::Error {
     error
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

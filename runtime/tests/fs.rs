@@ -79,6 +79,8 @@ fn without_a_loop_a_call_is_an_error() {
     assert!(error.to_string().contains("no event loop"), "{error}");
 }
 
+// Apple has no `mknodat`.
+#[cfg(not(target_vendor = "apple"))]
 #[test]
 fn the_loop_turns_while_a_call_waits_for_its_file() {
     let folder = Folder::new("fifo");

@@ -1,4 +1,5 @@
 //! Sockets over loopback and pipes, as an app uses them.
+#![cfg(unix)]
 
 use std::future::{Future, poll_fn};
 use std::io;

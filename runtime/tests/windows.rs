@@ -72,9 +72,9 @@ fn a_signal_that_windows_does_not_tell_of_is_refused() {
 
 #[cfg(feature = "inspect")]
 #[test]
-fn the_inspector_has_a_port_of_this_machine_and_a_tokens_file_that_goes_with_it() {
+fn the_inspector_has_a_port_of_this_machine_and_a_file_with_its_token() {
     use loop_runtime::InspectorStatus;
-    let token = Builder::new().interrupts(false).run(async {
+    let seen = Builder::new().interrupts(false).run(async {
         let own = get_running_loop().unwrap().handle();
         let InspectorStatus::Listening {
             socket: None,
@@ -84,9 +84,8 @@ fn the_inspector_has_a_port_of_this_machine_and_a_tokens_file_that_goes_with_it(
             panic!("{}", own.inspector());
         };
         assert!(address.ip().is_loopback(), "{address}");
+        // It goes with the process's last loop, and other tests have loops.
         assert_eq!(std::fs::read(&token).unwrap().len(), 64);
-        token
     });
-    let token = token.unwrap();
-    assert!(!token.exists(), "{}", token.display());
+    seen.unwrap();
 }

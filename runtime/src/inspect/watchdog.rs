@@ -253,5 +253,6 @@ fn follow(watches: &mut Vec<Watch>, loops: &[Arc<LoopRecord>], desk: &mut Desk) 
     }
 }
 
-#[cfg(test)]
+// They need what only Linux tells of a thread.
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
