@@ -53,7 +53,7 @@ pub(crate) use watch::WatchKey;
 
 use away::{Pushed, Stack};
 use finish::DROP_PANICKED;
-pub(crate) use finish::name_of;
+pub(crate) use finish::{name_of, visible};
 pub(crate) use raw::RawTask;
 use raw::{Item, Polled};
 pub(crate) use waker::{handle_dropped_after_close, take_result_after_close};

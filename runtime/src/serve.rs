@@ -54,6 +54,8 @@ pub(crate) enum Status {
     Listening {
         socket: Option<PathBuf>,
         tcp: Option<(SocketAddr, PathBuf)>,
+        /// Why it is not on the TCP address that was asked for.
+        no_tcp: Option<String>,
     },
     /// A gate listens at a unix socket.
     #[cfg_attr(not(unix), allow(dead_code))]

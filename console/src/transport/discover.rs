@@ -307,6 +307,7 @@ pub fn sweep(candidate: &Candidate, places: &Places) {
         // Somebody else may have been quicker.
         let _ = fs::remove_file(&candidate.socket);
         let _ = fs::remove_file(endpoint::note_path(&candidate.socket));
+        let _ = fs::remove_file(candidate.socket.with_extension("token"));
     }
 }
 

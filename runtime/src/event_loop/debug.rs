@@ -71,6 +71,7 @@ fn write(text: &str) {
         tracing::warn!(target: "loop_runtime", "{text}");
     } else {
         // A closed stderr is no reason to fail.
+        let text = crate::executor::visible(text);
         let _ = writeln!(std::io::stderr(), "loop-runtime: {text}");
     }
 }

@@ -312,8 +312,24 @@ fn default_handler(context: &ErrorContext) {
     let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tell(context)));
     if told.is_err() {
         use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "loop-runtime: {context}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "loop-runtime: {}",
+            visible(&context.to_string())
+        );
     }
+}
+
+/// `text` as one line that a terminal only shows: names and panics are texts of anybody's.
+pub(crate) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => out.push(c),
+            _ => out.extend(c.escape_debug()),
+        }
+    }
+    out
 }
 
 fn tell(context: &ErrorContext) {
@@ -322,7 +338,11 @@ fn tell(context: &ErrorContext) {
     } else {
         use std::io::Write;
         // A closed stderr is no reason to fail.
-        let _ = writeln!(std::io::stderr(), "loop-runtime: {context}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "loop-runtime: {}",
+            visible(&context.to_string())
+        );
     }
 }
 

@@ -26,6 +26,8 @@ use crate::record::task::Outcome;
 
 /// Events that wait for one viewer; what comes on top is lost to it, and counted.
 const QUEUE: usize = 16_384;
+/// Events that wait for all viewers together: with many, each has room for less.
+const QUEUES: usize = 4 * QUEUE;
 /// Events in one batch.
 pub(crate) const BATCH: usize = 1_000;
 /// Names that one stream is told; beyond, it forgets and tells again.
@@ -42,7 +44,8 @@ struct Feed {
     filter: Filter,
     internal: bool,
     waiting: VecDeque<pb::Event>,
-    lost: HashMap<i32, u64>,
+    /// By kind.
+    lost: [u64; 64],
     /// What was lost before, by loop and kind, when this viewer came.
     base: HashMap<(LoopId, usize), u64>,
     filtered: u64,
@@ -61,6 +64,8 @@ pub(crate) struct Feeds {
     wanting: Vec<Weak<LoopRecord>>,
     own: VecDeque<pb::Event>,
     until: u64,
+    /// Until then the thread is for others: emptying the rings takes at most half of it.
+    rests_until: u64,
     pub(crate) drained: u64,
 }
 
@@ -99,7 +104,7 @@ impl Feeds {
             filter,
             internal: request.internal,
             waiting: VecDeque::new(),
-            lost: HashMap::new(),
+            lost: [0; 64],
             base: HashMap::new(),
             filtered: 0,
             delivered: 0,
@@ -163,6 +168,11 @@ impl Feeds {
         }
     }
 
+    /// Whether the loops' rings were last emptied longer ago than `each`.
+    pub(crate) fn is_due(&self, now: u64, each: std::time::Duration) -> bool {
+        now >= self.rests_until && now.saturating_sub(self.until) >= each.as_nanos() as u64
+    }
+
     /// Takes what the loops have recorded. Tells whether there is anything to send.
     pub(crate) fn drain(&mut self, desk: &mut Desk) -> bool {
         if self.feeds.is_empty() {
@@ -202,12 +212,15 @@ impl Feeds {
             self.hand_out(&event, internal, desk);
         }
         self.count_losses(&look);
+        let ended = crate::clock::mono();
+        self.rests_until = ended + ended.saturating_sub(self.until);
         self.feeds
             .iter()
             .any(|feed| !feed.waiting.is_empty() || !feed.began)
     }
 
     fn hand_out(&mut self, event: &pb::Event, internal: bool, desk: &Desk) {
+        let room = QUEUE.min(QUEUES / self.feeds.len().max(1));
         for feed in &mut self.feeds {
             if feed.kinds >> event.kind & 1 == 0 || internal && !feed.internal {
                 continue;
@@ -219,10 +232,10 @@ impl Feeds {
             };
             if !feed.filter.matches(&row) {
                 feed.filtered += 1;
-            } else if feed.waiting.len() < QUEUE {
+            } else if feed.waiting.len() < room {
                 feed.waiting.push_back(event.clone());
             } else {
-                *feed.lost.entry(event.kind).or_default() += 1;
+                feed.lost[event.kind as usize & 63] += 1;
             }
         }
     }
@@ -243,7 +256,7 @@ impl Feeds {
                     *base = lost;
                     let kind = event_kind(kind);
                     if new > 0 && feed.kinds & bit(kind) != 0 {
-                        *feed.lost.entry(kind as i32).or_default() += new;
+                        feed.lost[kind as usize & 63] += new;
                     }
                 }
             }
@@ -320,13 +333,10 @@ impl Feeds {
                 }
             }),
             events,
-            lost: feed
-                .lost
-                .iter()
-                .map(|(kind, count)| pb::Lost {
-                    kind: *kind,
-                    count: *count,
-                })
+            lost: (0..)
+                .zip(feed.lost)
+                .filter(|(_, count)| *count > 0)
+                .map(|(kind, count)| pb::Lost { kind, count })
                 .collect(),
             delivered: feed.delivered,
             filtered: feed.filtered,

@@ -17,6 +17,8 @@ pub enum InspectorStatus {
         socket: Option<PathBuf>,
         /// The TCP address, and the file that holds its token.
         tcp: Option<(std::net::SocketAddr, PathBuf)>,
+        /// Why it is not on the TCP address that the builder asked for, if it is not.
+        no_tcp: Option<String>,
     },
     /// It talks to the checker that started this process.
     Connected,
@@ -28,16 +30,23 @@ impl fmt::Display for InspectorStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InspectorStatus::Listening {
-                socket: Some(socket),
-                ..
-            } => write!(f, "listening at {}", socket.display()),
-            InspectorStatus::Listening {
-                tcp: Some((address, token)),
-                ..
+                socket,
+                tcp,
+                no_tcp,
             } => {
-                write!(f, "listening at {address}, token in {}", token.display())
+                f.write_str("listening")?;
+                if let Some(socket) = socket {
+                    write!(f, " at {}", socket.display())?;
+                }
+                if let Some((address, token)) = tcp {
+                    let also = if socket.is_some() { " and" } else { "" };
+                    write!(f, "{also} at {address}, token in {}", token.display())?;
+                }
+                match no_tcp {
+                    Some(why) => write!(f, "; not on TCP: {why}"),
+                    None => Ok(()),
+                }
             }
-            InspectorStatus::Listening { .. } => f.write_str("listening"),
             InspectorStatus::Connected => f.write_str("connected to a checker"),
             InspectorStatus::None(why) => write!(f, "no inspector: {why}"),
         }
@@ -102,7 +111,15 @@ mod face {
 
     pub(super) fn status() -> InspectorStatus {
         match serve::status() {
-            Status::Listening { socket, tcp } => InspectorStatus::Listening { socket, tcp },
+            Status::Listening {
+                socket,
+                tcp,
+                no_tcp,
+            } => InspectorStatus::Listening {
+                socket,
+                tcp,
+                no_tcp,
+            },
             Status::Connected => InspectorStatus::Connected,
             Status::None(why) => InspectorStatus::None(why),
         }

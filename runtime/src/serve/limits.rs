@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ use crate::time::{Sleep, sleep};
 /// Clients at a time.
 pub(crate) const CONNECTIONS: u32 = 8;
 const STREAMS: u32 = 16;
+/// Streams of events of one client: each event is looked at for each of them.
+const FEEDS: u32 = 4;
 const HEADERS: u32 = 16 << 10;
 const PENDING_RESETS: usize = 20;
 const LOCAL_RESETS: usize = 1024;
@@ -48,6 +50,8 @@ pub(crate) const PROGRESS: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(crate) struct Gauges {
     connections: AtomicU32,
+    /// Connections that have not made a call yet, the oldest first.
+    silent: Mutex<Vec<Weak<Peer>>>,
     pub(crate) viewers: AtomicU32,
     pub(crate) bytes_sent: AtomicU64,
 }
@@ -68,6 +72,31 @@ impl Place {
     }
 }
 
+impl Gauges {
+    fn silent(&self) -> MutexGuard<'_, Vec<Weak<Peer>>> {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.retain(|peer| peer.upgrade().is_some_and(|peer| !peer.asked.is_raised()));
+        silent
+    }
+
+    /// One more connection that has not made a call yet.
+    pub(crate) fn wait_for(&self, peer: &Arc<Peer>) {
+        self.silent().push(Arc::downgrade(peer));
+    }
+
+    /// Ends the connection that has kept silent for longest, for one that may have something to
+    /// ask. False: all have asked.
+    pub(crate) fn end_silent(&self) -> bool {
+        let mut silent = self.silent();
+        let oldest = (!silent.is_empty()).then(|| silent.remove(0));
+        let oldest = oldest.and_then(|peer| peer.upgrade());
+        if let Some(peer) = &oldest {
+            peer.doomed.raise();
+        }
+        oldest.is_some()
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
@@ -79,6 +108,10 @@ pub(crate) struct Peer {
     role: AtomicU8,
     /// It said Hello and is counted among the viewers.
     greeted: AtomicU8,
+    /// It has made a call.
+    pub(crate) asked: Signal,
+    /// Its streams of events.
+    feeds: AtomicU32,
     /// The connection is to end.
     pub(crate) doomed: Signal,
     gauges: Arc<Gauges>,
@@ -89,6 +122,8 @@ impl Peer {
         Self {
             role: AtomicU8::new(role as u8),
             greeted: AtomicU8::new(0),
+            asked: Signal::default(),
+            feeds: AtomicU32::new(0),
             doomed: Signal::default(),
             gauges: gauges.clone(),
         }
@@ -101,6 +136,25 @@ impl Peer {
     /// Gives up what a role is not needed for.
     pub(crate) fn lower(&self, role: Role) {
         self.role.fetch_min(role as u8, Ordering::Relaxed);
+    }
+
+    /// One more stream of events begins. Errors: it has as many as it may have.
+    pub(crate) fn begin_feed(&self) -> Result<(), Status> {
+        self.feeds
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |feeds| {
+                (feeds < FEEDS).then_some(feeds + 1)
+            })
+            .map(drop)
+            .map_err(|feeds| {
+                Status::resource_exhausted(format!(
+                    "this client has {feeds} streams of events already; end one first"
+                ))
+            })
+    }
+
+    /// A stream of events is over.
+    pub(crate) fn end_feed(&self) {
+        self.feeds.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts it among the viewers, once.
@@ -175,7 +229,6 @@ struct Guard {
     server: InspectServer<Inspect>,
     access: Access,
     peer: Arc<Peer>,
-    asked: Arc<Signal>,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
@@ -186,7 +239,7 @@ impl hyper::service::Service<Request<Incoming>> for Guard {
     type Future = Answer;
 
     fn call(&self, mut request: Request<Incoming>) -> Answer {
-        self.asked.raise();
+        self.peer.asked.raise();
         let authority = request.uri().authority().map(ToString::to_string);
         if let Err(refused) = self.access.admits(authority.as_deref(), request.headers()) {
             return Box::pin(std::future::ready(Ok(refused.into_http())));
@@ -290,12 +343,10 @@ pub(crate) async fn serve<S>(stream: S, service: Arc<Inspect>, access: Access, p
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let asked = Arc::new(Signal::default());
     let guard = Guard {
         server: InspectServer::from_arc(service).max_decoding_message_size(MAX_REQUEST_BYTES),
         access,
         peer: peer.clone(),
-        asked: asked.clone(),
     };
     let stream = Metered {
         stream,
@@ -317,7 +368,7 @@ where
         if Pin::new(&mut connection).poll(cx).is_ready() || peer.doomed.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if first.is_some() && asked.is_raised() {
+        if first.is_some() && peer.asked.is_raised() {
             first = None;
         }
         match &mut first {
@@ -439,5 +490,21 @@ mod tests {
         assert!(Place::take(&gauges).is_none());
         taken.pop();
         assert!(Place::take(&gauges).is_some());
+    }
+
+    #[test]
+    fn who_has_kept_silent_for_longest_goes_first_and_who_asked_stays() {
+        let gauges = Arc::new(Gauges::default());
+        let peers: Vec<_> = (0..3)
+            .map(|_| Arc::new(Peer::new(Role::Control, &gauges)))
+            .collect();
+        peers.iter().for_each(|peer| gauges.wait_for(peer));
+        peers[0].asked.raise();
+        let doomed = || peers.iter().map(|peer| peer.doomed.is_raised());
+        assert!(gauges.end_silent());
+        assert!(doomed().eq([false, true, false]));
+        assert!(gauges.end_silent());
+        assert!(doomed().eq([false, true, true]));
+        assert!(!gauges.end_silent(), "the one that is left has asked");
     }
 }

@@ -14,7 +14,7 @@ use loop_proto::pb;
 
 use super::Status;
 use super::auth::{self, Role, Token};
-use super::limits::{Access, Peer, Place, serve as serve_connection};
+use super::limits::{Access, Gauges, Peer, Place, serve as serve_connection};
 use super::service::{Inspect, spawn};
 use super::shared::Shared;
 use crate::inspect::tables::Look;
@@ -69,6 +69,9 @@ impl Doors {
     }
 }
 
+/// After a connection could not be taken, the next try comes this much later.
+const REST: Duration = Duration::from_secs(1);
+
 type Opened = (Doors, Option<Files>, Status);
 
 /// Opens the endpoint, and the TCP port if one is wanted. Errors: why there is none.
@@ -106,6 +109,7 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
         ..Doors::default()
     };
     let mut shown = None;
+    let mut no_tcp = tcp_error;
     if let Some((listener, token, address)) = tcp {
         let path = files.socket().with_extension("token");
         match token.write(&path) {
@@ -115,13 +119,19 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
                 shown = Some((address, path));
             }
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "no TCP: its token could not be written");
+                let error = format!(
+                    "its token could not be written: {}: {error}",
+                    path.display()
+                );
+                tracing::warn!(%error, "the inspector does not listen on TCP");
+                no_tcp = Some(error);
             }
         }
     }
     let status = Status::Listening {
         socket: Some(files.socket().to_owned()),
         tcp: shown,
+        no_tcp,
     };
     Ok((doors, Some(files), status))
 }
@@ -145,6 +155,7 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
     let status = Status::Listening {
         socket: None,
         tcp: Some((address, path)),
+        no_tcp: None,
     };
     Ok((doors, Some(files), status))
 }
@@ -220,6 +231,7 @@ async fn serve_gate(service: Arc<Inspect>, stream: UnixStream) {
 #[cfg(unix)]
 async fn accept_unix(service: Arc<Inspect>, listener: UnixListener) {
     let own = auth::own_uid();
+    let mut faults = Faults("the inspector's socket");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -230,16 +242,14 @@ async fn accept_unix(service: Arc<Inspect>, listener: UnixListener) {
                 }
                 admit(&service, stream, Access::Unix);
             }
-            Err(error) => {
-                tracing::warn!(%error, "the inspector stops listening");
-                return;
-            }
+            Err(error) => faults.rest(&error).await,
         }
     }
 }
 
 async fn accept_tcp(service: Arc<Inspect>, listener: TcpListener, token: Token) {
     let port = listener.local_addr().map_or(0, |address| address.port());
+    let mut faults = Faults("the inspector's port");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -247,28 +257,61 @@ async fn accept_tcp(service: Arc<Inspect>, listener: TcpListener, token: Token) 
                 let token = token.clone();
                 admit(&service, stream, Access::Tcp { token, port });
             }
-            Err(error) => {
-                tracing::warn!(%error, "the inspector stops listening on TCP");
-                return;
-            }
+            Err(error) => faults.rest(&error).await,
         }
     }
 }
 
-/// Serves a connection if there is a place for it; else it is closed.
+/// What goes wrong at a door. One connection that cannot be taken is no reason to take no other:
+/// the kernel may be out of memory, or of places in its poll, for a while only.
+struct Faults(&'static str);
+
+impl Faults {
+    /// Tells the first, and waits before the next try.
+    async fn rest(&mut self, error: &std::io::Error) {
+        let door = std::mem::take(&mut self.0);
+        if !door.is_empty() {
+            tracing::warn!(%error, "{door} could not take a connection; it tries again each second");
+        }
+        sleep(REST).await;
+    }
+}
+
+/// Serves a connection if there is a place for it, or somebody silent to give way; else it is
+/// closed.
 fn admit<S>(service: &Arc<Inspect>, stream: S, access: Access)
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
 {
-    let Some(place) = Place::take(&service.shared.gauges) else {
+    let gauges = service.shared.gauges.clone();
+    let place = Place::take(&gauges);
+    if place.is_none() && !gauges.end_silent() {
         return;
-    };
-    let peer = Arc::new(Peer::new(Role::Control, &service.shared.gauges));
+    }
+    let peer = Arc::new(Peer::new(Role::Control, &gauges));
+    gauges.wait_for(&peer);
     let service = service.clone();
     spawn(async move {
-        serve_connection(stream, service, access, peer).await;
-        drop(place);
+        let place = match place {
+            Some(place) => Some(place),
+            // Who gives way is awake already, and ends in this turn of the loop or the next.
+            None => given_way(&gauges).await,
+        };
+        if place.is_some() {
+            serve_connection(stream, service, access, peer).await;
+        }
     });
+}
+
+/// The place of a connection that was told to end; `None`: somebody else has it.
+async fn given_way(gauges: &Arc<Gauges>) -> Option<Place> {
+    for _ in 0..8 {
+        yield_now().await;
+        if let Some(place) = Place::take(gauges) {
+            return Some(place);
+        }
+    }
+    None
 }
 
 /// Closes slots of time, once a second.

@@ -89,6 +89,7 @@ impl pb::inspect_server::Inspect for Inspect {
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let peer = peer_of(&request);
         let (sender, outgoing) = outbox();
+        peer.begin_feed()?;
         let opened = self.shared.feeds().open(request.get_ref());
         match opened {
             Ok(id) => {
@@ -96,6 +97,7 @@ impl pb::inspect_server::Inspect for Inspect {
                 spawn(feed(self.shared.clone(), peer, id, sender));
             }
             Err(error) => spawn(async move {
+                peer.end_feed();
                 let batch = pb::EventBatch {
                     error: Some(error),
                     ..pb::EventBatch::default()
@@ -164,7 +166,10 @@ async fn feed(shared: Arc<Shared>, peer: Arc<Peer>, id: u64, sender: Sender<pb::
             // Told now and then, so that silence is known to be silence.
             let now = clock::mono();
             let quiet = now.saturating_sub(beat) > BEAT.as_nanos() as u64;
-            feeds.drain(&mut desk);
+            // What one viewer takes in is handed to all, so many do not make it more work.
+            if feeds.is_due(now, DRAIN) {
+                feeds.drain(&mut desk);
+            }
             let batch = feeds.batch(id, quiet, &mut desk);
             if batch.is_some() {
                 beat = now;
@@ -200,6 +205,7 @@ async fn feed(shared: Arc<Shared>, peer: Arc<Peer>, id: u64, sender: Sender<pb::
         }
     }
     shared.feeds().close(id);
+    peer.end_feed();
 }
 
 impl Inspect {
