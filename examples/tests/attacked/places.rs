@@ -16,13 +16,18 @@ fn without_descriptors_the_app_goes_on_and_the_inspector_comes_back() {
     let app = world.app(&[]);
     let mut visitor = app.visitor();
     visitor.served(10);
+    let free = app.free_descriptor();
     world.answered(&["tasks", &app.target()]);
+    // The app closes its end a moment after the console is gone.
+    while app.free_descriptor() != free {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let had = getrlimit(Resource::Nofile);
     let limit = |current: Option<u64>| {
         let wanted = Rlimit { current, ..had };
         prlimit(Some(app.pid()), Resource::Nofile, wanted).expect("our own child");
     };
-    limit(Some(app.free_descriptor()));
+    limit(Some(free));
     let said = world.console(&["tasks", &app.target(), "--timeout", "1s"]);
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(said.err.contains("no answer within 1s"), "{said:?}");
