@@ -177,3 +177,23 @@ fn the_socket_and_its_note_are_gone_with_the_inspector() {
     drop(inspected);
     assert!(!there(&socket) && !there(&note));
 }
+
+#[test]
+fn a_fifth_stream_of_events_is_refused_with_the_reason_and_another_client_gets_its_own() {
+    let inspected = Inspected::new("feeds");
+    on_loop(|_| async move {
+        let mut greedy = inspected.client().await;
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            let events = greedy.watch_events(pb::EventsRequest::default()).await;
+            held.push(events.unwrap().into_inner());
+        }
+        let refused = greedy.watch_events(pb::EventsRequest::default()).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("end one first"), "{refused}");
+        let mut other = inspected.client().await;
+        let events = other.watch_events(pb::EventsRequest::default()).await;
+        assert!(events.unwrap().into_inner().message().await.is_ok());
+    });
+}
