@@ -588,27 +588,26 @@ fn join(global: &Global, word: Option<&str>) -> Result<Exit, Failure> {
 }
 
 fn explain(name: Option<&str>) -> Result<Exit, Failure> {
+    let list = || -> String {
+        let line =
+            |name: pb::FindingName| format!("{:<16} {}\n", name.word(), name.explain().summary);
+        pb::FindingName::ALL.into_iter().map(line).collect()
+    };
     let Some(name) = name else {
-        let list: String = pb::FindingName::ALL
-            .iter()
-            .map(|name| format!("{:<16} {}\n", name.word(), name.explain().summary))
-            .collect();
-        return said(list);
+        return said(list());
     };
     let Some(known) = pb::FindingName::from_word(name) else {
         let words = pb::FindingName::ALL.map(|n| n.word());
-        let meant = loop_proto::suggest::nearest(name, words);
+        let meant = loop_proto::suggest::nearest(name, words)
+            .map_or_else(String::new, |meant| format!("Did you mean {meant}? "));
         return Err(Failure::usage(
             format!("There is no finding called `{}`.", escape(name, 64)),
-            match meant {
-                Some(meant) => format!("Did you mean {meant}?"),
-                None => format!("There are {}.", words.join(", ")),
-            },
+            format!("{meant}There are:\n\n{}", list().trim_end()),
         ));
     };
     let e = known.explain();
     said(format!(
-        "{}\n  {}\n\nWhen   {}\nCause  {}\nLike   {}\nFix    {}\n",
-        e.name, e.summary, e.condition, e.cause, e.example, e.fix
+        "{}\n  {}\n\nGrade     {}\nWhen      {}\nEvidence  {}\nCause     {}\nLike      {}\nFix       {}\n",
+        e.name, e.summary, e.grade, e.condition, e.evidence, e.cause, e.example, e.fix
     ))
 }

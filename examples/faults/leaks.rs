@@ -198,7 +198,7 @@ async fn dropped_group() {
     let scope = TaskGroup::<String>::scope(|group| async move {
         drop(group.create_task(async {
             drop(catch_cancel(sleep(HOUR)).await);
-            sleep(SEEN).await; // Cleans up at leisure.
+            sleep(2 * SEEN).await; // Cleans up at leisure.
             Ok(())
         }));
         sleep(HOUR).await;
@@ -206,7 +206,7 @@ async fn dropped_group() {
     });
     // The scope is dropped unfinished.
     assert!(timeout(ms(20), scope).await.is_err());
-    sleep(2 * SEEN).await;
+    sleep(3 * SEEN).await;
 }
 
 async fn never_polled() {

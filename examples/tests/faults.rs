@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use loop_proto::pb::FindingName;
 use serde_json::Value;
 
 /// What is true and cannot be told today, and why: not counted as recall.
@@ -51,6 +52,21 @@ const NO_PROGRAM: [(&str, &str); 2] = [
 /// Of these not one may be missed.
 const FULL_RECALL: [&str; 4] = ["stranded", "deadlocked", "left-behind", "blocked"];
 
+/// Words that the evidence for a program's finding must have.
+const EVIDENCE: [(&str, &[&str]); 3] = [
+    (
+        "lock-cycle",
+        &[
+            "the lock cart",
+            "the lock stock",
+            "deadlocks.rs:",
+            "which task",
+        ],
+    ),
+    ("join-cycle-of-2", &["joins at", "deadlocks.rs:"]),
+    ("waker-thrown-away", &["no waker of it is alive"]),
+];
+
 /// So many run at once.
 const AT_ONCE: usize = 4;
 
@@ -74,6 +90,7 @@ struct Program {
     finds: Option<String>,
     also: BTreeSet<String>,
     file: String,
+    says: String,
 }
 
 /// What was said of one program.
@@ -105,6 +122,7 @@ fn programs() -> Vec<Program> {
                 .map(str::to_owned)
                 .collect(),
             file: file.to_owned(),
+            says: says.to_owned(),
         }
     };
     list.lines().map(line).collect()
@@ -127,6 +145,8 @@ fn judged(world: &Path, name: &str) -> Vec<Said> {
         .arg(built("examples/faults"))
         .arg(name)
         .env("LOOP_CONSOLE_DIR", world)
+        // Writing one down holds a loop for long.
+        .env("RUST_BACKTRACE", "0")
         .env_remove("LOOP_CONSOLE")
         .env_remove("LOOP_CONSOLE_BUDGET")
         .stdin(Stdio::null())
@@ -181,11 +201,12 @@ fn all_judged(programs: &[Program]) -> Vec<Vec<Said>> {
     said.into_inner().expect("all threads have ended")
 }
 
-/// How often a finding was due, was said where due, and was said where it is not true.
+/// How often a finding was due, was said where due, was said where it is true, and where it is not.
 #[derive(Default)]
 struct Score {
     due: u32,
     met: u32,
+    right: u32,
     wrong: u32,
 }
 
@@ -223,15 +244,27 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
                 score.met += u32::from(at_its_place);
             }
         }
+        for (_, words) in EVIDENCE.iter().filter(|(name, _)| *name == program.name) {
+            let evidence = said
+                .iter()
+                .filter(|said| Some(&said.name) == program.finds.as_ref());
+            let evidence: String = evidence.map(|said| said.evidence.as_str()).collect();
+            for word in words.iter().filter(|word| !evidence.contains(**word)) {
+                faults.push(format!("{}: no {word:?} in {evidence}", program.name));
+            }
+        }
         for said in said {
             if said.evidence.len() <= "[]".len() {
                 faults.push(format!("{} without evidence: {said:#?}", program.name));
             }
             let true_of_it =
                 program.finds.as_ref() == Some(&said.name) || program.also.contains(&said.name);
-            if !true_of_it {
+            let score = scores.entry(said.name.clone()).or_default();
+            if true_of_it {
+                score.right += 1;
+            } else {
                 verdict = "wrong";
-                scores.entry(said.name.clone()).or_default().wrong += 1;
+                score.wrong += 1;
                 if said.grade == "certain" {
                     faults.push(format!("{} is not so: {said:#?}", program.name));
                 }
@@ -243,9 +276,9 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
     }
     println!("\n{:<16} {:>8} {:>10}", "finding", "recall", "precision");
     for (name, score) in &scores {
-        let precision = match score.met + score.wrong {
+        let precision = match score.right + score.wrong {
             0 => "-".to_owned(),
-            said => format!("{:.2}", f64::from(score.met) / f64::from(said)),
+            said => format!("{:.2}", f64::from(score.right) / f64::from(said)),
         };
         println!(
             "{name:<16} {:>5}/{:<2} {precision:>10}",
@@ -256,4 +289,66 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
         println!("not yet: {name}: {why}");
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+const HEAD: &str = "\
+# What is found, by which rule, and how that is proved
+
+`loop-console leaks` lists what holds now, `loop-console check` fails on it, `loop-console explain NAME` says what is below.
+The rules are in `proto/src/finding/rules.rs` and `deadlock.rs`: functions of plain facts. Each is asked of the programs in
+`examples/faults/`, whose fault is known, and of healthy ones that look like them:
+
+```sh
+cargo test -p loop-examples --test faults -- --nocapture      # the table, with recall and precision
+target/debug/examples/faults --list                           # the programs
+```
+
+Grades: *certain* cannot become untrue by itself, *left-behind* is a fact about the end of a run, *suspect* may turn out to be
+meant so, *warning* is no fault yet. `leak=0` counts the first two, `--deny suspect,warning` the rest.
+
+Made from `proto/src/finding/explain.rs` and the corpus: change those, then run
+`UPDATE_DOCS=1 cargo test -p loop-examples --test faults page`.
+";
+
+#[test]
+fn the_page_of_findings_is_what_the_explanations_and_the_corpus_say() {
+    let programs = programs();
+    let mut page = HEAD.to_owned();
+    let list = |page: &mut String, finds: Option<&str>| {
+        let of_it = programs.iter().filter(|p| p.finds.as_deref() == finds);
+        for program in of_it {
+            let not_yet = NOT_YET.iter().find(|(name, _)| *name == program.name);
+            let not_yet =
+                not_yet.map_or_else(String::new, |(_, why)| format!(" *Not told yet: {why}.*"));
+            *page += &format!("- `{}`: {}{not_yet}\n", program.name, program.says);
+        }
+    };
+    for name in FindingName::ALL {
+        let e = name.explain();
+        page += &format!(
+            "\n## {}\n\n{}\n\n- Grade: {}.\n- Rule: {}\n- Evidence: {}\n- Cause: {}\n- Like: `{}`\n- Fix: {}\n\nPrograms:\n\n",
+            e.name, e.summary, e.grade, e.condition, e.evidence, e.cause, e.example, e.fix
+        );
+        list(&mut page, Some(e.name));
+        let missing = NO_PROGRAM.iter().find(|(name, _)| *name == e.name);
+        match missing {
+            Some((_, why)) => page += &format!("- none: it {why}.\n"),
+            None => assert!(
+                programs.iter().any(|p| p.finds.as_deref() == Some(e.name)),
+                "{} has no program",
+                e.name
+            ),
+        }
+    }
+    page += "\n## healthy\n\nNothing may be said of these.\n\n";
+    list(&mut page, None);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/findings.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &page).expect("docs can be written");
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found.replace('\r', "") == page,
+        "docs/findings.md is not what the explanations and the corpus say: see its head"
+    );
 }

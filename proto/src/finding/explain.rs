@@ -12,6 +12,10 @@ pub struct Explanation {
     pub summary: &'static str,
     /// When exactly it is said.
     pub condition: &'static str,
+    /// How sure it is: `certain`, `left-behind`, `suspect`, `warning`.
+    pub grade: &'static str,
+    /// What is said with it.
+    pub evidence: &'static str,
     /// What usually causes it.
     pub cause: &'static str,
     /// Code that does it.
@@ -25,14 +29,83 @@ impl FindingName {
     #[must_use]
     pub fn explain(self) -> Explanation {
         let [summary, condition, cause, example, fix] = texts(self);
+        let [grade, evidence] = grade_and_evidence(self);
         Explanation {
             name: self.word(),
             summary,
             condition,
+            grade,
+            evidence,
             cause,
             example,
             fix,
         }
+    }
+}
+
+fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
+    match name {
+        FindingName::Unspecified => [""; 2],
+        FindingName::Blocked => [
+            "certain; suspect where the host does not tell who had the CPU",
+            "How long the loop was held at least and at most, the time on the wall, the budget, the cause with what the kernel said, the place by its stack, and how many tasks waited behind it.",
+        ],
+        FindingName::Stranded => [
+            "certain",
+            "For how long it has been pending, that no waker and no handle is alive, how often it was polled, where it awaits.",
+        ],
+        FindingName::Deadlocked => [
+            "certain for joins; suspect where a lock takes part",
+            "A line a task: where it waits, for which task or for which lock, where that lock was made, who has it and for how long.",
+        ],
+        FindingName::LeftBehind => [
+            "left-behind",
+            "How long ago its run, scope or test ended, the grace, whether anybody asked it to stop, where it awaits.",
+        ],
+        FindingName::OutlivedParent => [
+            "suspect",
+            "How long ago its parent ended or its group was dropped, and that nobody holds it, or that it was asked to cancel.",
+        ],
+        FindingName::Growing => [
+            "suspect",
+            "Generations alive then and now, how many are alive, the age of the oldest, and how old tasks of its place usually get.",
+        ],
+        FindingName::IdleOrphan => [
+            "suspect",
+            "For how long it was not woken, what is usual at its place, that nobody holds it and that no timer will wake it.",
+        ],
+        FindingName::StuckAbortable => [
+            "warning",
+            "For how long it has been pending, that no waker is alive, and how many handles could cancel it.",
+        ],
+        FindingName::Starved | FindingName::NeverPolled => [
+            "warning",
+            "Since when it is ready, and how many tasks of its loop are.",
+        ],
+        FindingName::Spinning => [
+            "warning",
+            "The share of its polls that it woke itself for, polls a second and in which time, and how long a poll took on average.",
+        ],
+        FindingName::WakeStorm => [
+            "warning",
+            "Wakes a second and in which time, and how long a poll took on average.",
+        ],
+        FindingName::NeverYields => ["warning", "For how long its first poll has lasted."],
+        FindingName::LateTimer => ["warning", "How late it is, or was when it last fired."],
+        FindingName::OrphanTimer => ["warning", "That firing it wakes nobody."],
+        FindingName::AbandonedFd => [
+            "suspect",
+            "Why nobody can use it, for how long nothing has happened on it, and its peer.",
+        ],
+        FindingName::UnreadError => [
+            "warning",
+            "Whether it panicked or returned an error, and the error's text.",
+        ],
+        FindingName::IgnoredCancel => [
+            "warning",
+            "How long ago it was asked to stop, and what it does now.",
+        ],
+        FindingName::LargeFuture => ["warning", "The size of its future, and the limit."],
     }
 }
 

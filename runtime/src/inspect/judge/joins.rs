@@ -5,12 +5,16 @@ use loop_proto::pb::{FindingName, Grade};
 
 use super::{About, Note, Subject};
 use crate::inspect::ids::IdMap;
+use crate::inspect::live::of_the_app;
 use crate::inspect::tables::{Look, Spot};
 use crate::inspect::waits::{Found, Wanted};
 use crate::record::task::{On, State, TaskFacts, flag};
 
 /// More waits for tasks and locks than this are not followed.
 const MOST: usize = 1 << 18;
+
+/// So many tasks of a group have a line of their own among the evidence.
+const TOLD: usize = 16;
 
 /// One task whose only waker lies where the record says.
 #[derive(Clone, Copy)]
@@ -125,14 +129,15 @@ impl Joins {
         } else {
             Grade::Certain
         };
-        let ids: Vec<String> = group.iter().take(16).map(ToString::to_string).collect();
+        let mut evidence = vec![match group.len() {
+            1 => "the task can only be woken by itself".to_owned(),
+            count => format!("{count} tasks can only be woken by each other"),
+        }];
+        evidence.extend(self.told(group, look));
         let verdict = Verdict {
             name: FindingName::Deadlocked,
             grade,
-            evidence: vec![
-                format!("{} tasks can only be woken by each other", group.len()),
-                format!("tasks {}", ids.join(", ")),
-            ],
+            evidence,
             since_ns: waits().map(|wait| wait.since_ns).max().unwrap_or(0),
             measured_ns: None,
             limit_ns: None,
@@ -148,9 +153,62 @@ impl Joins {
             function: crate::inspect::names::of_type(site.type_name).to_owned(),
             culprit: None,
             user: !facts.has(flag::INTERNAL) && !at.record.facts.internal,
-            awaits: facts.waiting_at.filter(crate::inspect::live::of_the_app),
+            // Told with what it waits for, as of all others.
+            awaits: None,
         };
         note.add(verdict, &about);
+    }
+
+    /// A line for each task of a group: where it waits, for what, and who has that.
+    fn told(&self, group: &[u64], look: &Look) -> Vec<String> {
+        let mut wanted = Wanted::default();
+        let told = || {
+            let waits = group.iter().take(TOLD).map(|id| (*id, self.waits.get(id)));
+            waits.filter_map(|(id, wait)| Some((id, wait?)))
+        };
+        for (id, wait) in told() {
+            wanted.tasks.insert(id);
+            match wait.lock {
+                true => wanted.resources.insert(wait.on),
+                false => wanted.tasks.insert(wait.on),
+            };
+        }
+        let found = Found::of(look, &wanted);
+        let task = |id: u64| match found.tasks.get(&id) {
+            Some(name) if name.number != 0 => format!("task {id} {} {}", name.text, name.number),
+            Some(name) => format!("task {id} {}", name.text),
+            None => format!("task {id}"),
+        };
+        let line = |(id, wait): (u64, &Wait)| {
+            let at = look.at(wait.spot).and_then(|at| {
+                let facts = at.record.tasks.get(wait.spot.slot)?.read()?;
+                let same = facts.id == id && facts.polls == wait.polls;
+                facts.waiting_at.filter(|place| same && of_the_app(place))
+            });
+            let at = at.map_or_else(String::new, |place| format!(" at {place}"));
+            let who = task(id);
+            match found.resources.get(&wait.on) {
+                _ if wait.on == 0 => format!("{who} waits{at} and nothing can wake it"),
+                _ if !wait.lock => format!("{who} joins{at} {}", task(wait.on)),
+                None => format!("{who} waits{at} for a thing that is gone"),
+                Some((lock, name)) => {
+                    let made = lock
+                        .place
+                        .map_or_else(String::new, |place| format!(" made at {place}"));
+                    let space = if name.is_empty() { "" } else { " " };
+                    let since = look.now.since(lock.held_since) / 1_000_000;
+                    format!(
+                        "{who} waits{at} for the lock{space}{name}{made}, which task {} has had for {since} ms",
+                        lock.holder
+                    )
+                }
+            }
+        };
+        let mut lines: Vec<String> = told().map(line).collect();
+        if group.len() > TOLD {
+            lines.push(format!("and {} more", group.len() - TOLD));
+        }
+        lines
     }
 
     pub(super) fn bytes(&self) -> usize {

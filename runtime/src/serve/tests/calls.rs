@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::*;
+use crate::sync::Lock;
 
 /// A ring of events has one reader, and each inspector of this process reads those of all loops.
 static READS_EVENTS: Mutex<()> = Mutex::new(());
@@ -392,6 +393,51 @@ fn tasks_that_join_each_other_are_found_deadlocked_and_a_chain_that_moves_is_not
         assert_eq!(finding.name(), pb::FindingName::Deadlocked);
         assert_eq!(finding.grade(), pb::Grade::Certain);
         assert!(ids.contains(&finding.subject_id));
+    });
+}
+
+#[test]
+fn a_circle_of_locks_is_suspected_with_both_locks_their_holders_and_where_each_waits() {
+    let inspected = Inspected::new("lock-circle");
+    on_loop(|id| async move {
+        let (cart, stock) = (Lock::named("cart", ()), Lock::named("stock", ()));
+        let both = |first: Lock<()>, second: Lock<()>| async move {
+            let _first = first.lock().await;
+            yield_now().await;
+            let _second = second.lock().await;
+        };
+        let left = create_task(both(cart.clone(), stock.clone()));
+        let right = create_task(both(stock, cart.clone()));
+        let ids = [left.id().get(), right.id().get()];
+        let mut client = inspected.client().await;
+        // Who holds a handle could still cancel.
+        left.detach();
+        right.detach();
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let wanted = query(pb::Target::Findings, &format!("loop={id}"));
+        let (view, _) = ask(&mut client, wanted).await;
+        let [finding] = &view.findings[..] else {
+            panic!("{:?}", view.findings);
+        };
+        assert_eq!(finding.name(), pb::FindingName::Deadlocked);
+        assert_eq!(finding.grade(), pb::Grade::Suspect);
+        let evidence = finding.evidence.join("\n");
+        for (waits, lock, holds) in [(ids[0], "stock", ids[1]), (ids[1], "cart", ids[0])] {
+            let line = finding
+                .evidence
+                .iter()
+                .find(|line| line.starts_with(&format!("task {waits} ")))
+                .unwrap_or_else(|| panic!("no task {waits} in {evidence}"));
+            for word in [
+                format!("for the lock {lock} made at"),
+                format!("which task {holds} has had"),
+                format!("waits at {}:", file!()),
+            ] {
+                assert!(line.contains(&word), "no {word:?} in {line}");
+            }
+        }
     });
 }
 
