@@ -150,24 +150,25 @@ pub(crate) fn thread_named(name: &str) -> u64 {
 /// Has `hook` called in each child of a fork, before it goes on. The first hook stays.
 ///
 /// The hook runs where only this thread exists: it may touch atomics, and locks with `try_lock`.
+#[cfg(unix)]
 pub(crate) fn after_fork_in_child(hook: fn()) {
     static HOOK: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
-    if HOOK.set(hook).is_err() {
-        return;
-    }
-    #[cfg(unix)]
-    {
-        unsafe extern "C" fn in_child() {
-            THREAD.set(0);
-            FORKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if let Some(hook) = HOOK.get() {
-                hook();
-            }
+    unsafe extern "C" fn in_child() {
+        THREAD.set(0);
+        FORKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if let Some(hook) = HOOK.get() {
+            hook();
         }
+    }
+    if HOOK.set(hook).is_ok() {
         // SAFETY: registers a plain function that lives as long as the process.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     }
 }
+
+/// There is no fork.
+#[cfg(not(unix))]
+pub(crate) fn after_fork_in_child(_: fn()) {}
 
 /// Forks: 0 in the child, its number in the parent; for tests.
 ///
