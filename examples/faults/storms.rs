@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loop_runtime::sync::Event;
 use loop_runtime::time::now;
-use loop_runtime::{create_task, interval, sleep, yield_now};
+use loop_runtime::{create_task, sleep, yield_now};
 
 use super::blocking::compute;
 use super::{Program, ms, program};
@@ -50,7 +50,7 @@ pub(super) const PROGRAMS: [Program; 6] = [
     program(
         "late-timer",
         "late-timer",
-        "A ticking task has to wait for one that blocks.",
+        "A sleeping task has to wait for one that blocks.",
         || Box::pin(late_timer()),
     )
     .also("blocked,never-yields"),
@@ -107,17 +107,10 @@ async fn ping_pong() {
 }
 
 async fn late_timer() {
-    let ticker = create_task(async {
-        let mut ticks = interval(ms(10));
-        loop {
-            ticks.tick().await;
-        }
-    });
-    sleep(ms(30)).await;
+    let sleeper = create_task(async { sleep(ms(300)).await });
+    yield_now().await;
     std::thread::sleep(ms(2_400)); // Told while it lasts, to who looks once a second.
-    sleep(ms(300)).await;
-    ticker.cancel();
-    assert!(ticker.await.is_err(), "it was cancelled");
+    sleeper.await.expect("it sleeps");
 }
 
 async fn starved() {

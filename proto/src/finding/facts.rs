@@ -160,7 +160,8 @@ pub struct Window {
     pub wakes: u64,
     /// Of those, by itself.
     pub self_wakes: u64,
-    /// Time being polled meanwhile.
+    /// Time being polled meanwhile, without its share of the time for which its loop's thread had no
+    /// CPU, where the host tells.
     pub busy_ns: u64,
 }
 

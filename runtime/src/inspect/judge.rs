@@ -408,7 +408,13 @@ fn judge_task(
         usual_idle_ns: None,
         ready_tasks: Some(note.at.record.stats.ready.load(Ordering::Relaxed).into())
             .filter(|ready| *ready > 0),
-        window: seen.window(before, &facts, since_ns, now.mono),
+        window: seen.window(
+            before,
+            &facts,
+            since_ns,
+            now.mono,
+            (spot.at, &note.at.record),
+        ),
         future_bytes: Some(site.size as u64),
     };
     let verdicts = rules::of_task(&of_rules, limits);

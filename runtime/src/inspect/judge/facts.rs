@@ -2,6 +2,7 @@
 //! parents ended.
 
 use std::panic::Location;
+use std::sync::atomic::Ordering;
 
 use loop_proto::finding::Window;
 
@@ -10,6 +11,8 @@ use super::joins::Joins;
 use crate::clock;
 use crate::inspect::ids::{IdMap, IdSet};
 use crate::inspect::tables::Look;
+use crate::os::{Sched, SchedFile};
+use crate::record::LoopRecord;
 use crate::record::task::{Kind, State, TaskFacts};
 
 /// A task that others name as their parent.
@@ -29,6 +32,9 @@ pub(super) struct Mark {
     self_wakes: u32,
     /// Ticks.
     busy: u64,
+    /// Of its loop's thread; zero where the host does not tell.
+    on_cpu: u64,
+    no_cpu: u64,
     window: Option<Window>,
 }
 
@@ -40,9 +46,11 @@ const REST_NS: u64 = 1_000_000_000;
 const BUSY_POLLS: u64 = 500;
 
 impl Mark {
-    fn of(facts: &TaskFacts, at: u64) -> Self {
+    fn of(facts: &TaskFacts, at: u64, sched: Option<Sched>) -> Self {
         Self {
             at,
+            on_cpu: sched.map_or(0, |sched| sched.ran),
+            no_cpu: sched.map_or(0, |sched| sched.delay),
             polls: facts.polls,
             wakes: facts.wakes,
             self_wakes: facts.self_wakes,
@@ -52,25 +60,44 @@ impl Mark {
     }
 
     /// The counts of a later moment, with what happened since.
-    fn next(self, facts: &TaskFacts, at: u64) -> Self {
+    fn next(self, facts: &TaskFacts, at: u64, sched: Option<Sched>) -> Self {
         // A counter that stands at its top tells nothing.
         let counted = facts.wakes < u32::MAX;
+        let next = Self::of(facts, at, sched);
+        let busy = clock::ticks_to_ns(facts.busy.saturating_sub(self.busy));
         let window = Window {
             length_ns: at - self.at,
             polls: facts.polls.saturating_sub(self.polls),
             wakes: facts.wakes.saturating_sub(self.wakes).into(),
             self_wakes: facts.self_wakes.saturating_sub(self.self_wakes).into(),
-            busy_ns: clock::ticks_to_ns(facts.busy.saturating_sub(self.busy)),
+            // A thread loses its CPU as often in a poll as anywhere, so the polls' share of that time
+            // is as large as of the time that it had one.
+            busy_ns: share(
+                busy,
+                next.on_cpu.saturating_sub(self.on_cpu),
+                next.no_cpu.saturating_sub(self.no_cpu),
+            ),
         };
         Self {
             window: counted.then_some(window),
-            ..Self::of(facts, at)
+            ..next
         }
     }
 }
 
+/// What of `busy` was on a CPU, if `on` of a time was and `off` was not; all of it if neither is told.
+fn share(busy: u64, on: u64, off: u64) -> u64 {
+    let all = u128::from(on) + u128::from(off);
+    if all == 0 {
+        return busy;
+    }
+    (u128::from(busy) * u128::from(on) / all) as u64
+}
+
 #[derive(Default)]
 pub(super) struct Seen {
+    /// What the kernel said of a loop's thread in this walk.
+    sched: Option<(u32, Option<Sched>)>,
     /// Waiting without any waker: at how many polls.
     pub(super) lone: IdMap<u64>,
     /// Who waits for whom.
@@ -112,18 +139,33 @@ impl Seen {
         facts: &TaskFacts,
         since_ns: u64,
         now: u64,
+        (at, record): (u32, &LoopRecord),
     ) -> Option<Window> {
         let rests = facts.state == State::Wait && now.saturating_sub(since_ns) > REST_NS;
         if rests || facts.polls < BUSY_POLLS || self.marks.len() >= KEPT {
             return None;
         }
         let mark = match before.marks.get(&facts.id) {
-            None => Mark::of(facts, now),
+            None => Mark::of(facts, now, self.sched(at, record)),
             Some(mark) if now.saturating_sub(mark.at) < WINDOW_NS => *mark,
-            Some(mark) => mark.next(facts, now),
+            Some(mark) => mark.next(facts, now, self.sched(at, record)),
         };
         self.marks.insert(facts.id, mark);
         mark.window
+    }
+
+    /// What the kernel says of the thread of the loop `at`, asked once a walk.
+    fn sched(&mut self, at: u32, record: &LoopRecord) -> Option<Sched> {
+        if let Some((_, sched)) = self.sched.filter(|(of, _)| *of == at) {
+            return sched;
+        }
+        let thread = record.facts.thread.load(Ordering::Relaxed);
+        let file = (thread != 0)
+            .then(|| SchedFile::open(thread).ok())
+            .flatten();
+        let sched = file.and_then(|file| file.read());
+        self.sched = Some((at, sched));
+        sched
     }
 
     /// When that parent ended. `None`: it lives, or it is not known that it was a task.
@@ -187,4 +229,17 @@ pub(super) fn said(
 ) -> Vec<String> {
     evidence.extend(awaits.map(|place| format!("it awaits at {place}")));
     evidence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn polls_bear_their_share_of_the_time_without_a_cpu() {
+        assert_eq!(share(900, 100, 800), 100);
+        assert_eq!(share(500, 1_000, 0), 500);
+        assert_eq!(share(500, 0, 0), 500, "the host does not tell");
+        assert_eq!(share(u64::MAX, u64::MAX, u64::MAX), u64::MAX / 2);
+    }
 }
