@@ -490,21 +490,26 @@ impl Executor {
 
     /// Spawns `future`, ready for its first poll, with one handle.
     #[inline]
-    pub(crate) fn spawn<F: Future + 'static>(&self, future: F, how: How) -> RawTask {
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F, how: &How) -> RawTask {
         let raw = self.place_row(future, how, 1);
-        let row = self.local.row(raw.row());
-        self.local.enqueue(row);
+        self.placed(raw, how);
+        raw
+    }
+
+    /// A new task is ready for its first poll.
+    #[inline]
+    fn placed(&self, raw: RawTask, how: &How) {
+        self.local.enqueue(self.local.row(raw.row()));
         self.local.live.set(self.local.live.get() + 1);
         if how.kind == Kind::Main {
             self.main.set(raw.id());
         }
-        raw
     }
 
     /// Has `callback` called once, after what is ready now.
     #[inline]
     pub(crate) fn call(&self, callback: impl FnOnce() + 'static, how: How) -> RawCall {
-        let raw = self.place_row(Call(Some(callback)), how, 0);
+        let raw = self.place_row(Call(Some(callback)), &how, 0);
         self.local.enqueue(self.local.row(raw.row()));
         RawCall {
             raw,
@@ -518,7 +523,7 @@ impl Executor {
         callback: impl FnOnce() + 'static,
         how: How,
     ) -> (RawCall, Waker) {
-        let raw = self.place_row(Call(Some(callback)), how, 0);
+        let raw = self.place_row(Call(Some(callback)), &how, 0);
         let waker = waker::owned(self.local.row(raw.row()));
         (
             RawCall {
@@ -531,7 +536,7 @@ impl Executor {
 
     /// Fills a row. In line, for most of what it is told is known where it is called.
     #[inline(always)]
-    fn place_row<F: Future + 'static>(&self, future: F, how: How, handles: u32) -> RawTask {
+    fn place_row<F: Future + 'static>(&self, future: F, how: &How, handles: u32) -> RawTask {
         let local = &*self.local;
         let record = &*local.record;
         if local.loop_id.get() == local::CLOSED {

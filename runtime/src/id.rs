@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -52,28 +53,36 @@ id! {
 }
 
 /// Names one event loop of this process; the first is 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct LoopId(u32);
+///
+/// Kept as the number after it, which is never 0: `Option<LoopId>` is as small.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoopId(NonZeroU32);
+
+impl fmt::Debug for LoopId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LoopId").field(&self.get()).finish()
+    }
+}
 
 impl LoopId {
     /// The id as the console prints it.
     pub fn get(self) -> u32 {
-        self.0
+        self.0.get() - 1
     }
 
     pub(crate) fn next() -> Self {
-        Self(NEXT_LOOP.fetch_add(1, Ordering::Relaxed))
+        Self::from_raw(NEXT_LOOP.fetch_add(1, Ordering::Relaxed))
     }
 
     #[allow(dead_code)]
     pub(crate) fn from_raw(raw: u32) -> Self {
-        Self(raw)
+        Self(NonZeroU32::MIN.saturating_add(raw))
     }
 }
 
 impl fmt::Display for LoopId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.get().fmt(f)
     }
 }
 
@@ -104,6 +113,14 @@ pub(crate) fn single() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loop_is_printed_by_its_number_everywhere() {
+        let id = LoopId::from_raw(0);
+        assert_eq!((id.get(), id.to_string()), (0, "0".to_owned()));
+        assert_eq!(format!("{id:?}"), "LoopId(0)");
+        assert_eq!(LoopId::from_raw(7).get(), 7);
+    }
 
     #[test]
     fn ids_are_never_handed_out_twice_over_blocks_and_owners() {

@@ -54,11 +54,14 @@ use crate::record::vars::Context as Vars;
 #[must_use = "dropping a `Task` detaches it; await it, or say `detach`"]
 pub struct Task<T> {
     raw: RawTask,
-    loop_id: LoopId,
-    /// It was polled and was pending: its awaiter goes down with it if that is cancelled.
-    awaited: bool,
+    /// The number of its loop, and above it `AWAITED`. One word, so that handles move by whole ones.
+    home: u64,
     _value: PhantomData<T>,
 }
+
+/// In `Task::home`: it was polled and was pending, so it goes down with its awaiter if that is
+/// cancelled.
+const AWAITED: u64 = 1 << 32;
 
 // The handle is an address and an id: it reaches the value only on the loop's thread, where
 // `here` says so, or once the loop is closed and nobody else does.
@@ -68,7 +71,7 @@ impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
             .field("id", &self.id())
-            .field("loop", &self.loop_id)
+            .field("loop", &self.made_on())
             .finish_non_exhaustive()
     }
 }
@@ -132,14 +135,13 @@ fn spawn_in<F: Future + 'static>(future: F, how: How, vars: Option<Vars>) -> Tas
         let executor = &organs.executor;
         let plain = !how.eager && vars.is_none() && !executor.has_factory();
         let raw = if plain {
-            executor.spawn(future, how)
+            executor.spawn(future, &how)
         } else {
             spawn_specially(organs, future, how, vars)
         };
         Task {
             raw,
-            loop_id: organs.record.id,
-            awaited: false,
+            home: organs.record.id.get().into(),
             _value: PhantomData,
         }
     })
@@ -192,14 +194,22 @@ impl<T> Task<T> {
 
     /// What other threads may hold of it: to read, and to cancel.
     pub fn task_ref(&self) -> TaskRef {
-        TaskRef::new(self.raw.id(), self.loop_id)
+        TaskRef::new(self.raw.id(), self.made_on())
+    }
+
+    fn made_on(&self) -> LoopId {
+        LoopId::from_raw(self.home as u32)
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.home & AWAITED != 0
     }
 
     /// The organs of its loop, if that is open and the one of this thread.
     fn organs(&self) -> Option<Rc<Organs>> {
         context::current()
             .ok()
-            .filter(|organs| organs.record.id == self.loop_id && !organs.executor.is_closed())
+            .filter(|organs| organs.record.id == self.made_on() && !organs.executor.is_closed())
     }
 
     /// How it ended, once it has. Any thread.
@@ -248,17 +258,17 @@ impl<T> Task<T> {
 
     /// From now on it goes down with whoever holds it, as if that had awaited it.
     pub(crate) fn tie(&mut self) {
-        self.awaited = true;
+        self.home |= AWAITED;
     }
 
     /// From now on it goes on if whoever holds it is cancelled.
     pub(crate) fn untie(&mut self) {
-        self.awaited = false;
+        self.home &= !AWAITED;
     }
 
     fn wrong(&self) -> WrongLoop {
         WrongLoop {
-            made_on: self.loop_id,
+            made_on: self.made_on(),
             here: bound::here(),
         }
     }
@@ -270,7 +280,7 @@ impl<T> Task<T> {
 
     fn here<R>(&self, f: impl FnOnce(&crate::executor::Executor) -> R) -> Option<R> {
         let here = |organs: &context::Organs| {
-            let open = organs.record.id == self.loop_id && !organs.executor.is_closed();
+            let open = organs.record.id == self.made_on() && !organs.executor.is_closed();
             open.then(|| f(&organs.executor))
         };
         context::with(here).ok().flatten()
@@ -319,7 +329,7 @@ impl<T> Task<T> {
     fn cancel_with(&self, message: Option<&str>) -> bool {
         match self.organs() {
             Some(organs) => organs.executor.cancel(self.raw, message),
-            None => !self.done() && cancel::send(self.loop_id, self.raw.id(), message),
+            None => !self.done() && cancel::send(self.made_on(), self.raw.id(), message),
         }
     }
 
@@ -472,13 +482,14 @@ impl<T> Future for Task<T> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let at = Location::caller();
-        let (raw, made_on) = (self.raw, self.loop_id);
+        let raw = self.raw;
         // The short way: done already, which needs nothing of the loop but the task's row.
-        let over = |local: &Local| local.done_row(raw).map(|_| local.take_result(raw));
-        if let Some(Some(result)) = here_is(made_on.get(), over) {
-            self.awaited = false;
-            return Poll::Ready(result.unwrap_or(Err(JoinError::Taken)));
+        let over = |local: &Local| local.poll_result(raw);
+        if let Some(Poll::Ready(result)) = here_is(self.home as u32, over) {
+            self.home &= !AWAITED;
+            return Poll::Ready(result);
         }
+        let made_on = self.made_on();
         let polled = self.here(|executor| {
             if executor.done_row(raw).is_some() {
                 return Poll::Ready(executor.take_result(raw).unwrap_or(Err(JoinError::Taken)));
@@ -487,7 +498,10 @@ impl<T> Future for Task<T> {
             record::waiting(WaitingOn::new(On::Task, raw.id()), at);
             Poll::Pending
         });
-        self.awaited = matches!(polled, Some(Poll::Pending));
+        match polled {
+            Some(Poll::Pending) => self.home |= AWAITED,
+            _ => self.home &= !AWAITED,
+        }
         let closed = || take_result_after_close(raw).map(Poll::Ready);
         polled.or_else(closed).unwrap_or_else(|| {
             Poll::Ready(Err(JoinError::WrongLoop(WrongLoop {
@@ -500,8 +514,8 @@ impl<T> Future for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        let (raw, awaited) = (self.raw, self.awaited);
-        if here_is(self.loop_id.get(), |local| local.done_handle_dropped(raw)) == Some(true) {
+        let (raw, awaited) = (self.raw, self.is_awaited());
+        if here_is(self.home as u32, |local| local.done_handle_dropped(raw)) == Some(true) {
             return;
         }
         if self
@@ -512,10 +526,10 @@ impl<T> Drop for Task<T> {
         }
         let gone = Gone {
             raw,
-            loop_id: self.loop_id,
+            loop_id: self.made_on(),
         };
         // Refused, and so dropped, if the loop is closed.
-        let _ = bound::send(self.loop_id, Box::new(move || drop(gone)));
+        let _ = bound::send(self.made_on(), Box::new(move || drop(gone)));
     }
 }
 

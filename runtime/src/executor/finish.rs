@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use super::away;
 use super::error::{Cancellation, ErrorContext, JoinError, Why, text_of};
@@ -107,10 +108,29 @@ impl Local {
     pub(crate) fn take_result<T>(&self, raw: RawTask) -> Option<Result<T, JoinError>> {
         let row = self.done_row(raw)?;
         if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
-            row.set_flag(flag::UNREAD, false);
-            self.failures.borrow_mut().remove(&raw.id());
+            self.read(row);
         }
         super::raw::take_result(row)
+    }
+
+    /// The result of a task, once it is done.
+    #[inline]
+    pub(crate) fn poll_result<T>(&self, raw: RawTask) -> Poll<Result<T, JoinError>> {
+        let Some(row) = self.done_row(raw) else {
+            return Poll::Pending;
+        };
+        if row.flags.load(Ordering::Relaxed) & flag::UNREAD != 0 {
+            self.read(row);
+        }
+        super::raw::poll_result(row)
+    }
+
+    /// Somebody reads the error of the task.
+    #[cold]
+    #[inline(never)]
+    fn read(&self, row: &TaskRow) {
+        row.set_flag(flag::UNREAD, false);
+        self.failures.borrow_mut().remove(&row.task_id());
     }
 
     /// The handle of a task is dropped on the loop's thread: all there is to do if the task is

@@ -41,7 +41,7 @@ struct Table {
     poll: unsafe fn(NonNull<Head>, &mut Context<'_>) -> Polled,
     drop_future: unsafe fn(NonNull<Head>, Option<JoinError>) -> Dropped,
     panicked: unsafe fn(NonNull<Head>) -> Option<String>,
-    /// Moves the result to an `Option<Result<T, JoinError>>`.
+    /// Moves the result to a pending `Poll<Result<T, JoinError>>`.
     take: unsafe fn(NonNull<Head>, *mut ()),
     free: unsafe fn(NonNull<Head>),
     /// Dropping an output does nothing.
@@ -83,15 +83,20 @@ struct TaskCell<F: Future> {
 
 /// Puts `future` into a box and the box into `row`.
 pub(crate) fn fill<F: Future>(row: &TaskRow, slot: u32, future: F) {
-    let cell = Box::new(TaskCell {
-        head: Head {
-            table: &Typed::<F>::TABLE,
-            slot,
-            joiner: Cell::new(None),
-            inert: Cell::new(false),
-        },
-        stage: UnsafeCell::new(Stage::Future(future)),
-    });
+    let mut cell = Box::<TaskCell<F>>::new_uninit();
+    // Field by field where it will lie: made elsewhere first, it would be copied over.
+    let at = cell.as_mut_ptr();
+    let head = Head {
+        table: &Typed::<F>::TABLE,
+        slot,
+        joiner: Cell::new(None),
+        inert: Cell::new(false),
+    };
+    // SAFETY: the box is valid for writes, and this is its field.
+    unsafe { (&raw mut (*at).head).write(head) };
+    let stage = UnsafeCell::new(Stage::Future(future));
+    // SAFETY: as above; with this all of it is initialised.
+    unsafe { (&raw mut (*at).stage).write(stage) };
     row.work
         .store(Box::into_raw(cell).cast(), Ordering::Relaxed);
 }
@@ -127,30 +132,23 @@ unsafe fn poll<F: Future>(head: NonNull<Head>, cx: &mut Context<'_>) -> Polled {
     match polled {
         Ok(Poll::Pending) => Polled::Pending,
         // SAFETY: as for the call; the future's borrow is over.
-        Ok(Poll::Ready(output)) => unsafe { ended::<F>(stage, Ok(output)) },
+        Ok(Poll::Ready(output)) => unsafe { returned::<F>(stage, output) },
         // SAFETY: as above.
         Err(payload) => unsafe { panicked_in_poll::<F>(stage, payload) },
     }
 }
 
-/// The task's last poll is over. Out of line: most polls are not the last.
+/// The task's last poll is over. Out of line: most polls are not the last. Takes the output and no
+/// result, since a small output comes in registers.
 ///
 /// # Safety
 /// As `replace`.
 #[inline(never)]
-unsafe fn ended<F: Future>(
-    stage: *mut Stage<F, F::Output>,
-    result: Result<F::Output, JoinError>,
-) -> Polled {
-    let outcome = match &result {
-        Err(JoinError::Panicked(_)) => Polled::Panicked,
-        _ => Polled::Returned,
-    };
+unsafe fn returned<F: Future>(stage: *mut Stage<F, F::Output>, output: F::Output) -> Polled {
     // SAFETY: the caller's promise.
-    let dropped = unsafe { replace::<F>(stage, result) };
-    match dropped {
-        Ok(()) => outcome,
-        Err(payload) => troubled(outcome, &*payload),
+    match unsafe { replace::<F>(stage, Ok(output)) } {
+        Ok(()) => Polled::Returned,
+        Err(payload) => troubled(Polled::Returned, &*payload),
     }
 }
 
@@ -163,7 +161,10 @@ unsafe fn panicked_in_poll<F: Future>(
 ) -> Polled {
     let panic = super::error::Panic::new(payload);
     // SAFETY: the caller's promise.
-    unsafe { ended::<F>(stage, Err(JoinError::Panicked(panic))) }
+    match unsafe { replace::<F>(stage, Err(JoinError::Panicked(panic))) } {
+        Ok(()) => Polled::Panicked,
+        Err(payload) => troubled(Polled::Panicked, &*payload),
+    }
 }
 
 /// The value (or the first panic) stays the result; that the drop panicked is told apart.
@@ -180,6 +181,7 @@ fn troubled(outcome: Polled, payload: &(dyn Any + Send)) -> Polled {
 ///
 /// # Safety
 /// `stage` holds a future and is not borrowed.
+#[inline(always)]
 unsafe fn replace<F: Future>(
     stage: *mut Stage<F, F::Output>,
     result: Result<F::Output, JoinError>,
@@ -228,17 +230,21 @@ unsafe fn panicked<F: Future>(head: NonNull<Head>) -> Option<String> {
 }
 
 /// # Safety
-/// As `poll`; `to` is an `Option<Result<F::Output, JoinError>>`.
+/// As `poll`; `to` is a `Poll<Result<F::Output, JoinError>>`, and pending.
 unsafe fn take<F: Future>(head: NonNull<Head>, to: *mut ()) {
     // SAFETY: the caller's promise.
     let stage = unsafe { head.cast::<TaskCell<F>>().as_ref() }.stage.get();
     // SAFETY: as above; the task is done, so nobody else is inside the stage.
-    if let Stage::Result(_) = unsafe { &*stage } {
-        // SAFETY: the stage is valid, and left valid.
-        if let Stage::Result(result) = unsafe { std::ptr::replace(stage, Stage::Taken) } {
-            // SAFETY: the caller's promise on `to`, which is initialised.
-            unsafe { *to.cast::<Option<Result<F::Output, JoinError>>>() = Some(result) };
-        }
+    if let Stage::Result(result) = unsafe { &*stage } {
+        // SAFETY: valid, and what is read is not dropped or read again: it is overwritten below.
+        let result = Poll::Ready(unsafe { std::ptr::read(result) });
+        // SAFETY: the caller's promise; what is there has nothing to drop.
+        unsafe {
+            to.cast::<Poll<Result<F::Output, JoinError>>>()
+                .write(result)
+        };
+        // SAFETY: the stage is valid, and what was in it has been moved out.
+        unsafe { stage.write(Stage::Taken) };
     }
 }
 
@@ -294,12 +300,13 @@ impl Work {
         unsafe { (self.head().table.panicked)(self.0) }
     }
 
-    /// Takes the result out.
+    /// Takes the result out: what comes is pending if it was taken before.
     ///
     /// # Safety
     /// The box was filled with a future whose output is `T`, and the task is done.
-    pub(crate) unsafe fn take<T>(self) -> Option<Result<T, JoinError>> {
-        let mut result: Option<Result<T, JoinError>> = None;
+    #[inline]
+    pub(crate) unsafe fn take<T>(self) -> Poll<Result<T, JoinError>> {
+        let mut result: Poll<Result<T, JoinError>> = Poll::Pending;
         // SAFETY: the caller's promise on `T`, and a result is only there once the task is done.
         unsafe { (self.head().table.take)(self.0, (&raw mut result).cast()) };
         self.head().inert.set(true);
@@ -476,7 +483,23 @@ pub(crate) fn current_row(record: &LoopRecord) -> Option<&TaskRow> {
 pub(crate) fn take_result<T>(row: &TaskRow) -> Option<Result<T, JoinError>> {
     let work = Work::of(row)?;
     // SAFETY: the caller is a handle whose type `spawn` made, and the task is done.
-    unsafe { work.take() }
+    match unsafe { work.take() } {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+/// As `take_result`, of a task that is done: one taken before is an error.
+#[inline]
+pub(crate) fn poll_result<T>(row: &TaskRow) -> Poll<Result<T, JoinError>> {
+    let Some(work) = Work::of(row) else {
+        return Poll::Ready(Err(JoinError::Taken));
+    };
+    // SAFETY: as in `take_result`.
+    match unsafe { work.take() } {
+        Poll::Pending => Poll::Ready(Err(JoinError::Taken)),
+        result => result,
+    }
 }
 
 /// What a handle needs of its task: where its row is, and its id.

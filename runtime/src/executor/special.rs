@@ -40,7 +40,9 @@ impl Executor {
         if how.eager && self.eager.get() < EAGER_DEPTH {
             return self.spawn_eager(future, how, vars);
         }
-        let raw = self.spawn(future, how);
+        // Not `spawn`: called from one place only, that is made part of it.
+        let raw = self.place_row_apart(future, how);
+        self.placed(raw, &how);
         if let Some(vars) = vars {
             self.give_vars(self.local.row(raw.row()), vars);
         }
@@ -51,7 +53,7 @@ impl Executor {
     #[cold]
     #[inline(never)]
     fn place_row_apart<F: Future + 'static>(&self, future: F, how: How) -> RawTask {
-        self.place_row(future, how, 1)
+        self.place_row(future, &how, 1)
     }
 
     /// Spawns `future` and polls it once before anything else, inside the poll that spawns it.

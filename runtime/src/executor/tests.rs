@@ -33,7 +33,7 @@ impl Bench {
     #[track_caller]
     fn spawn<F: Future + 'static>(&self, future: F) -> RawTask {
         let how = How::new(Location::caller(), Kind::Task);
-        self.inside(|executor| executor.spawn(future, how))
+        self.inside(|executor| executor.spawn(future, &how))
     }
 
     /// Spawns a task that nobody holds.
