@@ -58,6 +58,8 @@ pub(crate) fn send(id: LoopId, errand: Errand) -> Result<(), Errand> {
 /// Something made on one loop was used on another, or where no loop runs.
 ///
 /// Make it on the loop that uses it, or go through `LoopHandle::spawn` or `call_soon_threadsafe`.
+// Of one word, and so is the tag of the errors and results that it is in: they move by whole words.
+#[repr(align(8))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct WrongLoop {
@@ -107,6 +109,19 @@ impl<T: Send> LoopBound<T> {
         }
     }
 
+    /// As `new`, shared. The value is made where it will lie: made elsewhere first, all of it would
+    /// be copied there.
+    #[inline]
+    pub(crate) fn shared(made_on: LoopId, make: impl FnOnce() -> T) -> Arc<Self> {
+        let shared = Arc::<Self>::new_uninit();
+        let at = Arc::as_ptr(&shared).cast_mut().cast::<Self>();
+        // SAFETY: valid for writes, and nobody else has seen it yet. If `make` panics, what is freed
+        // is not initialised, which `MaybeUninit` drops as nothing.
+        unsafe { at.write(Self::new(made_on, make())) };
+        // SAFETY: initialised just now.
+        unsafe { shared.assume_init() }
+    }
+
     #[inline]
     pub(crate) fn made_on(&self) -> LoopId {
         self.made_on
@@ -141,14 +156,24 @@ impl<T: Send> LoopBound<T> {
 impl<T: Send> Drop for LoopBound<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: taken once, in `drop`; nobody looks at `value` afterwards.
-        let value = unsafe { ManuallyDrop::take(&mut self.value) };
-        if std::mem::needs_drop::<T>() && here() != Some(self.made_on) {
-            // A closed loop gives the errand back: then the value is dropped here, where its own
-            // drop finds no loop and has nothing left to undo.
-            let _ = send(self.made_on, Box::new(move || drop(value)));
+        if !std::mem::needs_drop::<T>() || here() == Some(self.made_on) {
+            // SAFETY: dropped once, in `drop`, where it lies; nobody looks at `value` afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        } else {
+            // SAFETY: as above, taken and not dropped.
+            let value = unsafe { ManuallyDrop::take(&mut self.value) };
+            send_away(self.made_on, value);
         }
     }
+}
+
+/// Has `value` dropped on its loop.
+#[cold]
+#[inline(never)]
+fn send_away<T: Send + 'static>(home: LoopId, value: T) {
+    // A closed loop gives the errand back: then the value is dropped here, where its own drop finds
+    // no loop and has nothing left to undo.
+    let _ = send(home, Box::new(move || drop(value)));
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl<S: Send + 'static> Home for LoopBound<S> {
 pub(crate) fn share<S: Send + 'static>(
     make: impl FnOnce(&context::Organs) -> S,
 ) -> Arc<LoopBound<S>> {
-    context::expect(|organs| Arc::new(LoopBound::new(organs.record.id, make(organs))))
+    context::expect(|organs| LoopBound::shared(organs.record.id, || make(organs)))
 }
 
 /// The state, for a call that is to be made on its own loop. `what` is what was used.
