@@ -133,12 +133,14 @@ fn a_process_in_another_mount_namespace_is_reached_through_its_root_and_by_its_o
     fs::create_dir_all(&hidden).expect("its root");
     fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).expect("its mode");
     let _socket = UnixListener::bind(hidden.join("12-9.sock")).expect("a socket");
-    let found = look(&Places {
+    let mut found = look(&Places {
         directories: vec![],
-        proc: Some(proc),
+        proc: Some(proc.clone()),
         everywhere: true,
         uid,
     });
+    // The process of our own namespace leads to the machine's real directories.
+    found.candidates.retain(|c| c.socket.starts_with(&proc));
     assert_eq!(found.candidates.len(), 1, "{found:?}");
     assert_eq!(
         found.candidates[0].pid, 300,
