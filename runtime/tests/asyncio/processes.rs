@@ -102,7 +102,8 @@ fn b66_an_exit_code_is_told_and_a_signal_is_negative() {
         let ends: [(End, i32); 3] = [
             (Child::kill, -9),
             (Child::terminate, -15),
-            (|child| child.send_signal(Signal::HUP), -1),
+            // Not HUP, which is ignored in whatever `nohup` runs.
+            (|child| child.send_signal(Signal::USR1), -10),
         ];
         for (end, code) in ends {
             let child = way(create_subprocess_exec("sleep", ["100"])).await?;

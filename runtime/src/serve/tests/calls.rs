@@ -92,6 +92,8 @@ fn a_filter_names_its_fault_and_where_it_is() {
 fn every_table_answers_and_pages_hold_what_they_promise() {
     let inspected = Inspected::new("tables");
     on_loop(|id| async move {
+        // Other tests of this file spawn as many.
+        let spawned_at = line!() + 2;
         let tasks: Vec<_> = (0..25)
             .map(|_| create_task(async { sleep(Duration::from_secs(60)).await }))
             .collect();
@@ -149,7 +151,10 @@ fn every_table_answers_and_pages_hold_what_they_promise() {
         assert!(cost.bytes_sent > 0 && cost.recorder_bytes > 0 && cost.inspector_cpu_ns > 0);
         let (places, _) = ask(
             &mut client,
-            query(pb::Target::Places, "place~calls.rs live>=25"),
+            query(
+                pb::Target::Places,
+                &format!("place~calls.rs:{spawned_at}: live>=25"),
+            ),
         )
         .await;
         assert_eq!(places.places.len(), 1);
