@@ -2,11 +2,11 @@
 //! kept or made too big.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use loop_runtime::net::UnixStream;
-use loop_runtime::{Task, catch_cancel, create_task, sleep};
+use loop_runtime::{Sleep, Task, catch_cancel, create_task, sleep};
 
 use super::{Program, ms, program};
 
@@ -98,6 +98,11 @@ async fn abandoned_fd() {
     sleep(ms(300)).await;
 }
 
+/// Keeps a sleep that nobody polls on.
+struct Kept {
+    _sleep: Pin<Box<Sleep>>,
+}
+
 async fn orphan_timer() {
     let kept = create_task(async {
         let mut kept = Box::pin(sleep(HOUR));
@@ -106,7 +111,7 @@ async fn orphan_timer() {
             std::task::Poll::Ready(())
         })
         .await;
-        kept
+        Kept { _sleep: kept }
     });
     let _kept = kept.await.expect("it ends");
     sleep(ms(300)).await;

@@ -30,7 +30,7 @@ const fn healthy(name: &'static str, says: &'static str, body: fn() -> super::Bo
     program(name, "healthy", says, body)
 }
 
-pub(super) const PROGRAMS: [Program; 30] = [
+pub(super) const PROGRAMS: [Program; 31] = [
     healthy("idle-pool", "Workers wait for jobs, and are ended.", || {
         Box::pin(idle_pool())
     }),
@@ -140,6 +140,11 @@ pub(super) const PROGRAMS: [Program; 30] = [
         || Box::pin(heartbeat()),
     ),
     healthy(
+        "pending-held",
+        "A held task awaits the runtime's pending() until it is cancelled.",
+        || Box::pin(cancelled_after(loop_runtime::pending())),
+    ),
+    healthy(
         "pending-allowed",
         "A task that may live for ever awaits pending().",
         || {
@@ -200,7 +205,7 @@ pub(super) const PROGRAMS: [Program; 30] = [
 
 async fn cancelled_after(future: impl Future<Output = ()> + 'static) {
     let task = create_task(future);
-    sleep(SEEN).await;
+    sleep(2 * SEEN).await; // Seen by two looks.
     task.cancel();
     assert!(task.await.is_err(), "it was cancelled");
 }

@@ -118,6 +118,6 @@ async fn starved() {
         yield_now().await;
     });
     yield_now().await;
-    std::thread::sleep(ms(1_800));
+    std::thread::sleep(ms(2_600));
     task.await.expect("it ends");
 }

@@ -103,9 +103,9 @@ pub use run::{
 };
 pub use spawn::{
     CancelRequest, Cancellation, Cancelled, Canceller, CatchCancel, ContextVar, ErrorContext,
-    JoinError, NewTask, Panic, Propagate, Scope, Task, TaskBuilder, TaskFactory, TaskInfo, TaskRef,
-    TaskState, Token, WrongContext, YieldNow, all_tasks, catch_cancel, create_task, current_task,
-    eager_task_factory, yield_now,
+    JoinError, NewTask, Panic, Pending, Propagate, Scope, Task, TaskBuilder, TaskFactory, TaskInfo,
+    TaskRef, TaskState, Token, WrongContext, YieldNow, all_tasks, catch_cancel, create_task,
+    current_task, eager_task_factory, pending, yield_now,
 };
 pub use sync::{FutureError, InvalidState, LoopFuture, Promise, create_future};
 pub use threads::{

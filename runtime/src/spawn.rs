@@ -37,7 +37,7 @@ pub(crate) use factory::kept as kept_factory;
 pub use factory::{NewTask, TaskFactory, eager_task_factory};
 pub(crate) use info::tasks_of;
 pub use info::{TaskInfo, TaskRef, TaskState, all_tasks, current_task};
-pub use turn::{YieldNow, yield_now};
+pub use turn::{Pending, YieldNow, pending, yield_now};
 pub use vars::{ContextVar, Scope, Token, WrongContext};
 
 use crate::record::vars::Context as Vars;

@@ -135,7 +135,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::LeftBehind => [
             "A task was still pending when its run, scope or test had ended and its grace was over.",
-            "Not ended, though the run, scope or test it belongs to ended longer ago than the grace (250 ms unless set).",
+            "Not ended, though the run, scope or test it belongs to ended longer ago than the grace (100 ms of a run and 250 ms of a test unless set).",
             "A background task that nobody cancels, or whose handle was dropped: dropping a handle detaches the task, it does not stop it.",
             "run(async { create_task(poll_for_ever()); })",
             "Spawn it in a TaskGroup, or keep its handle and cancel and await it before returning. Tasks that shall outlive everything are spawned with allow_forever.",
@@ -163,7 +163,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::StuckAbortable => [
             "Nothing can wake a task any more, but somebody holds a handle and can still cancel it.",
-            "Pending, not queued, polled at least once, no waker of it alive, at least one handle alive. Not said of tasks that wait for pending().",
+            "Pending, not queued, polled at least once, no waker of it alive, at least one handle alive. Not said of tasks that wait for loop_runtime::pending().",
             "As for stranded; the handle only keeps it from being certain.",
             "let t = create_task(std::future::poll_fn(|_| Poll::<()>::Pending)); keep(t);",
             "Store the waker of each poll that returns Pending; cancel the task if it is meant to end that way.",

@@ -1,6 +1,7 @@
-//! `yield_now`: gives everybody else that is ready a turn.
+//! `yield_now`: gives everybody else that is ready a turn. `pending`: never goes on.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -41,6 +42,44 @@ impl Future for YieldNow {
         self.yielded = true;
         record::waiting(WaitingOn::new(On::Turn, 0), Location::caller());
         cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// The future of `pending`.
+#[derive(Debug)]
+#[must_use = "it waits when it is awaited"]
+pub struct Pending<T> {
+    output: PhantomData<fn() -> T>,
+}
+
+/// Waits for ever, as a task does that is there to be cancelled.
+///
+/// Unlike `std::future::pending` it says so: a task that is held and waits for it is no finding.
+/// One that nobody holds is `stranded` all the same.
+/// Records: that the task waits for ever, and where.
+///
+/// ```
+/// loop_runtime::run(async {
+///     let task = loop_runtime::create_task(loop_runtime::pending::<()>());
+///     loop_runtime::yield_now().await;
+///     task.cancel();
+///     assert!(task.await.is_err());
+/// })
+/// .unwrap();
+/// ```
+pub fn pending<T>() -> Pending<T> {
+    Pending {
+        output: PhantomData,
+    }
+}
+
+impl<T> Future for Pending<T> {
+    type Output = T;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        record::waiting(WaitingOn::new(On::Forever, 0), Location::caller());
         Poll::Pending
     }
 }
