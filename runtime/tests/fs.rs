@@ -139,8 +139,10 @@ fn a_write_goes_on_from_where_the_app_has_read_to() {
         let mut file = File::open_with(&path, read_write()).await?;
         loop {
             let mut all = [0; 10];
-            let mut read = pin!(file.read(&mut all));
-            let polled = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+            let polled = {
+                let mut read = pin!(file.read(&mut all));
+                poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await
+            };
             if polled.is_pending() {
                 break;
             }
