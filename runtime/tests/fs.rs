@@ -47,6 +47,22 @@ fn read_write() -> std::fs::OpenOptions {
     options
 }
 
+/// Begins to read from the start, and lets go of it while a thread still reads.
+async fn begin_to_read(file: &mut File, bytes: usize) -> io::Result<()> {
+    loop {
+        let mut all = vec![0; bytes];
+        let polled = {
+            let mut read = pin!(file.read(&mut all));
+            poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await
+        };
+        if polled.is_pending() {
+            return Ok(());
+        }
+        // The thread was quicker than the first poll, and its bytes were given out.
+        file.seek(SeekFrom::Start(0)).await?;
+    }
+}
+
 #[test]
 fn what_is_written_is_read_back_and_listed() {
     let folder = Folder::new("back");
@@ -110,12 +126,7 @@ fn a_read_that_is_dropped_keeps_its_bytes_for_the_next_one() {
     let path = folder.file("text", "0123456789");
     on_a_loop(async move {
         let mut file = File::open_with(&path, read_write()).await?;
-        let mut ten = [0; 10];
-        let pending = {
-            let mut read = pin!(file.read(&mut ten));
-            poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_pending())).await
-        };
-        assert!(pending, "a thread has it");
+        begin_to_read(&mut file, 10).await?;
         let mut three = [0; 3];
         file.read_exact(&mut three).await?;
         assert_eq!(&three, b"012");
@@ -137,18 +148,7 @@ fn a_write_goes_on_from_where_the_app_has_read_to() {
     let path = folder.file("text", "0123456789");
     on_a_loop(async move {
         let mut file = File::open_with(&path, read_write()).await?;
-        loop {
-            let mut all = [0; 10];
-            let polled = {
-                let mut read = pin!(file.read(&mut all));
-                poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await
-            };
-            if polled.is_pending() {
-                break;
-            }
-            // The thread was quicker than the first poll, and its bytes were given out.
-            file.seek(std::io::SeekFrom::Start(0)).await?;
-        }
+        begin_to_read(&mut file, 10).await?;
         file.read_exact(&mut [0; 2]).await?;
         file.write_all(b"--").await?;
         let mut rest = String::new();
