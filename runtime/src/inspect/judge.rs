@@ -219,9 +219,13 @@ impl Judge {
         let mut before = std::mem::replace(&mut self.holds, HashMap::with_capacity(found.len()));
         self.news.clear();
         for (key, mut held) in found {
-            match before.remove(&key) {
+            match before
+                .remove(&key)
+                .or_else(|| less_known(&mut before, &held))
+            {
                 Some(old) => {
                     held.id = old.id;
+                    held.keep_better_place(&old);
                     // The same tick comes out some nanoseconds apart, as the clock's rate is refined.
                     if old.since_ns < held.since_ns + JITTER_NS {
                         held.since_ns = old.since_ns;
@@ -252,6 +256,34 @@ impl Judge {
 
     pub(crate) fn bytes(&self) -> usize {
         self.by_task.len() * 32 + self.seen.bytes() + self.holds.len() * size_of::<Held>()
+    }
+}
+
+/// The same block as it was held before: its stack gets names while it lasts, and its place with
+/// them, which is no other block.
+fn less_known(before: &mut HashMap<Key, Held>, held: &Held) -> Option<Held> {
+    if held.name != FindingName::Blocked {
+        return None;
+    }
+    let same = |old: &Held| {
+        old.name == held.name
+            && (old.loop_id, old.subject_id) == (held.loop_id, held.subject_id)
+            && old.since_ns.abs_diff(held.since_ns) <= JITTER_NS
+    };
+    let key = *before.iter().find(|(_, old)| same(old))?.0;
+    before.remove(&key)
+}
+
+impl Held {
+    /// A newer stack of the same block may have no names yet; the older one's place stands until
+    /// it has.
+    fn keep_better_place(&mut self, old: &Held) {
+        let named = |held: &Held| matches!(held.culprit, Some((_, PlaceKind::Culprit)));
+        if named(old) && !named(self) {
+            self.place = old.place;
+            self.culprit.clone_from(&old.culprit);
+            self.function.clone_from(&old.function);
+        }
     }
 }
 

@@ -182,3 +182,57 @@ fn who_wakes_itself_without_end_spins_and_who_is_woken_without_end_is_in_a_storm
         assert_eq!(bench.walk_after(3 * SECOND), [], "it has come to rest");
     }
 }
+
+/// A block of task 7 that began at `since`, with its place as it is known at one walk.
+fn block_at(on: LoopId, since: u64, place: &str, kind: PlaceKind) -> HashMap<Key, Held> {
+    let key = (
+        FindingName::Blocked,
+        u64::from(kind == PlaceKind::Culprit),
+        true,
+    );
+    let held = Held {
+        id: 0,
+        name: FindingName::Blocked,
+        grade: Grade::Certain,
+        subject: Subject::Task,
+        subject_id: 7,
+        subject_name: None,
+        loop_id: on,
+        place: None,
+        culprit: Some((place.to_owned(), kind)),
+        function: String::new(),
+        evidence: Vec::new(),
+        since_ns: since,
+        last_seen_ns: since,
+        count: 1,
+        measured_ns: None,
+        limit_ns: None,
+        user: true,
+        cleared: false,
+    };
+    HashMap::from([(key, held)])
+}
+
+#[test]
+fn a_block_whose_place_becomes_known_is_still_the_same_and_keeps_it() {
+    let (mut judge, on) = (Judge::default(), LoopId::next());
+    let walks = [
+        ("spawn.rs:1", PlaceKind::Spawn),
+        ("handler.rs:54", PlaceKind::Culprit),
+        // A second stack was taken, whose names are on their way.
+        ("spawn.rs:1", PlaceKind::Spawn),
+    ];
+    for (at, (place, kind)) in walks.into_iter().enumerate() {
+        judge.replace(block_at(on, 100, place, kind), 200 + at as u64);
+    }
+    let held: Vec<_> = judge.holds.values().collect();
+    assert_eq!((held.len(), held[0].id, judge.made), (1, 1, 1));
+    assert_eq!(held[0].culprit.as_ref().unwrap().0, "handler.rs:54");
+    assert!(judge.cleared.is_empty(), "nothing of it has ended");
+    // Another block of the same task is another finding.
+    judge.replace(
+        block_at(on, 100 + 2 * JITTER_NS, "spawn.rs:1", PlaceKind::Culprit),
+        300,
+    );
+    assert_eq!((judge.made, judge.cleared.len()), (2, 1));
+}
