@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+mod world;
+
 mod attacked {
     pub(crate) mod clients;
     pub(crate) mod places;
@@ -22,65 +24,10 @@ mod attacked {
     pub(crate) mod wire;
 }
 
-/// The folder with all that the workspace builds.
-fn built() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let deps = test.parent().expect("it lies in a folder");
-    deps.parent().expect("below another").to_owned()
-}
-
-fn program(path: &str) -> PathBuf {
-    let path = built().join(path);
-    assert!(
-        path.exists(),
-        "{} is missing; run `cargo build -p loop-console -p loop-examples --bins --examples`",
-        path.display()
-    );
-    path
-}
-
-/// A directory of sockets of its own, so that no test sees another's apps.
-struct World(PathBuf);
-
-/// What a command printed, and its exit code.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
+use world::built::program;
+use world::{Said, World};
 
 impl World {
-    fn new(name: &str) -> Self {
-        let path = PathBuf::from(format!("/tmp/lc-attacked-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).expect("a directory");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("its mode");
-        Self(path)
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("LOOP_CONSOLE_DIR", &self.0)
-            .env_remove("XDG_RUNTIME_DIR")
-            .env_remove("RUNTIME_DIRECTORY")
-            .env_remove("LOOP_CONSOLE")
-            .env_remove("LOOP_CONSOLE_BUDGET")
-            .env_remove("LOOP_CONSOLE_TOKEN")
-            .env_remove("LOOP_CONSOLE_TOKEN_FILE")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn console_command(&self) -> Command {
-        self.command(&program("loop-console"))
-    }
-
-    fn console(&self, arguments: &[&str]) -> Said {
-        Said::of(self.console_command().args(arguments))
-    }
-
     /// Asks the console again until it exits with 0, for at most a minute.
     fn answered(&self, arguments: &[&str]) -> String {
         let mut said = self.console(arguments);
@@ -103,22 +50,7 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Said {
-    fn of(command: &mut Command) -> Self {
-        let output = command.output().expect("the console can be started");
-        Said {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
     fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

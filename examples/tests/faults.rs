@@ -70,18 +70,10 @@ const EVIDENCE: [(&str, &[&str]); 3] = [
 /// So many run at once.
 const AT_ONCE: usize = 4;
 
-/// The folder with all that the workspace builds.
-fn built(path: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let deps = test.parent().expect("it lies in a folder");
-    let path = deps.parent().expect("below another").join(path);
-    assert!(
-        path.exists(),
-        "{} is missing; run `cargo build --workspace --examples --bins`",
-        path.display()
-    );
-    path
-}
+#[path = "world/built.rs"]
+mod built;
+
+use built::program;
 
 /// One line of `faults --list`.
 struct Program {
@@ -103,7 +95,7 @@ struct Said {
 }
 
 fn programs() -> Vec<Program> {
-    let list = Command::new(built("examples/faults"))
+    let list = Command::new(program("examples/faults"))
         .arg("--list")
         .output();
     let list = list.expect("the corpus can be started").stdout;
@@ -131,7 +123,7 @@ fn programs() -> Vec<Program> {
 /// Runs the gate around one program.
 fn judged(world: &Path, name: &str) -> Vec<Said> {
     let report = world.join(name);
-    let output = Command::new(built("loop-console"))
+    let output = Command::new(program("loop-console"))
         .args([
             "check",
             "--budget",
@@ -142,7 +134,7 @@ fn judged(world: &Path, name: &str) -> Vec<Said> {
         ])
         .arg(&report)
         .arg("--")
-        .arg(built("examples/faults"))
+        .arg(program("examples/faults"))
         .arg(name)
         .env("LOOP_CONSOLE_DIR", world)
         // Writing one down holds a loop for long.

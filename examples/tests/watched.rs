@@ -6,70 +6,16 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// The folder with all that the workspace builds.
-fn built() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let deps = test.parent().expect("it lies in a folder");
-    deps.parent().expect("below another").to_owned()
-}
+mod world;
 
-fn program(path: &str) -> PathBuf {
-    let path = built().join(path);
-    assert!(
-        path.exists(),
-        "{} is missing; run `cargo build --workspace --examples --bins`",
-        path.display()
-    );
-    path
-}
-
-/// A directory of sockets of its own, so that no test sees another's apps.
-struct World(PathBuf);
-
-/// What a command printed, and its exit code.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
+use world::built::{built, program};
+use world::{Said, World};
 
 impl World {
-    fn new(name: &str) -> Self {
-        let path = PathBuf::from(format!("/tmp/lc-watched-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).expect("a directory");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("its mode");
-        Self(path)
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("LOOP_CONSOLE_DIR", &self.0)
-            .env_remove("LOOP_CONSOLE")
-            .env_remove("LOOP_CONSOLE_BUDGET")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn console(&self, arguments: &[&str]) -> Said {
-        let output = self
-            .command(&program("loop-console"))
-            .args(arguments)
-            .output()
-            .expect("the console can be started");
-        Said {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
     /// `loop-console check -- APP`, with a report of each kind.
     fn check(&self, flags: &[&str], app: &Path, arguments: &[&str]) -> Said {
         let app = app.to_str().expect("a path that is text");
@@ -94,12 +40,6 @@ impl World {
             address: address.to_owned(),
             child,
         }
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
