@@ -126,6 +126,8 @@ enum Sub {
     Signals(ListArgs),
     /// Print all that is known of one task
     Task(TaskArgs),
+    /// Print who waits for whom, as trees
+    Tree(TreeArgs),
     /// Print what happens, as it happens
     Events(EventsArgs),
     /// The gate: judge a running app, or all that a command runs
@@ -176,6 +178,25 @@ struct TaskArgs {
     /// The task's id
     id: u64,
     target: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct TreeArgs {
+    target: Option<String>,
+    /// Only the tree of the task of that id, and who waits for it
+    #[arg(long, value_name = "ID")]
+    of: Option<u64>,
+    /// Only trees of tasks that match
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "",
+        hide_default_value = true
+    )]
+    filter: String,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -276,6 +297,7 @@ pub enum Command {
         target: Option<String>,
         json: bool,
     },
+    Tree(Tree),
     Events(Events),
     Check(Check),
     Relay {
@@ -346,6 +368,15 @@ pub struct List {
     pub json: Option<Vec<String>>,
     pub watch: Option<Duration>,
     pub limit: Option<u64>,
+}
+
+/// Which await trees are printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    pub target: Option<String>,
+    pub of: Option<u64>,
+    pub filter: String,
+    pub json: bool,
 }
 
 /// A stream of events to print.
@@ -458,6 +489,12 @@ fn command(sub: Sub) -> Result<Command, Failure> {
         Sub::Children(args) => list(What::Children, args)?,
         Sub::Signals(args) => list(What::Signals, args)?,
         Sub::Task(TaskArgs { id, target, json }) => Command::Task { id, target, json },
+        Sub::Tree(args) => Command::Tree(Tree {
+            target: args.target,
+            of: args.of,
+            filter: args.filter,
+            json: args.json,
+        }),
         Sub::Events(args) => events(args)?,
         Sub::Check(args) => check(args)?,
         Sub::Relay { target } => Command::Relay { target },

@@ -10,7 +10,7 @@ use loop_proto::pb;
 use crate::check::child::Interrupts;
 use crate::cli::{self, Command, Events, Global, List, What};
 use crate::exit::{Exit, Failure};
-use crate::print::{self, Out, events, json, plain, task};
+use crate::print::{self, Out, events, json, plain};
 use crate::store::decode::{self, Decoder};
 use crate::store::{Body, Refusal, Table};
 use crate::transport::address::Target;
@@ -20,6 +20,8 @@ use crate::transport::pages::{self, Question, Reader, Unanswered};
 use crate::transport::session::{Session, refused};
 use crate::transport::{Options, on_loop, relay};
 
+mod tasks;
+
 /// Does what a command says; the code to leave with.
 pub fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
     let out = Out::stdout(global.ascii);
@@ -27,7 +29,10 @@ pub fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Connect { target } => screens(global, target.as_deref()),
         Command::Ps { json } => ps(global, json, out),
         Command::List(list) => print_list(global, list, out),
-        Command::Task { id, target, json } => print_task(global, id, target.as_deref(), json, out),
+        Command::Task { id, target, json } => {
+            tasks::print_one(global, id, target.as_deref(), json, out)
+        }
+        Command::Tree(tree) => tasks::print_trees(global, tree, out),
         Command::Events(events) => follow(global, events, out),
         Command::Check(check) => crate::check::check(global, &check),
         Command::Relay { target } => join(global, target.as_deref()),
@@ -321,11 +326,16 @@ fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
 }
 
 fn unanswered(list: &List, why: Unanswered) -> Failure {
+    not_answered(&list.filter, &list.sort, why)
+}
+
+/// Why a question that had this filter and sort key has no answer.
+fn not_answered(filter: &str, sort: &str, why: Unanswered) -> Failure {
     match why {
         Unanswered::Refused(refusal) => {
             let text = match refusal.part.as_str() {
-                "filter" => &list.filter,
-                "sort" => &list.sort,
+                "filter" => filter,
+                "sort" => sort,
                 _ => "",
             };
             refusal_of(text, refusal)
@@ -353,50 +363,6 @@ fn utc_offset() -> i32 {
     jiff::tz::TimeZone::system()
         .to_offset(jiff::Timestamp::now())
         .seconds()
-}
-
-fn print_task(
-    global: &Global,
-    id: u64,
-    word: Option<&str>,
-    json: bool,
-    out: Out,
-) -> Result<Exit, Failure> {
-    leave_on_interrupt()?;
-    let target = Target::read(word)?;
-    let options = options(global);
-    let text = on_loop(async move {
-        let connector = Connector::new(options, Places::here());
-        let session = open(&connector, &target).await?;
-        let stopped = |why: &str| {
-            Failure::new(
-                Exit::NoApp,
-                format!("The app stopped answering: {}.", escape(why, 1024)),
-                "",
-            )
-        };
-        let detail = session
-            .task(id)
-            .await
-            .map_err(|status| stopped(&refused(&status)))?;
-        let Some(detail) = detail else {
-            return Err(Failure::usage(
-                format!("There is no task {id}: it never was, or it ended too long ago."),
-                "`loop-console tasks` lists those that live.",
-            ));
-        };
-        let (hello, detail) = (pages::hello(&session), Decoder::task_detail(detail));
-        Ok(if json {
-            task::json(&detail, &hello)
-        } else {
-            task::text(
-                &detail,
-                &plain::look(&hello, detail.at_ns, utc_offset()),
-                out,
-            )
-        })
-    })??;
-    said(text)
 }
 
 fn follow(global: &Global, wanted: Events, out: Out) -> Result<Exit, Failure> {

@@ -6,6 +6,7 @@ pub mod events;
 pub mod json;
 pub mod plain;
 pub mod task;
+pub mod tree;
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};

@@ -313,7 +313,7 @@ fn keep(row: Value, only: &[String]) -> Value {
 }
 
 /// `null` for a text that is not known.
-fn text(text: &str) -> Value {
+pub fn text(text: &str) -> Value {
     if text.is_empty() {
         Value::Null
     } else {

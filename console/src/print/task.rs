@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::print::json::{Clock, SCHEMA, app_of, block, line, waiting};
-use crate::print::{Out, safe};
+use crate::print::{Out, safe, tree};
 use crate::store::{Hello, Histogram, TaskDetail, TaskRow};
 use crate::view::columns::{Look, waiting_on};
 use crate::view::detail::cancel as cancel_line;
@@ -103,11 +103,11 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
             ),
         );
     }
-    for wait in detail.waits.iter().filter(|_| detail.waits.len() > 1) {
-        add(
-            "one wait",
-            format!("{} at {}", waiting(wait), place(&wait.place)),
-        );
+    // One wait is told above already; a tree, or who waits for it, is not.
+    if detail.awaits.len() + detail.awaited_by.len() > 1 || !detail.awaited_by.is_empty() {
+        for step in tree::steps(detail, look) {
+            add("awaits", step);
+        }
     }
     for finding in &detail.findings {
         let facts = finding.evidence.join("; ");
@@ -177,6 +177,8 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
         "blocking": detail.blocking.as_ref().map(block),
         "blocks": detail.blocks.iter().map(block).collect::<Vec<_>>(),
         "joined_by": detail.joined_by,
+        "awaits": detail.awaits.iter().map(|s| tree::step(s, detail.at_ns)).collect::<Vec<_>>(),
+        "awaited_by": detail.awaited_by.iter().map(|s| tree::step(s, detail.at_ns)).collect::<Vec<_>>(),
         "timers": detail.timers.iter().map(|t| clock.timer(t)).collect::<Vec<_>>(),
         "io": detail.io.iter().map(|s| clock.io(s)).collect::<Vec<_>>(),
         "resources": detail.resources.iter().map(|r| clock.resource(r)).collect::<Vec<_>>(),

@@ -404,10 +404,20 @@ impl Decoder {
     pub fn task_detail(d: pb::TaskDetail) -> TaskDetail {
         let mut of = Decoder::default();
         of.learn(d.interned);
+        let row = d.task.map(|t| of.task(t)).unwrap_or_default();
+        let waits: Vec<Wait> = d.waits.iter().map(|w| of.wait(w)).collect();
+        let mut awaits: Vec<AwaitStep> = d.awaits.iter().map(|s| of.await_step(s)).collect();
+        if awaits.is_empty() {
+            awaits = AwaitStep::first(row.id, &row.name, &waits);
+        }
         TaskDetail {
             at_ns: d.at_ns,
-            row: d.task.map(|t| of.task(t)).unwrap_or_default(),
-            waits: d.waits.iter().map(|w| of.wait(w)).collect(),
+            awaits,
+            awaits_cut: d.awaits_cut.into(),
+            awaited_by: d.awaited_by.iter().map(|s| of.await_step(s)).collect(),
+            awaited_by_cut: d.awaited_by_cut.into(),
+            row,
+            waits,
             parents: d.parents.into_iter().map(|t| of.task(t)).collect(),
             children: d.children.into_iter().map(|t| of.task(t)).collect(),
             children_total: d.children_total,

@@ -1,8 +1,10 @@
 //! The rows the screens show, as plain values: `Option` where the runtime may not know. Knows no protobuf and no drawing.
 //! All times are of the app's monotonic clock, in nanoseconds; all spans are nanoseconds.
 
+mod awaits;
 mod things;
 
+pub use awaits::AwaitStep;
 pub use things::*;
 
 /// Anything with an identity that outlives a change of place in a list.
@@ -78,6 +80,16 @@ pub struct Wait {
     pub place: String,
     /// When it will happen, for timers.
     pub due_ns: Option<u64>,
+}
+
+impl Wait {
+    /// The task that has to act before the wait is over, where it is known.
+    pub fn awaited(&self) -> Option<u64> {
+        match self.target {
+            Some(Goto::Task(id)) => Some(id),
+            _ => self.holder,
+        }
+    }
 }
 
 /// One value per slot of time, oldest first; the last slot is still filling.
@@ -557,6 +569,13 @@ pub struct TaskDetail {
     pub processes: Vec<ChildRow>,
     /// Tasks that wait for it to end.
     pub joined_by: Vec<u64>,
+    /// What it waits for, and what the tasks behind that wait for: each step below its own.
+    pub awaits: Vec<AwaitStep>,
+    /// Steps that are not listed, at least.
+    pub awaits_cut: u64,
+    /// Who waits for it, and who for those.
+    pub awaited_by: Vec<AwaitStep>,
+    pub awaited_by_cut: u64,
     /// Its last log lines, oldest first.
     pub logs: Vec<LogLine>,
     /// Who asked to cancel it; `None` where nobody did or it is forgotten.

@@ -1,6 +1,7 @@
 //! One task: what it does, what is wrong, what it waits for, how its polls were. Panels in one or two columns; one alone when
 //! zoomed or where it is narrow.
 
+pub mod awaits;
 mod lines;
 
 use ratatui::layout::Rect;
@@ -51,7 +52,7 @@ pub fn target(model: &Model) -> Option<Goto> {
     let detail = pick::detail(model)?;
     let line = usize::from(open.scroll);
     match PANELS[open.panel % PANELS.len()] {
-        Panel::Waits => detail.waits.get(line).or(detail.waits.first())?.target,
+        Panel::Waits => awaits::target(detail, line).or_else(|| awaits::target(detail, 0)),
         Panel::Family => {
             let all: Vec<u64> = detail
                 .parents
@@ -136,7 +137,7 @@ pub(super) fn draw(model: &Model, open: &Detail, p: &mut Painter<'_>, area: Rect
     if area.width < super::WIDE {
         // Findings and waits stay; the rest is behind Tab.
         let first = findings_height(detail).min(area.height / 3);
-        let second = (detail.waits.len() as u16 + 2).clamp(3, area.height / 3);
+        let second = waits_height(detail).clamp(3, area.height / 3);
         panel(
             model,
             p,
@@ -214,11 +215,15 @@ fn findings_height(detail: &TaskDetail) -> u16 {
         + 1
 }
 
+fn waits_height(detail: &TaskDetail) -> u16 {
+    (detail.awaits.len() + detail.awaited_by.len()).min(100) as u16 + 2
+}
+
 fn wanted_height(detail: &TaskDetail, index: usize) -> u16 {
     match PANELS[index] {
         Panel::Findings => findings_height(detail).clamp(6, 9),
         Panel::Task => 6,
-        Panel::Waits => (detail.waits.len() as u16 + 2).clamp(3, 8),
+        Panel::Waits => waits_height(detail).clamp(3, 8),
         Panel::Life => 4,
         Panel::Polls | Panel::Scheduled => 9,
         Panel::Family | Panel::Holds | Panel::Blocks | Panel::Spawn => 6,
@@ -253,7 +258,7 @@ fn panel(
         .map_or(0, |h| h.block_budget_ns);
     let lines: Vec<Line> = match PANELS[index] {
         Panel::Findings => lines::findings(d, look),
-        Panel::Waits => lines::waits(d, look),
+        Panel::Waits => awaits::lines(d, look),
         Panel::Task => lines::task(d, look),
         Panel::Life => return life(p, body, d, look),
         Panel::Polls => {
@@ -339,7 +344,7 @@ fn title(d: &TaskDetail, look: &Look, index: usize) -> (String, String) {
     };
     match PANELS[index] {
         Panel::Findings => ("Findings".into(), String::new()),
-        Panel::Waits => ("Waits for".into(), "Enter goes there".into()),
+        Panel::Waits => ("Await tree".into(), "Enter goes there".into()),
         Panel::Task => ("Task".into(), String::new()),
         Panel::Life => (
             "Life".into(),

@@ -558,24 +558,77 @@ pub(crate) fn detail() -> TaskDetail {
         .find(|t| t.id == 1093)
         .expect("in the sample");
     let h = overview().poll;
+    let waits = vec![
+        Wait {
+            kind: "task".into(),
+            what: "1201 db::fetch".into(),
+            target: Some(Goto::Task(1201)),
+            place: "src/db.rs:40:9".into(),
+            ..Wait::default()
+        },
+        Wait {
+            kind: "timer".into(),
+            due_ns: Some(AT + 4_100 * MS),
+            target: Some(Goto::Timer(9002)),
+            place: "src/report.rs:99:9".into(),
+            ..Wait::default()
+        },
+    ];
+    let mut awaits = AwaitStep::first(1093, &row.name, &waits);
+    awaits[0].on_name = "db::fetch".into();
+    awaits[0].on_state = "WAIT".into();
+    let behind = |depth, kind: &str, what: &str, on: Option<u64>, on_name: &str| AwaitStep {
+        depth,
+        task: 1201,
+        name: "db::fetch".into(),
+        wait: Wait {
+            kind: kind.into(),
+            what: what.into(),
+            since_ns: Some(AT - 3 * S),
+            place: "src/pool.rs:18:30".into(),
+            holder: on,
+            ..Wait::default()
+        },
+        on,
+        on_name: on_name.into(),
+        on_state: if on.is_some() {
+            "WAIT".into()
+        } else {
+            String::new()
+        },
+        ring: false,
+    };
+    awaits.insert(
+        1,
+        behind(2, "lock", "pool, held by 298", Some(298), "db::migrate"),
+    );
+    awaits.insert(
+        2,
+        AwaitStep {
+            task: 298,
+            name: "db::migrate".into(),
+            ..behind(3, "io", "r fd 41 10.0.4.7:5432", None, "")
+        },
+    );
     TaskDetail {
         at_ns: AT,
-        waits: vec![
-            Wait {
+        waits,
+        awaits,
+        awaited_by: vec![AwaitStep {
+            depth: 1,
+            task: 402,
+            name: "conn-7".into(),
+            wait: Wait {
                 kind: "task".into(),
-                what: "1201 db::fetch".into(),
-                target: Some(Goto::Task(1201)),
-                place: "src/db.rs:40:9".into(),
+                what: "1093 checkout".into(),
+                target: Some(Goto::Task(1093)),
+                since_ns: Some(AT - 9 * S),
+                place: "src/http.rs:214:27".into(),
                 ..Wait::default()
             },
-            Wait {
-                kind: "timer".into(),
-                due_ns: Some(AT + 4_100 * MS),
-                target: Some(Goto::Timer(9002)),
-                place: "src/report.rs:99:9".into(),
-                ..Wait::default()
-            },
-        ],
+            on: Some(1093),
+            ..AwaitStep::default()
+        }],
         parents: vec![
             tasks()
                 .into_iter()

@@ -2699,6 +2699,49 @@ pub struct TaskDetail {
     /// Child processes that it started.
     #[prost(message, repeated, tag = "25")]
     pub processes: ::prost::alloc::vec::Vec<ChildRow>,
+    /// What it waits for, what the tasks behind that wait for, and so on: each step below the one that
+    /// leads to it, as deep as `depth` says. Empty: it does not wait.
+    #[prost(message, repeated, tag = "50")]
+    pub awaits: ::prost::alloc::vec::Vec<AwaitStep>,
+    /// How many steps `awaits` leaves out, at least; it is cut at 256 steps and 32 deep.
+    #[prost(uint32, tag = "51")]
+    pub awaits_cut: u32,
+    /// The tasks that wait for it to end or for what it holds, those that wait for them, and so on.
+    /// Empty: none does.
+    #[prost(message, repeated, tag = "52")]
+    pub awaited_by: ::prost::alloc::vec::Vec<AwaitStep>,
+    /// How many steps `awaited_by` leaves out, at least; cut as above.
+    #[prost(uint32, tag = "53")]
+    pub awaited_by_cut: u32,
+}
+/// One edge of the await graph: a task waits for something, behind which there may be another task.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AwaitStep {
+    /// How many edges it is away from the task of the page. 1: the first.
+    #[prost(uint32, tag = "1")]
+    pub depth: u32,
+    /// The task that waits.
+    #[prost(uint64, tag = "2")]
+    pub task_id: u64,
+    /// Its name. Absent: it has none, or it is gone.
+    #[prost(message, optional, tag = "3")]
+    pub task_name: ::core::option::Option<Name>,
+    /// What it waits for. `name` and `holder_task_id` are as anywhere else.
+    #[prost(message, optional, tag = "4")]
+    pub wait: ::core::option::Option<Wait>,
+    /// The task that has to act: the one that is joined, or the holder of the lock. 0: no task, or
+    /// which one is not known (who will put into a queue, who keeps a promise).
+    #[prost(uint64, tag = "5")]
+    pub on_task_id: u64,
+    /// Its name. Absent: as above.
+    #[prost(message, optional, tag = "6")]
+    pub on_task_name: ::core::option::Option<Name>,
+    /// What that task does. Unspecified: there is none, or it is gone.
+    #[prost(enumeration = "TaskState", tag = "7")]
+    pub on_task_state: i32,
+    /// That task stands in this chain already: they wait for each other.
+    #[prost(bool, tag = "8")]
+    pub ring: bool,
 }
 /// The requests to cancel a task: what the last one said.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

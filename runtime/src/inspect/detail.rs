@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use loop_proto::pb;
 
 use super::desk::Desk;
+use super::graph::{around, waits_of};
 use super::tables::{Look, Spot, children_of, state_of};
 use super::texts::Sent;
 use super::view::tasks;
@@ -14,7 +15,7 @@ use super::wire::loops::{Totals, histogram};
 use crate::record::asked::By;
 use crate::record::child::ChildFacts;
 use crate::record::logs;
-use crate::record::resource::{self, ResourceFacts};
+use crate::record::resource::ResourceFacts;
 use crate::record::source::SourceFacts;
 use crate::record::task::{On, State, TaskFacts, WaitingOn};
 use crate::record::timer::TimerFacts;
@@ -104,31 +105,14 @@ struct Ties {
     /// Those it made or holds.
     resources: Vec<ResourceFacts>,
     children: Vec<ChildFacts>,
-    /// What it waits for, the await where known, and since when, nanoseconds.
-    waits: Vec<(
-        WaitingOn,
-        Option<&'static std::panic::Location<'static>>,
-        Option<u64>,
-    )>,
 }
 
-fn ties(look: &Look, at: &super::tables::LoopLook, id: u64, waits: bool) -> Ties {
+fn ties(at: &super::tables::LoopLook, id: u64) -> Ties {
     let record = &at.record;
     let mut ties = Ties::default();
     let timers = record.timers.live().filter_map(|(_, row)| row.read());
-    for facts in timers.filter(|facts| facts.owner == id && facts.armed) {
-        ties.waits.push((
-            WaitingOn::new(On::Timer, facts.id),
-            None,
-            Some(facts.armed_at),
-        ));
-        ties.timers.push(facts);
-    }
+    (ties.timers).extend(timers.filter(|facts| facts.owner == id && facts.armed));
     for facts in record.sources.live().filter_map(|(_, row)| row.read()) {
-        if facts.reader == id || facts.writer == id {
-            let on = WaitingOn::new(On::Source, facts.id);
-            ties.waits.push((on, None, None));
-        }
         if [facts.reader, facts.writer, facts.owner].contains(&id) {
             ties.sources.push(facts);
         }
@@ -139,11 +123,6 @@ fn ties(look: &Look, at: &super::tables::LoopLook, id: u64, waits: bool) -> Ties
         }
     }
     for facts in record.resources.live().filter_map(|(_, row)| row.read()) {
-        // All waits for anything but a future have rows of their own, which say more.
-        if facts.waiter == id && facts.kind == resource::Kind::Future {
-            let on = WaitingOn::new(On::Resource, facts.id);
-            ties.waits.push((on, None, None));
-        }
         if [facts.owner, facts.holder].contains(&id) && ties.resources.len() < RESOURCES {
             ties.resources.push(facts);
         }
@@ -153,17 +132,6 @@ fn ties(look: &Look, at: &super::tables::LoopLook, id: u64, waits: bool) -> Ties
             ties.children.push(facts);
         }
     }
-    for facts in record.waits.live().filter_map(|(_, row)| row.read()) {
-        if facts.task == id {
-            let since = look.now.mono_of(facts.since);
-            // The row of a resource names its first waiter too.
-            ties.waits.retain(|(on, ..)| *on != facts.on);
-            ties.waits.push((facts.on, facts.place, Some(since)));
-        }
-    }
-    if !waits {
-        ties.waits.clear();
-    }
     ties
 }
 
@@ -171,19 +139,12 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
     let at = look.at(spot).expect("the spot was found in this look");
     let id = facts.id;
     let task = tasks(look, Extras::ALL, desk, [(id, spot)].into_iter()).pop();
-    let waits = facts.state == State::Wait;
-    let mut ties = ties(look, at, id, waits);
-    // What the task itself stated last comes first, with its await.
-    if waits && facts.waits > 0 {
-        let on = facts.waiting_on;
-        let since = ties.waits.iter().find(|(other, ..)| *other == on);
-        let since = since.and_then(|(_, _, since)| *since);
-        ties.waits.retain(|(other, ..)| *other != on);
-        ties.waits.insert(0, (on, facts.waiting_at, since));
-    }
+    let ties = ties(at, id);
+    let waits = waits_of(look, &[id].into_iter().collect()).remove(&id);
+    let waits = waits.map_or_else(Vec::new, |waiting| waiting.ties);
     let mut wanted = Wanted::default();
-    for (on, ..) in &ties.waits {
-        wanted.add(*on);
+    for tie in &waits {
+        wanted.add(tie.on);
     }
     wanted.tasks.insert(id);
     for facts in &ties.resources {
@@ -194,6 +155,7 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
     let (children, joined_by) = relatives(look, id);
     let total = children_of(look, [id].into_iter()).remove(&id).unwrap_or(0);
     let children = tasks(look, Extras::default(), desk, children.into_iter());
+    let graph = around(look, desk, id);
     let mut wire = desk.wire(look, &found, None, Extras::ALL);
     let site = at.record.sites.get(facts.site);
     let place_poll = site.and_then(|site| {
@@ -213,10 +175,9 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
     });
     pb::TaskDetail {
         task,
-        waits: ties
-            .waits
+        waits: waits
             .iter()
-            .map(|(on, place, since)| wire.wait_on(*on, facts, *place, *since))
+            .map(|tie| wire.wait_on(tie.on, facts, tie.place, tie.since))
             .collect(),
         children,
         children_total: total.into(),
@@ -247,7 +208,7 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
         variables: (at.record.contexts.names(id).into_iter())
             .map(str::to_owned)
             .collect(),
-        ..pb::TaskDetail::default()
+        ..graph
     }
 }
 

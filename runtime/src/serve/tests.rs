@@ -30,6 +30,7 @@ use crate::{EventLoop, create_future, create_task, sleep, yield_now};
 mod abuse;
 mod calls;
 mod gate;
+mod graph;
 mod jobs;
 mod waiting;
 
@@ -52,6 +53,13 @@ fn shared() -> Arc<Shared> {
     };
     crate::clock::anchor();
     Arc::new(Shared::new(identity, carry))
+}
+
+/// Lets the other tasks run until they wait.
+async fn settle() {
+    for _ in 0..3 {
+        yield_now().await;
+    }
 }
 
 fn carry(id: LoopId, command: Command, done: super::Done) -> Result<(), String> {

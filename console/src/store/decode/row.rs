@@ -102,6 +102,19 @@ impl Decoder {
         out
     }
 
+    pub(super) fn await_step(&self, s: &pb::AwaitStep) -> AwaitStep {
+        AwaitStep {
+            depth: s.depth.try_into().unwrap_or(u16::MAX),
+            task: s.task_id,
+            name: self.name(s.task_name.as_ref()),
+            wait: s.wait.as_ref().map(|w| self.wait(w)).unwrap_or_default(),
+            on: some(s.on_task_id),
+            on_name: self.name(s.on_task_name.as_ref()),
+            on_state: word(table::Table::Tasks, Field::State, s.on_task_state).to_uppercase(),
+            ring: s.ring,
+        }
+    }
+
     pub(super) fn woken_by(&self, w: &pb::Wake) -> String {
         let cause = match w.cause() {
             pb::WakeCause::Unspecified => return String::new(),

@@ -4,7 +4,7 @@ use super::super::columns::{Look, job_state, subject};
 use super::super::theme::Role;
 use super::super::{explain, fmt, glyph};
 use super::Line;
-use crate::store::{TaskDetail, Wait, is_problem_name};
+use crate::store::{TaskDetail, is_problem_name};
 
 pub(super) fn findings(d: &TaskDetail, look: &Look) -> Vec<Line> {
     let mut out = Vec::new();
@@ -44,78 +44,6 @@ pub(super) fn findings(d: &TaskDetail, look: &Look) -> Vec<Line> {
             Role::Plain,
         ));
     }
-    out
-}
-
-/// A wait in one line: what, when, where.
-fn wait_line(wait: &Wait, look: &Look) -> Line {
-    if wait.nothing {
-        return (
-            "▲ nothing can wake it: no waker is alive and it is not queued".into(),
-            Role::Problem,
-        );
-    }
-    let due = wait
-        .due_ns
-        .map_or_else(String::new, |due| match due.checked_sub(look.at_ns) {
-            Some(left) => format!(" in {}", fmt::span(left)),
-            None => format!(" late by {}", fmt::span(look.at_ns - due)),
-        });
-    let place = if wait.place.is_empty() {
-        String::new()
-    } else {
-        format!("  {}", fmt::place(&wait.place))
-    };
-    let since = wait.since_ns.map_or_else(String::new, |ns| {
-        format!(" for {}", fmt::span(look.ago(ns)))
-    });
-    (
-        format!(
-            "{}{due}{}{}{since}{place}",
-            wait.kind,
-            if wait.what.is_empty() { "" } else { " " },
-            wait.what
-        ),
-        Role::Plain,
-    )
-}
-
-pub(super) fn waits(d: &TaskDetail, look: &Look) -> Vec<Line> {
-    if let Some(ended) = &d.row.ended {
-        return vec![(
-            format!(
-                "Nothing: it {} {} ago.",
-                ended.outcome,
-                fmt::span(look.ago(ended.at_ns))
-            ),
-            Role::Plain,
-        )];
-    }
-    let mut out: Vec<Line> = d.waits.iter().map(|w| wait_line(w, look)).collect();
-    // The row counts what it waited for in its last poll; some of it may be told nowhere.
-    let hidden = (d.row.more_waits + 1).saturating_sub(d.waits.len() as u64);
-    if d.row.more_waits > 0 && hidden > 0 {
-        out.push((
-            format!(
-                "and {}",
-                fmt::many(hidden, "more wait").replace("waits", "waits that no table tells of")
-            ),
-            Role::Dim,
-        ));
-    }
-    if out.is_empty() {
-        let text = match d.row.state {
-            crate::store::TaskState::Run => "Nothing: it runs.",
-            crate::store::TaskState::Ready => "Only its turn: it was woken.",
-            _ => "Not known: nothing of this runtime holds its waker.",
-        };
-        out.push((text.into(), Role::Plain));
-    }
-    out.extend(
-        d.joined_by
-            .iter()
-            .map(|id| (format!("task {id} waits for this one to end"), Role::Dim)),
-    );
     out
 }
 

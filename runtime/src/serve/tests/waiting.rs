@@ -18,13 +18,6 @@ fn with_waiters(target: pb::Target, filter: &str) -> pb::Query {
     }
 }
 
-/// Lets the other tasks run until they wait.
-async fn settle() {
-    for _ in 0..3 {
-        yield_now().await;
-    }
-}
-
 #[test]
 fn a_lock_names_its_holder_and_everybody_who_waits_first_in_line_first() {
     let inspected = Inspected::new("lock");

@@ -1,0 +1,134 @@
+//! The commands about tasks one by one: all about one, and who waits for whom.
+
+use std::collections::HashSet;
+
+use loop_proto::escape::escape;
+
+use super::{leave_on_interrupt, not_answered, open, options, said, utc_offset};
+use crate::cli::{Global, Tree};
+use crate::exit::{Exit, Failure};
+use crate::print::{Out, plain, task, tree};
+use crate::store::decode::Decoder;
+use crate::store::{Body, Table, TaskDetail};
+use crate::transport::address::Target;
+use crate::transport::connect::Connector;
+use crate::transport::discover::Places;
+use crate::transport::on_loop;
+use crate::transport::pages::{self, Question, Reader};
+use crate::transport::session::{Session, refused};
+
+/// Trees that one print reads, at most: each is a question of its own.
+const TREES: usize = 200;
+
+async fn read(session: &Session, id: u64) -> Result<Option<TaskDetail>, Failure> {
+    let stopped = |why: &str| {
+        Failure::new(
+            Exit::NoApp,
+            format!("The app stopped answering: {}.", escape(why, 1024)),
+            "",
+        )
+    };
+    let detail = session.task(id).await;
+    let detail = detail.map_err(|status| stopped(&refused(&status)))?;
+    Ok(detail.map(Decoder::task_detail))
+}
+
+fn gone(id: u64) -> Failure {
+    Failure::usage(
+        format!("There is no task {id}: it never was, or it ended too long ago."),
+        "`loop-console tasks` lists those that live.",
+    )
+}
+
+pub(super) fn print_one(
+    global: &Global,
+    id: u64,
+    word: Option<&str>,
+    json: bool,
+    out: Out,
+) -> Result<Exit, Failure> {
+    leave_on_interrupt()?;
+    let target = Target::read(word)?;
+    let options = options(global);
+    let text = on_loop(async move {
+        let connector = Connector::new(options, Places::here());
+        let session = open(&connector, &target).await?;
+        let detail = read(&session, id).await?.ok_or_else(|| gone(id))?;
+        let hello = pages::hello(&session);
+        let look = plain::look(&hello, detail.at_ns, utc_offset());
+        Ok::<_, Failure>(if json {
+            task::json(&detail, &hello)
+        } else {
+            task::text(&detail, &look, out)
+        })
+    })??;
+    said(text)
+}
+
+pub(super) fn print_trees(global: &Global, wanted: Tree, out: Out) -> Result<Exit, Failure> {
+    leave_on_interrupt()?;
+    let target = Target::read(wanted.target.as_deref())?;
+    let options = options(global);
+    let text = on_loop(async move {
+        let connector = Connector::new(options, Places::here());
+        let session = open(&connector, &target).await?;
+        let (details, left) = match wanted.of {
+            Some(id) => (vec![read(&session, id).await?.ok_or_else(|| gone(id))?], 0),
+            None => roots(&session, &wanted.filter).await?,
+        };
+        let hello = pages::hello(&session);
+        let at_ns = details.last().map_or(hello.now_ns, |detail| detail.at_ns);
+        let look = plain::look(&hello, at_ns, utc_offset());
+        Ok::<_, Failure>(if wanted.json {
+            tree::json(&details, left, &hello)
+        } else {
+            tree::trees(&details, left, &look, out)
+        })
+    })??;
+    said(text)
+}
+
+/// The trees of all tasks that match: those nobody waits for first, so that what waits is told
+/// once, below who waits for it. And how many tasks were not read.
+async fn roots(session: &Session, filter: &str) -> Result<(Vec<TaskDetail>, u64), Failure> {
+    let question = Question {
+        table: Table::Tasks,
+        filter: filter.to_owned(),
+        sort: "id".to_owned(),
+        columns: Vec::new(),
+        limit: None,
+    };
+    let first = Reader::begin(session, &question).await;
+    let (_, whole) = first.map_err(|why| not_answered(filter, "", why))?;
+    let Body::Tasks(rows) = whole.body else {
+        return Ok((Vec::new(), 0));
+    };
+    let awaited: HashSet<u64> = (rows.rows.iter())
+        .filter_map(|row| row.wait.as_ref())
+        .filter_map(|wait| wait.awaited())
+        .collect();
+    let (inner, outer): (Vec<u64>, Vec<u64>) =
+        (rows.rows.iter().map(|row| row.id)).partition(|id| awaited.contains(id));
+    let mut told: HashSet<u64> = HashSet::new();
+    let mut details = Vec::new();
+    let mut left = 0;
+    for id in outer.into_iter().chain(inner) {
+        if told.contains(&id) {
+            continue;
+        }
+        if details.len() == TREES {
+            left += 1;
+            continue;
+        }
+        // One that ended meanwhile has no tree.
+        if let Some(mut detail) = read(session, id).await?.filter(|d| d.row.ended.is_none()) {
+            told.insert(id);
+            told.extend(detail.awaits.iter().filter_map(|step| step.on));
+            // Whoever waits for it has a tree above, or is in a ring with it.
+            detail.awaited_by.clear();
+            detail.awaited_by_cut = 0;
+            details.push(detail);
+        }
+    }
+    Ok((details, left))
+}

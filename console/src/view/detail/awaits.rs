@@ -1,0 +1,145 @@
+//! The await tree of a task as lines: what it waits for and what that waits for, then who waits for it.
+
+use super::super::columns::Look;
+use super::super::theme::Role;
+use super::super::{fmt, glyph};
+use super::Line;
+use crate::store::{AwaitStep, TaskDetail, TaskState, Wait};
+
+/// A wait in words: what, when, where.
+fn words(wait: &Wait, look: &Look) -> String {
+    if wait.nothing {
+        return "nothing can wake it: no waker is alive and it is not queued".into();
+    }
+    let due = wait
+        .due_ns
+        .map_or_else(String::new, |due| match due.checked_sub(look.at_ns) {
+            Some(left) => format!(" in {}", fmt::span(left)),
+            None => format!(" late by {}", fmt::span(look.at_ns - due)),
+        });
+    let gap = if wait.what.is_empty() { "" } else { " " };
+    format!("{}{due}{gap}{}", wait.kind, wait.what)
+}
+
+/// Since when, and where.
+fn when(wait: &Wait, look: &Look) -> String {
+    let since = wait.since_ns.map_or_else(String::new, |ns| {
+        format!(" for {}", fmt::span(look.ago(ns)))
+    });
+    let place = if wait.place.is_empty() {
+        String::new()
+    } else {
+        format!("  {}", fmt::place(&wait.place))
+    };
+    format!("{since}{place}")
+}
+
+fn indent(step: &AwaitStep) -> String {
+    "  ".repeat(usize::from(step.depth.clamp(1, 12)) - 1)
+}
+
+const RING: &str = "they wait for each other";
+
+/// One step down: the wait, and who has to act.
+pub fn down(step: &AwaitStep, look: &Look) -> Line {
+    let mut line = format!("{}{}", indent(step), words(&step.wait, look));
+    // A join names its task already.
+    let joined = step.wait.target == step.on.map(crate::store::Goto::Task);
+    if let Some(on) = step.on.filter(|_| !joined && step.wait.holder != step.on) {
+        line += &format!(" → {on}");
+    }
+    if !joined && !step.on_name.is_empty() {
+        line += &format!(" {}", step.on_name);
+    }
+    if !step.on_state.is_empty() {
+        line += &format!(" {}", step.on_state);
+    }
+    line += &when(&step.wait, look);
+    if step.ring {
+        return (format!("{line}  {} {RING}", glyph::PROBLEM), Role::Problem);
+    }
+    let dead = step.wait.nothing;
+    let role = if dead { Role::Problem } else { Role::Plain };
+    if dead {
+        line = format!("{} {line}", glyph::PROBLEM);
+    }
+    (line, role)
+}
+
+/// One step up: who waits, and for what of it.
+pub fn up(step: &AwaitStep, look: &Look) -> Line {
+    let for_its_end = step.wait.target == step.on.map(crate::store::Goto::Task);
+    let what = if for_its_end {
+        "for its end".to_owned()
+    } else {
+        format!("for {}", words(&step.wait, look))
+    };
+    let line = format!(
+        "{}↑ {} {} waits {what}{}",
+        indent(step),
+        step.task,
+        step.name,
+        when(&step.wait, look)
+    );
+    if step.ring {
+        return (format!("{line}  {} {RING}", glyph::PROBLEM), Role::Problem);
+    }
+    (line, Role::Dim)
+}
+
+pub(super) fn lines(d: &TaskDetail, look: &Look) -> Vec<Line> {
+    if let Some(ended) = &d.row.ended {
+        return vec![(
+            format!(
+                "Nothing: it {} {} ago.",
+                ended.outcome,
+                fmt::span(look.ago(ended.at_ns))
+            ),
+            Role::Plain,
+        )];
+    }
+    let mut out: Vec<Line> = d.awaits.iter().map(|step| down(step, look)).collect();
+    if out.is_empty() {
+        let text = match d.row.state {
+            TaskState::Run => "Nothing: it runs.",
+            TaskState::Ready => "Only its turn: it was woken.",
+            _ => "Not known: nothing of this runtime holds its waker.",
+        };
+        out.push((text.into(), Role::Plain));
+    }
+    out.extend(d.awaited_by.iter().map(|step| up(step, look)));
+    for (cut, what) in [(d.awaits_cut, "steps down"), (d.awaited_by_cut, "steps up")] {
+        if cut > 0 {
+            out.push((
+                format!("{} or more {what} are not listed", fmt::count(cut)),
+                Role::Dim,
+            ));
+        }
+    }
+    // The row counts what it waited for in its last poll; some of it may be told nowhere.
+    let told = d.awaits.iter().filter(|step| step.depth == 1).count() as u64;
+    let hidden = (d.row.more_waits + 1).saturating_sub(told);
+    if d.row.more_waits > 0 && hidden > 0 && d.awaits_cut == 0 {
+        out.push((
+            format!(
+                "and {}",
+                fmt::many(hidden, "more wait").replace("waits", "waits that no table tells of")
+            ),
+            Role::Dim,
+        ));
+    }
+    out
+}
+
+/// The row that the line of that number leads to.
+pub(super) fn target(d: &TaskDetail, line: usize) -> Option<crate::store::Goto> {
+    // Where nothing is waited for, one line says so.
+    let down = d.awaits.len().max(1);
+    match d.awaits.get(line) {
+        Some(step) => step.target(),
+        None => {
+            let up = d.awaited_by.get(line.checked_sub(down)?)?;
+            Some(crate::store::Goto::Task(up.task))
+        }
+    }
+}
