@@ -22,6 +22,7 @@ pub mod finding;
 pub mod escape;
 pub mod message;
 pub mod quantile;
+pub mod recording;
 
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
