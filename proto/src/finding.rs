@@ -18,8 +18,8 @@ pub use facts::{
 pub use fingerprint::fingerprint;
 pub use rules::{
     abandoned_fd, blocked, growing, idle_orphan, ignored_cancel, large_future, late_timer,
-    left_behind, never_polled, never_yields, of_task, orphan_timer, outlived_parent, spinning,
-    starved, stranded, stuck_abortable, unread_error, wake_storm,
+    left_behind, never_polled, never_yields, of_task, orphan_timer, outlived_parent, span,
+    spinning, starved, stranded, stuck_abortable, unread_error, wake_storm,
 };
 
 use crate::pb::{FindingName, Grade};

@@ -16,6 +16,7 @@ pub(crate) mod asked;
 pub(crate) mod bound;
 pub(crate) mod child;
 pub(crate) mod current;
+pub(crate) mod drops;
 pub(crate) mod ended;
 pub(crate) mod event;
 pub(crate) mod histogram;
@@ -145,6 +146,8 @@ pub(crate) struct LoopRecord {
     pub(crate) ended: EndedRing,
     /// Who asked which tasks to cancel.
     pub(crate) requests: asked::Requests,
+    /// Who dropped the last wakers of tasks that wait. Any thread.
+    pub(crate) drops: drops::LastDrops,
     /// Which tasks and callbacks have context variables.
     pub(crate) contexts: vars::Contexts,
     /// Polls and phases over the budget that have ended.
@@ -232,6 +235,7 @@ impl LoopRecord {
             sites: Sites::new(),
             ended: EndedRing::new(if internal { 64 } else { ended::CAPACITY }),
             requests: asked::Requests::default(),
+            drops: drops::LastDrops::default(),
             contexts: vars::Contexts::default(),
             over: over::OverLog::new(),
             poll_times: Histogram::default(),
@@ -467,6 +471,7 @@ impl LoopRecord {
             + self.waits.bytes()
             + self.signals.bytes()
             + self.ended.bytes()
+            + self.drops.bytes()
             + 4 * histogram::BUCKETS * 4
             + self.sites.all().count() * histogram::BUCKETS * 4
             + self.ring.get().map_or(0, |ring| ring.capacity() * 32)

@@ -233,6 +233,9 @@ fn start_watchdog(shared: &Arc<Shared>) -> Option<Watchdog> {
             let mut desk = shared.desk();
             desk.blocks = Some(watchdog.blocks().clone());
             desk.stacks_off = watchdog.stacks_off().unwrap_or("").to_owned();
+            if desk.stacks_off.is_empty() {
+                crate::inspect::stack::copy_at_drops();
+            }
             desk.meters.watchdog_thread = os::thread_named("loop-watchdog");
             drop(desk);
             Some(watchdog)
@@ -374,6 +377,14 @@ impl Inspector {
         let mut desk = self.shared.desk();
         desk.judge.limits.grace_ns = grace.as_nanos() as u64;
         verdict::judge_now(&mut desk);
+        // Who dropped a last waker is told with the names of its stack, if these come soon.
+        let until = clock::mono() + NAMING.as_nanos() as u64;
+        if desk.judge.copies.is_waiting() {
+            while desk.judge.copies.is_waiting() && clock::mono() < until {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            verdict::judge_now(&mut desk);
+        }
     }
 
     fn remove_files(&self) {

@@ -112,6 +112,7 @@ const UNSAFE: &[&str] = &[
     "executor/waker.rs",
     "context.rs",
     "inspect/stack/capture.rs",
+    "inspect/stack/here.rs",
     "process/kernel.rs",
 ];
 

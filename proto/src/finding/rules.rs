@@ -28,7 +28,8 @@ impl Verdict {
 }
 
 /// A duration in words, for evidence: `412 ms`, `38 min 4 s`.
-fn span(ns: u64) -> String {
+#[must_use]
+pub fn span(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => format!("{} µs", ns / 1_000),

@@ -101,7 +101,31 @@ impl Local {
         }
     }
 
-    /// A waker was dropped on the loop's thread.
+    /// A waker was dropped on the loop's thread, and woke nobody.
+    #[inline]
+    pub(crate) fn dropped(&self, row: &TaskRow) {
+        self.given_up(row);
+        // After a wake the row is queued, so this is no way that a wake takes.
+        if row.refs_here.load(Ordering::Relaxed) <= 0
+            && row.phase.load(Ordering::Relaxed) == phase::IDLE
+            && !row.is_queued()
+        {
+            self.last_dropped(row);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn last_dropped(&self, row: &TaskRow) {
+        let marks = row.away_marks.load(crate::atomic::Ordering::Relaxed);
+        let away = row.refs_away.load(crate::atomic::Ordering::Relaxed) - (marks >> 1) as i32;
+        if row.task_id() != 0 && marks & 1 == 0 && row.refs_here.load(Ordering::Relaxed) + away <= 0
+        {
+            self.record.last_waker_dropped(row);
+        }
+    }
+
+    /// A reference was given up on the loop's thread.
     #[inline]
     pub(crate) fn given_up(&self, row: &TaskRow) {
         let left = row.refs_here.load(Ordering::Relaxed) - 1;

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::record::task::TaskRow;
 use crate::record::wake::Cause;
 
-static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, give_up);
+static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
 /// The waker that a poll lends: it is not counted, and not dropped.
 #[inline]
@@ -131,6 +131,15 @@ unsafe fn give_up(data: *const ()) {
     }
 }
 
+/// A waker goes without having woken: what it leaves behind may be a task that nothing wakes.
+unsafe fn drop_waker(data: *const ()) {
+    // SAFETY: the waker contract: the reference is there until it is counted down.
+    let row = unsafe { row(data) };
+    if here(row, |local| local.dropped(row)).is_none() {
+        drop_elsewhere(row);
+    }
+}
+
 /// Another thread wakes a row. Kept apart, so that the way of a local wake needs no frame.
 #[cold]
 #[inline(never)]
@@ -157,6 +166,16 @@ fn wake_away(row: &TaskRow) {
 #[inline(never)]
 fn give_up_elsewhere(row: &TaskRow) {
     with_shared(row, |shared| give_up_away(shared, row));
+}
+
+#[cold]
+#[inline(never)]
+fn drop_elsewhere(row: &TaskRow) {
+    with_shared(row, |shared| {
+        // Before the reference goes: after it the row may be anybody's.
+        shared.record.waker_dropped_away(row);
+        give_up_away(shared, row);
+    });
 }
 
 /// Another thread gives up a reference or a handle.

@@ -13,6 +13,7 @@ use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 use super::blocks::{Block, Blocks};
 use super::ids::IdMap;
 use super::names;
+use super::stack::copies::Copies;
 use super::stack::names::PlaceKind;
 use super::tables::{Look, LoopLook, Spot, TaskName, since};
 use super::waits::{Found, Wanted, address};
@@ -22,10 +23,12 @@ use crate::record::source::Kind as SourceKind;
 use crate::record::task::{Kind, On, Outcome, State, TaskFacts, TaskRow, flag};
 use crate::record::timer::Kind as TimerKind;
 
+mod drops;
 mod facts;
 mod joins;
 #[cfg(test)]
 mod tests;
+use drops::Drops;
 use facts::{Seen, said};
 
 /// Findings that hold no more and are kept.
@@ -75,6 +78,8 @@ pub(crate) struct Judge {
     by_task: Arc<IdMap<u64>>,
     seen: Seen,
     pub(crate) limits: Limits,
+    /// Where last wakers were dropped.
+    pub(crate) copies: Copies,
     /// When the last walk ended, and what it cost of CPU time.
     pub(crate) at: u64,
     pub(crate) took: u64,
@@ -91,6 +96,7 @@ pub(crate) struct Walk {
     found: HashMap<Key, Held>,
     by_task: IdMap<u64>,
     seen: Seen,
+    drops: Drops,
 }
 
 impl Judge {
@@ -127,6 +133,7 @@ impl Judge {
     /// Begins a walk.
     pub(crate) fn begin(&self, look: Look) -> Walk {
         Walk {
+            drops: Drops::of(&look),
             look,
             at: 0,
             slot: 0,
@@ -165,6 +172,7 @@ impl Judge {
                     &self.seen,
                     &mut walk.seen,
                     &self.limits,
+                    (&walk.drops, &mut self.copies),
                 );
             }
             if end < slots {
@@ -308,12 +316,10 @@ struct About {
     awaits: Option<&'static Location<'static>>,
 }
 
-impl Note<'_> {
-    fn add(&mut self, verdict: Verdict, about: &About) {
-        if about.subject == Subject::Task {
-            *self.by_task.entry(about.id).or_default() |= verdict.name.bit();
-        }
-        let place = match (&about.culprit, about.place) {
+impl About {
+    /// Under what a verdict of that name about this is kept.
+    fn key(&self, name: FindingName) -> Key {
+        let place = match (&self.culprit, self.place) {
             (Some((text, _)), _) => {
                 let mut hash = std::hash::DefaultHasher::new();
                 text.hash(&mut hash);
@@ -321,8 +327,23 @@ impl Note<'_> {
             }
             (None, place) => place.map_or(0, |place| std::ptr::from_ref(place) as u64),
         };
+        (name, place, self.user)
+    }
+}
+
+impl Note<'_> {
+    /// Whether the evidence of this verdict would be shown: it is the first, or the oldest so far.
+    fn would_tell(&self, verdict: &Verdict, about: &About) -> bool {
+        let held = self.found.get(&about.key(verdict.name));
+        held.is_none_or(|held| verdict.since_ns < held.since_ns)
+    }
+
+    fn add(&mut self, verdict: Verdict, about: &About) {
+        if about.subject == Subject::Task {
+            *self.by_task.entry(about.id).or_default() |= verdict.name.bit();
+        }
         let now = self.look.now.mono;
-        let key = (verdict.name, place, about.user);
+        let key = about.key(verdict.name);
         if let Some(held) = self.found.get_mut(&key) {
             held.count += 1;
             if verdict.since_ns < held.since_ns {
@@ -366,6 +387,7 @@ fn judge_task(
     before: &Seen,
     seen: &mut Seen,
     limits: &Limits,
+    (drops, copies): (&Drops, &mut Copies),
 ) {
     if facts.parent != 0 {
         seen.parents.entry(facts.parent).or_default();
@@ -466,7 +488,17 @@ fn judge_task(
             .flatten()
             .filter(super::live::of_the_app),
     };
-    for verdict in verdicts {
+    for mut verdict in verdicts {
+        if matches!(
+            verdict.name,
+            FindingName::Stranded | FindingName::StuckAbortable
+        ) {
+            // Only of the one that stands for all of its place.
+            if note.would_tell(&verdict, &about) {
+                let told = drops.told(&facts, note, copies);
+                verdict.evidence.push(told);
+            }
+        }
         note.add(verdict, &about);
     }
 }

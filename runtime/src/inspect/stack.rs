@@ -14,6 +14,13 @@ use crate::record::LoopRecord;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 pub(crate) mod capture;
+pub(crate) mod copies;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod here;
 #[cfg(all(
     feature = "stacks",
     target_os = "linux",
@@ -119,6 +126,19 @@ pub(crate) fn sampler() -> Result<Box<dyn Sampler>, String> {
         any(target_arch = "x86_64", target_arch = "aarch64")
     )))]
     Err("stacks are not built in, or not for this platform".to_owned())
+}
+
+/// From now on whoever drops a last waker on a loop's thread leaves a copy of its stack.
+pub(crate) fn copy_at_drops() {
+    #[cfg(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    {
+        here::prepare();
+        crate::record::drops::COPY_STACK.get_or_init(|| here::copy);
+    }
 }
 
 #[cfg(test)]

@@ -95,6 +95,58 @@ fn a_wake_on_its_way_a_handle_and_a_permission_are_no_strandings() {
 }
 
 #[test]
+fn a_stranding_tells_whether_the_poll_kept_no_waker_or_who_dropped_the_last() {
+    let evidence = |bench: &mut Bench| {
+        bench.walk();
+        bench.walk();
+        let held = bench.judge.holds().next().unwrap();
+        held.evidence.join("; ")
+    };
+    let mut bench = Bench::new();
+    bench.lone(1, 0);
+    let told = evidence(&mut bench);
+    assert!(
+        told.contains("its poll returned Pending and kept no waker"),
+        "{told}"
+    );
+
+    let mut bench = Bench::new();
+    let row = std::ptr::from_ref(bench.lone(1, 0));
+    bench
+        .record
+        .last_waker_dropped(bench.record.tasks.at(row).unwrap());
+    let told = evidence(&mut bench);
+    assert!(told.contains("its last waker was dropped "), "{told}");
+    assert!(
+        told.contains(" ago by the loop, outside any poll"),
+        "{told}"
+    );
+
+    let mut bench = Bench::new();
+    let row = std::ptr::from_ref(bench.lone(1, 0));
+    let record = bench.record.clone();
+    let row = record.tasks.at(row).unwrap();
+    record.waker_dropped_away(row);
+    let told = evidence(&mut bench);
+    assert!(told.contains(" ago by thread "), "{told}");
+    assert!(told.contains("where is not known"), "{told}");
+    // It was polled since: that drop is no news of this wait.
+    row.polls.store(2, Ordering::Relaxed);
+    row.woken_at.store(crate::clock::ticks(), Ordering::Relaxed);
+    let told = evidence(&mut bench);
+    assert!(
+        told.contains("its last poll returned Pending and kept no waker"),
+        "{told}"
+    );
+    // Very many drops since: what they overwrote is not known.
+    for _ in 0..200 {
+        bench.record.last_waker_dropped(&TaskRow::default());
+    }
+    let told = evidence(&mut bench);
+    assert!(told.contains("is not known: very many"), "{told}");
+}
+
+#[test]
 fn subjects_of_one_place_are_one_finding_that_keeps_its_id_and_its_beginning() {
     let mut bench = Bench::new();
     for id in 1..=3000 {

@@ -29,7 +29,8 @@ const LARGEST: u64 = 1 << 20;
 const NO_POINTER: u64 = 8;
 
 pub(crate) struct Unwinding {
-    capture: Capture,
+    /// `None`: it unwinds what others copied.
+    capture: Option<Capture>,
     unwinder: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
     objects: Vec<Object>,
@@ -38,20 +39,35 @@ pub(crate) struct Unwinding {
 
 impl Unwinding {
     pub(crate) fn new() -> Result<Self, String> {
+        Ok(Self::with(Some(Capture::new()?), Vec::with_capacity(CAP)))
+    }
+
+    /// One that takes no stacks, for those that threads copied of themselves.
+    pub(crate) fn of_copies() -> Self {
+        Self::with(None, Vec::new())
+    }
+
+    fn with(capture: Option<Capture>, stack: Vec<u8>) -> Self {
         let mut unwinding = Self {
-            capture: Capture::new()?,
+            capture,
             unwinder: UnwinderNative::new(),
             cache: CacheNative::new(),
             objects: Vec::new(),
-            stack: Vec::with_capacity(CAP),
+            stack,
         };
         unwinding.refresh();
-        Ok(unwinding)
+        unwinding
+    }
+
+    /// The stack of a copy.
+    pub(super) fn copied(&mut self, copied: &super::here::Copied) -> Stack {
+        self.stack.clone_from(&copied.bytes);
+        self.walk(copied.registers, copied.base, How::Signal)
     }
 
     /// Ticks that the last handler took.
     pub(crate) fn handler_took(&self) -> u64 {
-        self.capture.took()
+        self.capture.as_ref().map_or(0, Capture::took)
     }
 
     /// Takes up objects that were loaded, and forgets those that were unloaded.
@@ -219,11 +235,12 @@ impl Sampler for Unwinding {
         if let Some(stack) = self.read_outside(probe, bounds) {
             return Ok(stack);
         }
-        if probe.blocks(self.capture.signal()) == Some(true) {
-            return Err(format!(
-                "the thread blocks signal {}",
-                self.capture.signal()
-            ));
+        let capture = self
+            .capture
+            .as_mut()
+            .ok_or("this one takes no stacks".to_owned())?;
+        if probe.blocks(capture.signal()) == Some(true) {
+            return Err(format!("the thread blocks signal {}", capture.signal()));
         }
         let registers = {
             // While this is held the loop cannot leave the thread.
@@ -231,7 +248,7 @@ impl Sampler for Unwinding {
             if tid != probe.tid {
                 return Err("the loop has left its thread".to_owned());
             }
-            self.capture.ask(tid, bounds, &mut self.stack)?
+            capture.ask(tid, bounds, &mut self.stack)?
         };
         if self.stack.is_empty() {
             return Err("the thread runs on a stack of its own making".to_owned());

@@ -1,0 +1,91 @@
+//! How a task came to have no waker, in words: its last poll kept none, or one was dropped later,
+//! and by whom.
+
+use super::Note;
+use crate::inspect::ids::IdMap;
+use crate::inspect::stack::copies::{Copies, Known};
+use crate::inspect::tables::Look;
+use crate::record::drops::LastDrop;
+use crate::record::task::{Kind, TaskFacts};
+use crate::record::wake::Cause;
+
+/// What the loops of one look remember.
+#[derive(Default)]
+pub(super) struct Drops {
+    /// The latest of each task.
+    by_task: IdMap<LastDrop>,
+    /// A loop's number, and until when it may have forgotten one.
+    forgotten: Vec<(u32, u64)>,
+}
+
+impl Drops {
+    pub(super) fn of(look: &Look) -> Self {
+        let mut drops = Self::default();
+        for at in &look.loops {
+            for drop in at.record.drops.all() {
+                let latest = drops.by_task.entry(drop.task).or_insert(drop);
+                if drop.at > latest.at {
+                    *latest = drop;
+                }
+            }
+            let until = at.record.drops.forgotten_until();
+            drops.forgotten.push((at.record.id.get(), until));
+        }
+        drops
+    }
+
+    /// How the task of `facts`, which waits without a waker, lost the last one.
+    pub(super) fn told(&self, facts: &TaskFacts, note: &Note<'_>, copies: &mut Copies) -> String {
+        let drop = self.by_task.get(&facts.id);
+        if let Some(drop) = drop.filter(|drop| drop.polls == facts.polls) {
+            return dropped(drop, note, copies);
+        }
+        let of_loop = |(id, _): &&(u32, u64)| *id == facts.loop_id;
+        let forgotten = self.forgotten.iter().find(of_loop);
+        if forgotten.is_some_and(|(_, until)| facts.woken_at > *until) {
+            return match facts.polls {
+                1 => "its poll returned Pending and kept no waker".to_owned(),
+                _ => "its last poll returned Pending and kept no waker".to_owned(),
+            };
+        }
+        "how its last waker went is not known: very many were dropped since".to_owned()
+    }
+}
+
+fn dropped(drop: &LastDrop, note: &Note<'_>, copies: &mut Copies) -> String {
+    let ago = loop_proto::finding::span(note.look.now.since(drop.at));
+    let who = match drop.by {
+        Some(Cause::Task(id)) if id == drop.task => "by itself".to_owned(),
+        Some(Cause::Task(id)) => {
+            let kind = (drop.number >> 32) as u8;
+            let number = drop.number as u32;
+            let name = note
+                .look
+                .task_name(note.at, drop.name, number, kind, drop.site);
+            let what = match kind == Kind::Callback as u8 {
+                true => "callback",
+                false => "task",
+            };
+            let number = match name.number {
+                0 => String::new(),
+                number => format!(" {number}"),
+            };
+            format!("by {what} {id} {}{number}", name.text)
+        }
+        Some(Cause::Thread(id)) => {
+            return format!(
+                "its last waker was dropped {ago} ago by thread {id}; where is not known, since it is no loop's thread"
+            );
+        }
+        Some(Cause::Timer(id)) => format!("when timer {id} fired"),
+        Some(Cause::Source(id)) => format!("when source {id} was served"),
+        Some(Cause::Signal(id)) => format!("when signal {id} came"),
+        Some(Cause::Loop | Cause::Spawn) | None => "by the loop, outside any poll".to_owned(),
+    };
+    let place = match copies.place(drop.copy) {
+        Known::Place(place) => format!(", {place}"),
+        Known::Soon => ", at a place that is being looked up".to_owned(),
+        Known::Unknown => "; where is not known".to_owned(),
+    };
+    format!("its last waker was dropped {ago} ago {who}{place}")
+}
