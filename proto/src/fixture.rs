@@ -71,6 +71,10 @@ pub struct Shop {
     pub places: Vec<pb::PlaceRow>,
     /// What was.
     pub series: Vec<pb::SeriesRow>,
+    /// What was wrong within the last hour.
+    pub past: Vec<pb::PastFinding>,
+    /// What the last hour comes to.
+    pub hour: pb::Hour,
     /// The newest events, oldest first.
     pub events: Vec<pb::Event>,
 }
@@ -168,6 +172,12 @@ impl Viewer {
             pb::Target::Overview => view.overview = Some(shop.overview.clone()),
             pb::Target::Cost => view.cost = Some(shop.cost.clone()),
             pb::Target::Series => view.series.clone_from(&shop.series),
+            pb::Target::Hour => {
+                view.hour = Some(shop.hour.clone());
+                view.past_findings.clone_from(&shop.past);
+                view.blocks.clone_from(&shop.blocks);
+                view.series.clone_from(&shop.series);
+            }
             pb::Target::Tasks => view.tasks = self.page(query, &shop.tasks, &mut view),
             pb::Target::History => view.tasks = self.page(query, &shop.history, &mut view),
             pb::Target::Loops => view.loops = self.page(query, &shop.loops, &mut view),

@@ -485,7 +485,8 @@ impl Table {
             pb::Target::Unspecified
             | pb::Target::Overview
             | pb::Target::Cost
-            | pb::Target::Series => return None,
+            | pb::Target::Series
+            | pb::Target::Hour => return None,
         })
     }
 }

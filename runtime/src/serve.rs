@@ -272,7 +272,11 @@ fn identity() -> Identity {
 
 /// The inspector's thread.
 fn run(shared: &Arc<Shared>, doors: listen::Doors) {
-    shared.desk().meters.inspector_thread = os::thread_id();
+    {
+        let mut desk = shared.desk();
+        desk.meters.inspector_thread = os::thread_id();
+        desk.history.since_ns = clock::mono();
+    }
     let config = Config {
         name: Some("inspector".to_owned()),
         internal: true,

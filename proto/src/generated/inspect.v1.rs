@@ -1847,6 +1847,46 @@ pub struct Cost {
     /// How often the watchdog overslept by more than its tolerance: a noisy host.
     #[prost(uint64, tag = "20")]
     pub watchdog_oversleeps: u64,
+    /// Bytes that the memory of the last hour takes. Part of recorder_bytes.
+    #[prost(uint64, tag = "35")]
+    pub hour_bytes: u64,
+    /// The most that it may take.
+    #[prost(uint64, tag = "36")]
+    pub hour_limit_bytes: u64,
+    /// Kinds of findings that it had to let go of, since the start.
+    #[prost(uint64, tag = "37")]
+    pub hour_dropped: u64,
+    /// The flight recorder. Absent: it writes only what a viewer asks for, and none did.
+    #[prost(message, optional, tag = "38")]
+    pub dumps: ::core::option::Option<DumpCost>,
+}
+/// What the flight recorder did on disk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DumpCost {
+    /// The directory that it writes to. Empty: none was asked for and none made yet.
+    #[prost(string, tag = "1")]
+    pub directory: ::prost::alloc::string::String,
+    /// Files written since the start.
+    #[prost(uint64, tag = "2")]
+    pub written: u64,
+    /// Causes that wrote none, since another of the kind was written shortly before.
+    #[prost(uint64, tag = "3")]
+    pub suppressed: u64,
+    /// Old files that were removed to make room.
+    #[prost(uint64, tag = "4")]
+    pub removed: u64,
+    /// Files that could not be written.
+    #[prost(uint64, tag = "5")]
+    pub failed: u64,
+    /// Bytes in the directory.
+    #[prost(uint64, tag = "6")]
+    pub bytes: u64,
+    /// The most bytes that are kept there.
+    #[prost(uint64, tag = "7")]
+    pub limit_bytes: u64,
+    /// Why the last one could not be written, as a sentence. Empty: it could.
+    #[prost(string, tag = "8")]
+    pub trouble: ::prost::alloc::string::String,
 }
 /// What sort of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2606,6 +2646,80 @@ pub struct View {
     /// Rows of TARGET_SIGNALS.
     #[prost(message, repeated, tag = "28")]
     pub signals: ::prost::alloc::vec::Vec<SignalRow>,
+    /// What was wrong within the last hour, what still is first, then the latest first. The answer of
+    /// TARGET_HOUR.
+    #[prost(message, repeated, tag = "50")]
+    pub past_findings: ::prost::alloc::vec::Vec<PastFinding>,
+    /// What the last hour comes to. Absent: another target.
+    #[prost(message, optional, tag = "51")]
+    pub hour: ::core::option::Option<Hour>,
+}
+/// What was wrong at some time within the last hour, all times that it was.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PastFinding {
+    /// As it holds now, or as it held last.
+    #[prost(message, optional, tag = "1")]
+    pub finding: ::core::option::Option<Finding>,
+    /// When it was made first, as far as this is kept.
+    #[prost(uint64, tag = "2")]
+    pub first_at_ns: u64,
+    /// When it was made last.
+    #[prost(uint64, tag = "3")]
+    pub made_at_ns: u64,
+    /// When it ceased to hold. Absent: it holds.
+    #[prost(uint64, optional, tag = "4")]
+    pub cleared_at_ns: ::core::option::Option<u64>,
+    /// How often it was made, as far as this is kept. At least 1.
+    #[prost(uint64, tag = "5")]
+    pub times: u64,
+    /// The file that the flight recorder wrote when it was made. Empty: none.
+    #[prost(string, tag = "6")]
+    pub dump: ::prost::alloc::string::String,
+}
+/// What the app keeps of the last hour, in a fixed size.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Hour {
+    /// From when on. Not more than an hour before View.at_ns, and not before the app's inspector began.
+    #[prost(uint64, tag = "1")]
+    pub from_ns: u64,
+    /// Kinds of findings that were kept and had to give way to worse or later ones, since the start.
+    #[prost(uint64, tag = "2")]
+    pub findings_dropped: u64,
+    /// Blocks that ended within the hour.
+    #[prost(uint64, tag = "3")]
+    pub blocks: u64,
+    /// Of those, how many are not in this answer: neither among the worst nor among the latest.
+    #[prost(uint64, tag = "4")]
+    pub blocks_dropped: u64,
+    /// How often findings are looked for while no viewer asks, in ms: what came and went between two
+    /// looks was not seen.
+    #[prost(uint32, tag = "5")]
+    pub look_interval_ms: u32,
+    /// Files of the flight recorder that still exist, the newest first.
+    #[prost(message, repeated, tag = "6")]
+    pub dumps: ::prost::alloc::vec::Vec<DumpFile>,
+}
+/// A file that the flight recorder wrote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DumpFile {
+    /// Its path on the app's host.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// When it was written.
+    #[prost(uint64, tag = "2")]
+    pub at_ns: u64,
+    /// Why: `block`, `leak`, `deadlock`, `panic`, `signal`, `asked`, `test`.
+    #[prost(string, tag = "3")]
+    pub cause: ::prost::alloc::string::String,
+    /// In words: the place, the task, the reason that was given.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// How long it is, in bytes.
+    #[prost(uint64, tag = "5")]
+    pub bytes: u64,
+    /// The block or finding that caused it. 0: neither.
+    #[prost(uint64, tag = "6")]
+    pub subject_id: u64,
 }
 /// Asks for all that is known of one task. Sent by the viewer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2824,6 +2938,9 @@ pub enum Target {
     Series = 14,
     /// Signals that loops listen to: View.signals.
     Signals = 15,
+    /// The last hour, kept whether anybody looked or not: View.hour, View.past_findings, View.blocks
+    /// (the worst and the latest, the newest first) and View.series. No filter, sort or cursor.
+    Hour = 17,
 }
 impl Target {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2848,6 +2965,7 @@ impl Target {
             Self::Places => "TARGET_PLACES",
             Self::Series => "TARGET_SERIES",
             Self::Signals => "TARGET_SIGNALS",
+            Self::Hour => "TARGET_HOUR",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2869,6 +2987,7 @@ impl Target {
             "TARGET_PLACES" => Some(Self::Places),
             "TARGET_SERIES" => Some(Self::Series),
             "TARGET_SIGNALS" => Some(Self::Signals),
+            "TARGET_HOUR" => Some(Self::Hour),
             _ => None,
         }
     }

@@ -64,7 +64,7 @@ splitter! {
     /// fits. Texts come first, so that each is there before the row that uses it. A row that is
     /// larger than `max` by itself makes a part that is: senders cut their texts before.
     split_view, View,
-    interned, tasks, loops, timers, io, jobs, resources, children, signals, findings, blocks, places, series
+    interned, tasks, loops, timers, io, jobs, resources, children, signals, findings, blocks, places, series, past_findings
 }
 
 splitter! {

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cause::Judgement;
+use super::history::blocks::Worst;
 use super::stack::Stack;
 use super::stack::names::{Line, Place};
+use crate::clock;
 use crate::id::LoopId;
 use crate::record::current::Doing;
 use crate::record::over::Blamed;
@@ -124,6 +126,8 @@ pub(crate) type Notify = Arc<dyn Fn(&Block) + Send + Sync>;
 struct Inner {
     now: Vec<Arc<Block>>,
     recent: VecDeque<Arc<Block>>,
+    /// The worst of the last hour, which `recent` may hold no more.
+    worst: Worst,
     tallies: HashMap<LoopId, Tally>,
 }
 
@@ -167,6 +171,28 @@ impl Blocks {
     /// The blocks that last ended, oldest first, without those that were the host's doing.
     pub(crate) fn recent(&self) -> Vec<Arc<Block>> {
         self.inner().recent.iter().cloned().collect()
+    }
+
+    /// What is known of the last hour: the latest and the worst, oldest first, and how many ended.
+    pub(crate) fn hour(&self, now: u64) -> (Vec<Arc<Block>>, u64) {
+        let mut inner = self.inner();
+        inner.worst.age(now);
+        let mut all: Vec<_> = inner
+            .recent
+            .iter()
+            .chain(inner.worst.all())
+            .cloned()
+            .collect();
+        let ended = inner.worst.ended();
+        drop(inner);
+        all.sort_by_key(|block| (block.ended, block.id));
+        all.dedup_by_key(|block| block.id);
+        (all, ended)
+    }
+
+    /// Bytes that the memory of the last hour's worst takes, and the most that it may.
+    pub(crate) fn hour_bytes(&self) -> (usize, usize) {
+        (self.inner().worst.bytes(), Worst::limit())
     }
 
     /// Sums of one loop.
@@ -220,6 +246,7 @@ impl Blocks {
                 inner.recent.pop_front();
             }
             inner.recent.push_back(shown.clone());
+            inner.worst.file(&shown, clock::mono());
         }
         drop(inner);
         self.changed(keep.then_some(&*shown));
@@ -242,8 +269,10 @@ impl Blocks {
     /// Adds what was found out about a block's stack, if the block is still in the table.
     pub(crate) fn name(&self, id: u64, samples: u32, lines: Arc<[Line]>, place: Option<Place>) {
         let mut inner = self.inner();
+        let mut kept = inner.worst.find(id).cloned();
         let Inner { now, recent, .. } = &mut *inner;
-        let Some(block) = now.iter_mut().chain(recent).find(|block| block.id == id) else {
+        let listed = now.iter_mut().chain(recent).find(|block| block.id == id);
+        let Some(block) = listed.or(kept.as_mut()) else {
             return;
         };
         // A later stack may have been taken meanwhile; its own names are on the way.
@@ -261,6 +290,7 @@ impl Blocks {
         }
         let named = Arc::new(named);
         *block = named.clone();
+        inner.worst.replace(&named);
         drop(inner);
         self.changed(Some(&named));
     }
@@ -289,4 +319,4 @@ fn with_names_of(next: Arc<Block>, before: &Block) -> Arc<Block> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use super::blocks::Blocks;
 use super::census::Census;
 use super::history::History;
 use super::ids::IdMap;
-use super::judge::Judge;
+use super::judge::{Held, Judge};
 use super::strips::Strips;
 use super::tables::Look;
 use super::texts::Texts;
@@ -85,6 +85,13 @@ impl Desk {
         }
     }
 
+    /// What the last walk found made and cleared: kept for the hour, and told once.
+    pub(crate) fn take_news(&mut self) -> Vec<Held> {
+        let news = std::mem::take(&mut self.judge.news);
+        self.history.findings.note(&news, self.judge.at);
+        news
+    }
+
     /// What messages are made with.
     pub(crate) fn wire<'a>(
         &'a mut self,
@@ -141,8 +148,11 @@ impl Desk {
                     + record.waits.bytes()
             })
             .sum();
+        let blocks = self.blocks.as_ref();
+        let (worst, worst_limit) = blocks.map_or((0, 0), |blocks| blocks.hour_bytes());
+        let hour = self.history.bytes() + worst;
         let own = self.texts.bytes()
-            + self.history.bytes()
+            + hour
             + self.judge.bytes()
             + self.strips.as_ref().map_or(0, Strips::bytes);
         let ended = records().map(|record| {
@@ -174,6 +184,10 @@ impl Desk {
             stacks_missed: 0,
             finished_overwritten: ended.sum(),
             watchdog_oversleeps: 0,
+            hour_bytes: hour as u64,
+            hour_limit_bytes: (self.history.limit() + worst_limit) as u64,
+            hour_dropped: self.history.findings.dropped(),
+            dumps: None,
         }
     }
 

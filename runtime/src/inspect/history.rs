@@ -1,5 +1,6 @@
 //! What was: a value a second for the last minute, and a value a minute for the last hour, of each
-//! loop. Kept in a fixed size, looked at or not. Knows no message and no task.
+//! loop, and what was wrong meanwhile. Kept in a fixed size, looked at or not. Knows no message and
+//! no task.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,15 @@ use crate::id::LoopId;
 use crate::record::LoopRecord;
 use crate::record::histogram;
 
+pub(crate) mod blocks;
+pub(crate) mod findings;
+
+use findings::Findings;
+
+/// How far the memory reaches back, nanoseconds.
+pub(crate) const HOUR: u64 = 3_600 * SECOND;
+/// So often findings are looked for when nobody asks, so that who comes late sees what was, in ms.
+pub(crate) const UNASKED_MS: u32 = 5_000;
 /// Slots of each resolution: seconds of a minute, minutes of an hour.
 pub(crate) const SLOTS: usize = 60;
 const SECOND: u64 = 1_000_000_000;
@@ -94,6 +104,9 @@ pub(crate) struct Past {
 #[derive(Default)]
 pub(crate) struct History {
     loops: HashMap<LoopId, Past>,
+    pub(crate) findings: Findings,
+    /// When it began. 0: it has not.
+    pub(crate) since_ns: u64,
 }
 
 impl History {
@@ -104,6 +117,7 @@ impl History {
         census: &mut Census,
         worst_block: impl Fn(LoopId) -> u64,
     ) {
+        self.findings.age(look.now.mono);
         self.loops
             .retain(|id, _| look.loops.iter().any(|at| at.record.id == *id));
         for at in &look.loops {
@@ -123,9 +137,27 @@ impl History {
         self.loops.get(&id)
     }
 
+    /// Of strips and findings together.
     pub(crate) fn bytes(&self) -> usize {
+        self.strips() + self.findings.bytes()
+    }
+
+    /// The most that `bytes` can come to with the loops that there are.
+    pub(crate) fn limit(&self) -> usize {
+        self.strips() + Findings::limit()
+    }
+
+    fn strips(&self) -> usize {
         self.loops.len() * (size_of::<Past>() + 2 * SLOTS * size_of::<Slot>())
     }
+}
+
+/// Cuts a text to the room that is left, and takes that from the room.
+fn text_within(text: &mut String, room: &mut usize) {
+    let cut = text.floor_char_boundary(*room);
+    text.truncate(cut);
+    text.shrink_to_fit();
+    *room -= text.len();
 }
 
 impl Past {

@@ -31,6 +31,7 @@ pub(crate) fn judge_now(desk: &mut Desk) {
         while !desk.judge.step(&mut walk, CHUNKS) {}
         let blocks = desk.blocks.clone();
         desk.judge.end(walk, blocks.as_deref());
+        desk.take_news();
     }
 }
 

@@ -140,6 +140,7 @@ impl Answer {
                     ..pb::View::default()
                 })
             }
+            pb::Target::Hour => Some(desk.hour(&look, extras)),
             _ => None,
         };
         let what = match whole {

@@ -16,6 +16,7 @@ use crate::record::names::NameId;
 pub(crate) mod blocks;
 pub(crate) mod ended;
 mod findings;
+mod hour;
 pub(crate) mod loops;
 pub(crate) mod rows;
 pub(crate) mod sums;

@@ -17,6 +17,7 @@ use super::auth::{self, Role, Token};
 use super::limits::{Access, Gauges, Peer, Place, serve as serve_connection};
 use super::service::{Inspect, spawn};
 use super::shared::Shared;
+use crate::inspect::history::UNASKED_MS;
 use crate::inspect::tables::Look;
 use crate::inspect::view::CHUNKS;
 use crate::net::{TcpListener, TcpStream};
@@ -358,13 +359,33 @@ const SHARE: u32 = 50;
 /// Between the two walks that make a certain verdict.
 const TWICE: Duration = Duration::from_millis(20);
 
-/// Looks for findings while somebody wants them.
+const UNASKED: Duration = Duration::from_millis(UNASKED_MS as u64);
+/// A walk that nobody asked for may take this share of a CPU.
+const UNASKED_SHARE: u32 = 200;
+
+/// Looks for findings: often while somebody wants them, now and then for the memory of the last
+/// hour when nobody does.
 pub(crate) async fn judge(shared: Arc<Shared>) {
     let mut lately = 0;
+    let mut rest = UNASKED;
     loop {
         if !shared.findings_wanted() {
             lately = 0;
-            shared.urgent.wait().await;
+            let mut pause = sleep(rest);
+            let wanted = std::future::poll_fn(|cx| {
+                if shared.urgent.poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                Pin::new(&mut pause).poll(cx).map(|()| false)
+            })
+            .await;
+            if !wanted {
+                let mut took = walk(&shared).await;
+                sleep(TWICE).await;
+                took += walk(&shared).await;
+                rest = UNASKED.max(took * UNASKED_SHARE);
+                continue;
+            }
         }
         shared.urgent.take();
         let took = walk(&shared).await;
@@ -406,7 +427,7 @@ async fn walk(shared: &Arc<Shared>) -> Duration {
         let blocks = desk.blocks.clone();
         desk.judge.end(walk, blocks.as_deref());
         desk.judge.took = took + cpu().saturating_sub(before);
-        std::mem::take(&mut desk.judge.news)
+        desk.take_news()
     };
     took += cpu().saturating_sub(before);
     if !news.is_empty() {

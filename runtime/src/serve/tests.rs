@@ -31,6 +31,7 @@ mod abuse;
 mod calls;
 mod gate;
 mod graph;
+mod hour;
 mod jobs;
 mod waiting;
 

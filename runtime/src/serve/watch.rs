@@ -201,7 +201,11 @@ async fn one(
     let target = query.target();
     if matches!(
         target,
-        pb::Target::Findings | pb::Target::Overview | pb::Target::Tasks | pb::Target::Places
+        pb::Target::Findings
+            | pb::Target::Overview
+            | pb::Target::Tasks
+            | pb::Target::Places
+            | pb::Target::Hour
     ) {
         let (now, judged) = shared.desk().judged();
         shared.want_findings();

@@ -34,6 +34,18 @@ fn block(id: u64, verdict: Verdict) -> Block {
     }
 }
 
+/// A proven block that ended, for tests of what keeps blocks.
+pub(crate) fn sample(id: u64, lower: u64) -> Block {
+    Block {
+        bracket: Some(Bracket {
+            lower,
+            upper: lower + 1,
+        }),
+        ended: Some(id + 1),
+        ..block(id, Verdict::Proven)
+    }
+}
+
 fn stack(samples: u32) -> Option<Arc<Stack>> {
     Some(Arc::new(Stack {
         frames: Vec::new(),

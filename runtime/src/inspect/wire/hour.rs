@@ -1,0 +1,84 @@
+//! The last hour as a message: what was wrong, what blocked, and the strips. Knows not how any of
+//! it is kept.
+
+use std::sync::Arc;
+
+use loop_proto::pb;
+
+use super::{Extras, Wire};
+use crate::inspect::blocks::Block;
+use crate::inspect::desk::Desk;
+use crate::inspect::history::HOUR;
+use crate::inspect::history::findings::Past;
+use crate::inspect::tables::Look;
+use crate::inspect::waits::Found;
+
+impl Desk {
+    /// The answer of TARGET_HOUR.
+    pub(crate) fn hour(&mut self, look: &Look, extras: Extras) -> pb::View {
+        let now = look.now.mono;
+        let found = Found::default();
+        let history = std::mem::take(&mut self.history);
+        let kept: Vec<Past> = history.findings.rows().into_iter().cloned().collect();
+        let fresh: Vec<Past> = kept
+            .into_iter()
+            .map(|past| self.as_it_holds(past))
+            .collect();
+        let (blocks, ended) = match &self.blocks {
+            Some(blocks) => blocks.hour(now),
+            None => (Vec::new(), 0),
+        };
+        let from_ns = history.since_ns.max(now.saturating_sub(HOUR));
+        let from_ns = if history.since_ns == 0 { now } else { from_ns };
+        let within = |block: &&Arc<Block>| {
+            let ended = block.ended.map_or(now, |tick| look.now.mono_of(tick));
+            look.of_loop(block.loop_id).is_some() && ended >= from_ns.min(now.saturating_sub(HOUR))
+        };
+        let listed: Vec<&Arc<Block>> = blocks.iter().rev().filter(within).collect();
+        let mut wire = self.wire(look, &found, None, extras);
+        let past_findings: Vec<_> = fresh.iter().map(|past| wire.past(past)).collect();
+        let rows: Vec<_> = listed.iter().map(|block| wire.block(block)).collect();
+        let series = wire.series(&history);
+        let hour = pb::Hour {
+            from_ns,
+            findings_dropped: history.findings.dropped(),
+            blocks: ended.max(rows.len() as u64),
+            blocks_dropped: ended.saturating_sub(rows.len() as u64),
+            look_interval_ms: crate::inspect::history::UNASKED_MS,
+            dumps: Vec::new(),
+        };
+        self.history = history;
+        pb::View {
+            total: past_findings.len() as u64,
+            matched: past_findings.len() as u64,
+            past_findings,
+            blocks: rows,
+            series,
+            hour: Some(hour),
+            ..pb::View::default()
+        }
+    }
+
+    /// What still holds, with the evidence of now.
+    fn as_it_holds(&self, mut past: Past) -> Past {
+        if past.cleared_ns.is_none()
+            && let Some(held) = self.judge.holds().find(|held| held.id == past.held.id)
+        {
+            past.held = held.clone();
+        }
+        past
+    }
+}
+
+impl Wire<'_> {
+    fn past(&mut self, past: &Past) -> pb::PastFinding {
+        pb::PastFinding {
+            finding: Some(self.finding(&past.held)),
+            first_at_ns: past.first_ns,
+            made_at_ns: past.made_ns,
+            cleared_at_ns: past.cleared_ns,
+            times: past.times,
+            dump: past.dump.as_deref().unwrap_or_default().to_owned(),
+        }
+    }
+}
