@@ -303,19 +303,20 @@ impl Blocks {
     }
 }
 
-/// `next`, with the names that `before` has, if both show the same stack.
-fn with_names_of(next: Arc<Block>, before: &Block) -> Arc<Block> {
-    let same = next.lines.is_none()
-        && before.lines.is_some()
-        && next.stack.as_ref().map(|stack| stack.samples)
-            == before.stack.as_ref().map(|stack| stack.samples);
-    if !same {
+/// `next`, with the names that `before` has, if both show the same stack; else with the place that
+/// an older stack told, which stands until the newer one has names.
+fn with_names_of(mut next: Arc<Block>, before: &Block) -> Arc<Block> {
+    if next.lines.is_some() || before.lines.is_none() {
         return next;
     }
-    let mut next = Block::clone(&next);
-    next.lines.clone_from(&before.lines);
-    next.place.clone_from(&before.place);
-    Arc::new(next)
+    let named = Arc::make_mut(&mut next);
+    named.place.clone_from(&before.place);
+    if named.stack.as_ref().map(|stack| stack.samples)
+        == before.stack.as_ref().map(|stack| stack.samples)
+    {
+        named.lines.clone_from(&before.lines);
+    }
+    next
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! certain is said only after two walks agreed. Knows no message and no viewer.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +9,7 @@ use std::sync::atomic::Ordering;
 use loop_proto::finding::{self as rules, Limits, Verdict};
 use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 
-use super::blocks::{Block, Blocks};
+use super::blocks::Blocks;
 use super::ids::IdMap;
 use super::names;
 use super::stack::copies::Copies;
@@ -23,11 +22,13 @@ use crate::record::source::Kind as SourceKind;
 use crate::record::task::{Kind, On, Outcome, State, TaskFacts, TaskRow, flag};
 use crate::record::timer::Kind as TimerKind;
 
+mod blocks;
 mod drops;
 mod facts;
 mod joins;
 #[cfg(test)]
 mod tests;
+use blocks::{BlockKey, Fold};
 use drops::Drops;
 use facts::{Seen, said};
 
@@ -67,13 +68,22 @@ pub(crate) struct Held {
     pub(crate) cleared: bool,
 }
 
-type Key = (FindingName, u64, bool);
+/// What a finding is told from others by, walk after walk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Key {
+    /// A rule, a place by its address, and whether it is about the app.
+    Place(FindingName, u64, bool),
+    /// The finding's own id: `Judge::filed` says which blocks it is of.
+    Blocks(u64),
+}
 
 /// What holds, and what held.
 #[derive(Default)]
 pub(crate) struct Judge {
     holds: HashMap<Key, Held>,
     cleared: VecDeque<Held>,
+    /// The findings that the blocks which are shown belong to.
+    filed: blocks::Filed,
     made: u64,
     by_task: Arc<IdMap<u64>>,
     seen: Seen,
@@ -94,6 +104,7 @@ pub(crate) struct Walk {
     at: usize,
     slot: u32,
     found: HashMap<Key, Held>,
+    blocks: Vec<(BlockKey, Held)>,
     by_task: IdMap<u64>,
     seen: Seen,
     drops: Drops,
@@ -138,6 +149,7 @@ impl Judge {
             at: 0,
             slot: 0,
             found: HashMap::new(),
+            blocks: Vec::new(),
             by_task: IdMap::default(),
             seen: Seen::default(),
         }
@@ -200,7 +212,7 @@ impl Judge {
             judge_sources(&mut note, &self.limits);
             judge_ended(&mut note);
             if let Some(blocks) = blocks {
-                judge_blocks(&mut note, blocks);
+                blocks::judge(&mut note, blocks, &mut walk.blocks);
             }
         }
         if let Some(at) = walk.look.loops.first() {
@@ -218,41 +230,58 @@ impl Judge {
         walk.seen.settle(&walk.look, &self.seen, now);
         self.seen = walk.seen;
         self.by_task = Arc::new(walk.by_task);
-        self.replace(walk.found, now);
+        self.replace(walk.found, blocks::fold(walk.blocks), now);
         self.at = now;
         self.walks += 1;
     }
 
-    fn replace(&mut self, found: HashMap<Key, Held>, now: u64) {
+    fn replace(&mut self, found: HashMap<Key, Held>, folds: Vec<Fold>, now: u64) {
         let mut before = std::mem::replace(&mut self.holds, HashMap::with_capacity(found.len()));
+        let filed = std::mem::take(&mut self.filed);
         self.news.clear();
-        for (key, mut held) in found {
-            match before
-                .remove(&key)
-                .or_else(|| less_known(&mut before, &held))
-            {
-                Some(old) => {
-                    held.id = old.id;
-                    held.keep_better_place(&old);
-                    // The same tick comes out some nanoseconds apart, as the clock's rate is refined.
-                    if old.since_ns < held.since_ns + JITTER_NS {
-                        held.since_ns = old.since_ns;
-                    }
-                }
-                None => {
-                    self.made += 1;
-                    held.id = self.made;
-                    self.news.push(held.clone());
-                }
-            }
+        for (key, held) in found {
+            let held = self.goes_on(held, before.remove(&key));
             self.holds.insert(key, held);
         }
-        for (_, mut gone) in before {
+        for fold in folds {
+            let old = blocks::same_as(&fold, &filed, &mut before);
+            let held = self.goes_on(fold.held, old);
+            let members = fold.members.into_iter();
+            self.filed.extend(members.map(|member| (member, held.id)));
+            self.holds.insert(Key::Blocks(held.id), held);
+        }
+        for (key, mut gone) in before {
+            // Its blocks are shown under another finding now: it was folded, it did not end.
+            let folded = filed
+                .iter()
+                .any(|(member, id)| key == Key::Blocks(*id) && self.filed.contains_key(member));
+            if folded {
+                continue;
+            }
             gone.cleared = true;
             gone.last_seen_ns = now;
             self.news.push(gone.clone());
             self.keep_cleared(gone);
         }
+    }
+
+    /// `held` as what `old` was before, or as news.
+    fn goes_on(&mut self, mut held: Held, old: Option<Held>) -> Held {
+        match old {
+            Some(old) => {
+                held.id = old.id;
+                // The same tick comes out some nanoseconds apart, as the clock's rate is refined.
+                if old.since_ns < held.since_ns + JITTER_NS {
+                    held.since_ns = old.since_ns;
+                }
+            }
+            None => {
+                self.made += 1;
+                held.id = self.made;
+                self.news.push(held.clone());
+            }
+        }
+        held
     }
 
     fn keep_cleared(&mut self, held: Held) {
@@ -264,34 +293,6 @@ impl Judge {
 
     pub(crate) fn bytes(&self) -> usize {
         self.by_task.len() * 32 + self.seen.bytes() + self.holds.len() * size_of::<Held>()
-    }
-}
-
-/// The same block as it was held before: its stack gets names while it lasts, and its place with
-/// them, which is no other block.
-fn less_known(before: &mut HashMap<Key, Held>, held: &Held) -> Option<Held> {
-    if held.name != FindingName::Blocked {
-        return None;
-    }
-    let same = |old: &Held| {
-        old.name == held.name
-            && (old.loop_id, old.subject_id) == (held.loop_id, held.subject_id)
-            && old.since_ns.abs_diff(held.since_ns) <= JITTER_NS
-    };
-    let key = *before.iter().find(|(_, old)| same(old))?.0;
-    before.remove(&key)
-}
-
-impl Held {
-    /// A newer stack of the same block may have no names yet; the older one's place stands until
-    /// it has.
-    fn keep_better_place(&mut self, old: &Held) {
-        let named = |held: &Held| matches!(held.culprit, Some((_, PlaceKind::Culprit)));
-        if named(old) && !named(self) {
-            self.place = old.place;
-            self.culprit.clone_from(&old.culprit);
-            self.function.clone_from(&old.function);
-        }
     }
 }
 
@@ -310,7 +311,6 @@ struct About {
     name: Option<TaskName>,
     place: Option<&'static Location<'static>>,
     function: String,
-    culprit: Option<(String, PlaceKind)>,
     user: bool,
     /// Where it waits; told among the evidence.
     awaits: Option<&'static Location<'static>>,
@@ -319,15 +319,10 @@ struct About {
 impl About {
     /// Under what a verdict of that name about this is kept.
     fn key(&self, name: FindingName) -> Key {
-        let place = match (&self.culprit, self.place) {
-            (Some((text, _)), _) => {
-                let mut hash = std::hash::DefaultHasher::new();
-                text.hash(&mut hash);
-                hash.finish()
-            }
-            (None, place) => place.map_or(0, |place| std::ptr::from_ref(place) as u64),
-        };
-        (name, place, self.user)
+        let place = self
+            .place
+            .map_or(0, |place| std::ptr::from_ref(place) as u64);
+        Key::Place(name, place, self.user)
     }
 }
 
@@ -364,7 +359,7 @@ impl Note<'_> {
             subject_name: about.name,
             loop_id: self.at.record.id,
             place: about.place,
-            culprit: about.culprit.clone(),
+            culprit: None,
             function: about.function.clone(),
             evidence: said(verdict.evidence, about.awaits),
             since_ns: verdict.since_ns.min(now),
@@ -481,7 +476,6 @@ fn judge_task(
         name: Some(note.look.name_of(note.at, &facts)),
         place: site.place,
         function: names::of_type(site.type_name).to_owned(),
-        culprit: None,
         user: !facts.has(flag::INTERNAL) && !note.at.record.facts.internal,
         awaits: (facts.waits > 0 && facts.state == State::Wait)
             .then_some(facts.waiting_at)
@@ -532,7 +526,6 @@ fn judge_timers(note: &mut Note<'_>, limits: &Limits) {
                 name: None,
                 place: facts.place,
                 function: String::new(),
-                culprit: None,
                 user: !internal,
                 awaits: None,
             };
@@ -599,7 +592,6 @@ fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
                 name: None,
                 place: facts.place,
                 function: String::new(),
-                culprit: None,
                 user: true,
                 awaits: None,
             };
@@ -642,57 +634,9 @@ fn judge_ended(note: &mut Note<'_>) {
             name: Some(name),
             place: site.place,
             function: names::of_type(site.type_name).to_owned(),
-            culprit: None,
             user: ended.flags & flag::INTERNAL == 0 && !note.at.record.facts.internal,
             awaits: None,
         };
         note.add(verdict, &about);
     }
-}
-
-/// Blocks that last, and those that ended within the last minute.
-fn judge_blocks(note: &mut Note<'_>, blocks: &Blocks) {
-    let id = note.at.record.id;
-    let now = note.look.now;
-    let recent = blocks.recent().into_iter().filter(|block| {
-        let young = |tick: u64| now.since(tick) < SHOWN_NS;
-        block.loop_id == id && block.ended.is_some_and(young)
-    });
-    for block in recent.chain(blocks.now(id)) {
-        judge_block(note, &block);
-    }
-}
-
-fn judge_block(note: &mut Note<'_>, block: &Block) {
-    let facts = super::wire::blocks::facts(block, &note.look.now);
-    let Some(mut verdict) = rules::blocked(&facts) else {
-        return;
-    };
-    verdict.evidence.push(block.cause.words.clone());
-    let (subject, id, name) = match block.task {
-        Some(task) => {
-            let name = note
-                .look
-                .task_name(note.at, task.name, task.number, task.kind, task.site);
-            (Subject::Task, task.id, Some(name))
-        }
-        None => {
-            verdict.evidence.push(block.work().to_owned());
-            (Subject::Loop, block.loop_id.get().into(), None)
-        }
-    };
-    let internal = block
-        .task
-        .is_some_and(|task| task.flags & flag::INTERNAL != 0);
-    let about = About {
-        subject,
-        id,
-        name,
-        place: None,
-        function: block.place.function.clone(),
-        culprit: Some((block.place.text.clone(), block.place.kind)),
-        user: !internal && !note.at.record.facts.internal,
-        awaits: None,
-    };
-    note.add(verdict, &about);
 }

@@ -5,7 +5,9 @@
 //! no names, takes no lock of the loader, and waits for nobody but the table's pointer copies.
 //! `watch` is what it knows of one loop. Knows no task, no wire and no viewer.
 
+mod bounds;
 mod gaps;
+mod poll;
 mod watch;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

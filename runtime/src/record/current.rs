@@ -11,7 +11,7 @@ use super::LoopRecord;
 use super::task::TaskRow;
 
 /// What the loop's thread is at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub(crate) enum Doing {
     /// Made, not run yet, or between two runs.

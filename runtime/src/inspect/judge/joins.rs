@@ -151,7 +151,6 @@ impl Joins {
             name: Some(look.name_of(at, &facts)),
             place: site.place,
             function: crate::inspect::names::of_type(site.type_name).to_owned(),
-            culprit: None,
             user: !facts.has(flag::INTERNAL) && !at.record.facts.internal,
             // Told with what it waits for, as of all others.
             awaits: None,

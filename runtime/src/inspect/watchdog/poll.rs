@@ -1,0 +1,314 @@
+//! One poll that runs: looked at until it is proven to hold its loop, and then shown as a block.
+//!
+//! Knows its own looks, not the log of the loop; `watch` has that.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Desk;
+use super::bounds::{between, bound, delay_between};
+use crate::clock;
+use crate::id;
+use crate::inspect::blocks::{Block, Bracket, Seen, Verdict};
+use crate::inspect::cause::proc::Probe;
+use crate::inspect::cause::{self, Evidence, Judgement, Look, Reading};
+use crate::inspect::stack::Stack;
+use crate::inspect::stack::names::Place;
+use crate::record::LoopRecord;
+use crate::record::current::{Doing, Moment};
+use crate::record::over::Blamed;
+
+/// Full looks kept of one poll: the first, and the last ones.
+const LOOKS: usize = 8;
+/// Two looks nearer than this prove nothing.
+const APART_NS: u64 = 1_000_000;
+/// While something is blocked: no look sooner, none later than this after the last.
+const LOOK_NS: (u64, u64) = (10_000_000, 250_000_000);
+/// Stacks are taken when these multiples of the budget are passed.
+const STACKS: [u64; 3] = [1, 2, 4];
+
+/// Something that runs, seen at least once.
+pub(super) struct Poll {
+    pub(super) since: u64,
+    pub(super) doing: Doing,
+    pub(super) row: usize,
+    pub(super) task: Option<Blamed>,
+    pub(super) spawn_place: Option<&'static Location<'static>>,
+    pub(super) before: Option<Reading>,
+    /// The first and the last reading inside it.
+    pub(super) first: Reading,
+    pub(super) last: Reading,
+    pub(super) looks: Vec<Look>,
+    /// The quota's sum at the first full look.
+    pub(super) throttled: Option<u64>,
+    /// Nanoseconds that are proven so far, and what gaps took away from them.
+    pub(super) lower: u64,
+    pub(super) gap: u64,
+    pub(super) unproven_looks: u32,
+    pub(super) block: Option<Block>,
+    pub(super) stacks: usize,
+}
+
+impl Poll {
+    pub(super) fn is(&self, moment: &Moment) -> bool {
+        poll_is(self.since, self.row, self.doing, moment)
+    }
+
+    /// Adds a full look, and raises what is proven.
+    pub(super) fn weigh(&mut self, look: Look, desk: &Desk) {
+        if self.looks.is_empty() {
+            self.throttled = desk.quota.as_ref().and_then(|quota| quota.throttled());
+        }
+        if let Some(proof) = self.proof(&look) {
+            let anchors = [
+                self.before.map(|before| (self.since, before)),
+                Some((self.first.from, self.first)),
+            ];
+            self.gap = desk.gaps.within(self.since, look.reading.to);
+            if let Some(lower) = bound(&anchors, proof, look.reading) {
+                self.lower = self.lower.max(lower.saturating_sub(self.gap));
+            }
+        }
+        if self.looks.len() == LOOKS {
+            self.looks.remove(1);
+        }
+        self.looks.push(look);
+    }
+
+    /// The latest tick up to which all waits for a CPU are in `look`'s sum.
+    fn proof(&self, look: &Look) -> Option<u64> {
+        let apart = clock::ns_to_ticks(std::time::Duration::from_nanos(APART_NS));
+        let asleep = |look: &Look| matches!(look.state, Some('S' | 'D'));
+        let earlier = |from: u64| from + apart <= look.reading.from;
+        if asleep(look)
+            && self
+                .looks
+                .iter()
+                .any(|old| asleep(old) && earlier(old.reading.to))
+        {
+            return Some(look.reading.from);
+        }
+        let moved =
+            |old: &Reading| (earlier(old.to) && look.reading.cpu? > old.cpu?).then_some(old.from);
+        self.looks
+            .iter()
+            .map(|look| &look.reading)
+            .chain([&self.first])
+            .filter_map(moved)
+            .max()
+    }
+
+    fn block(&mut self, record: &LoopRecord, budget: u64) -> &mut Block {
+        let (since, doing, task, spawn_place) =
+            (self.since, self.doing, self.task, self.spawn_place);
+        self.block.get_or_insert_with(|| Block {
+            id: id::single(),
+            loop_id: record.id,
+            doing,
+            task,
+            spawn_place,
+            began: since,
+            ended: None,
+            wall_ns: 0,
+            bracket: None,
+            budget_ns: record.limit_ns(budget),
+            seen: Seen::Live,
+            verdict: Verdict::Open,
+            vetoed: false,
+            cause: Judgement::default(),
+            stack: None,
+            stack_missing: String::new(),
+            lines: None,
+            place: Place::without_stack(task.and_then(|task| task.await_place), spawn_place),
+            cpu_ns: None,
+            delay_ns: None,
+            ready: 0,
+        })
+    }
+
+    pub(super) fn show_soft(
+        &mut self,
+        record: &LoopRecord,
+        reading: Reading,
+        budget: u64,
+        desk: &mut Desk,
+    ) {
+        let since = self.since;
+        let first = self.block.is_none();
+        let block = self.block(record, budget);
+        block.verdict = Verdict::Soft;
+        block.wall_ns = clock::ticks_to_ns(reading.to.saturating_sub(since));
+        block.stack_missing = "the loop's thread is not known".to_owned();
+        block.cause = cause::judge(&Evidence {
+            proven: true,
+            ..Evidence::default()
+        });
+        block.ready = record.stats.ready.load(Ordering::Relaxed);
+        desk.blocks.show(block, first);
+    }
+
+    /// Shows what the last look came to. Returns when to look again.
+    pub(super) fn show(
+        &mut self,
+        record: &LoopRecord,
+        probe: &Probe,
+        budget: u64,
+        desk: &mut Desk,
+    ) -> u64 {
+        let last = self.last;
+        let (lower, gap) = (self.lower, self.gap);
+        let budget_ns = record.limit_ns(budget);
+        let wall = clock::ticks_to_ns(last.to.saturating_sub(self.since));
+        let counted = last.sched.is_some();
+        let proof = self
+            .looks
+            .split_last()
+            .is_some_and(|(look, _)| self.proof_of_soft(look));
+        let verdict = match counted {
+            true if lower > budget_ns => Verdict::Proven,
+            false if proof => Verdict::Soft,
+            _ => Verdict::Open,
+        };
+        let window = between(self.first, last);
+        let throttled = self.throttled.and_then(|then| {
+            let now = desk.quota.as_ref()?.throttled()?;
+            Some(now.saturating_sub(then))
+        });
+        let was = self.block.as_ref().map(|block| block.verdict);
+        let cause = cause::judge(&Evidence {
+            looks: &self.looks,
+            window,
+            proven: verdict != Verdict::Open,
+            gap,
+            throttled,
+        });
+        let waits = delay_between(self.first, last).unwrap_or_default();
+        let block = self.block(record, budget);
+        block.verdict = verdict;
+        block.budget_ns = budget_ns;
+        block.wall_ns = wall;
+        block.bracket = counted.then(|| Bracket {
+            lower,
+            upper: wall.saturating_sub(waits).max(lower),
+        });
+        block.vetoed = verdict == Verdict::Open && lower + gap > budget_ns;
+        block.cause = cause;
+        block.cpu_ns = window.cpu;
+        block.delay_ns = window.delay;
+        block.ready = record.stats.ready.load(Ordering::Relaxed);
+        if verdict == Verdict::Open {
+            desk.blocks.show(block, false);
+            // Sooner at first: it may be proven by the next look.
+            let wait = APART_NS << self.unproven_looks.min(6);
+            self.unproven_looks += 1;
+            return last.to + ticks(wait.min(budget_ns.max(APART_NS)));
+        }
+        // The alarm goes out before the stack is taken: that may have to wait for the thread.
+        if was.is_none_or(|was| was == Verdict::Open) {
+            desk.blocks.show(block, true);
+        }
+        let took = self.take_stack(record, probe, budget, desk);
+        let block = self.block(record, budget);
+        desk.blocks.show(block, took);
+        if let (true, Some(stack)) = (took, &block.stack) {
+            desk.names.ask(block, stack.clone());
+        }
+        let stack_due = STACKS
+            .get(self.stacks)
+            .map_or(u64::MAX, |times| self.since + times * budget);
+        let now = clock::ticks();
+        (now + clamp_look(budget)).min(stack_due.max(now))
+    }
+
+    /// Without `schedstat`: whether the two last looks show more than a wait for a CPU.
+    fn proof_of_soft(&self, look: &Look) -> bool {
+        let asleep = |look: &Look| matches!(look.state, Some('S' | 'D'));
+        let apart = ticks(APART_NS);
+        self.looks.iter().any(|old| {
+            old.reading.to + apart <= look.reading.from
+                && (asleep(old) && asleep(look) || look.reading.cpu > old.reading.cpu)
+        })
+    }
+
+    /// Takes a stack if one is due. True: the block's stack, or the reason for none, is new.
+    fn take_stack(
+        &mut self,
+        record: &LoopRecord,
+        probe: &Probe,
+        budget: u64,
+        desk: &mut Desk,
+    ) -> bool {
+        let age = self.last.to.saturating_sub(self.since);
+        let due = STACKS[self.stacks..]
+            .iter()
+            .take_while(|&&times| age >= times * budget)
+            .count();
+        if due == 0 {
+            return false;
+        }
+        self.stacks += due;
+        let since = self.since;
+        let taken: Result<Stack, String> = match &mut desk.sampler {
+            None => Err(desk.stacks_off.clone()),
+            Some(sampler) => sampler.take(record, probe).and_then(|stack| {
+                // One of the poll that came after would be somebody else's.
+                let goes_on = record
+                    .current
+                    .read()
+                    .is_some_and(|moment| moment.since == since);
+                goes_on
+                    .then_some(stack)
+                    .ok_or_else(|| "it ended before its stack could be taken".to_owned())
+            }),
+        };
+        let Some(block) = &mut self.block else {
+            return false;
+        };
+        match (taken, &block.stack) {
+            (Ok(stack), None) => block.stack = Some(Arc::new(stack)),
+            (Ok(stack), Some(old)) => block.stack = Some(Arc::new(old.common(&stack))),
+            (Err(why), None) => block.stack_missing = why,
+            // A stack is there; that a second one failed takes nothing away from it.
+            (Err(_), Some(_)) => return false,
+        }
+        if block.stack.is_some() {
+            block.stack_missing.clear();
+        }
+        true
+    }
+}
+
+/// Files a poll whose end nothing states: the next edge bounds it.
+pub(super) fn close(poll: Poll, next: Option<Moment>, desk: &mut Desk) {
+    let Some(mut block) = poll.block else { return };
+    let end = next
+        .filter(|moment| !poll_is(poll.since, poll.row, poll.doing, moment))
+        .map_or(poll.last.to, |moment| moment.since.max(poll.last.to));
+    block.ended = Some(end);
+    block.wall_ns = clock::ticks_to_ns(end.saturating_sub(poll.since));
+    if let Some(held) = &mut block.bracket {
+        let waits = delay_between(poll.first, poll.last).unwrap_or_default();
+        held.upper = block.wall_ns.saturating_sub(waits).max(held.lower);
+    }
+    if block.verdict == Verdict::Open {
+        block.verdict = Verdict::Host;
+    }
+    desk.blocks.file(block);
+}
+
+fn poll_is(since: u64, row: usize, doing: Doing, moment: &Moment) -> bool {
+    moment.since == since && moment.row as usize == row && moment.doing == doing
+}
+
+pub(super) fn same(a: &Moment, b: &Moment) -> bool {
+    poll_is(a.since, a.row as usize, a.doing, b)
+}
+
+fn ticks(ns: u64) -> u64 {
+    clock::ns_to_ticks(std::time::Duration::from_nanos(ns))
+}
+
+pub(super) fn clamp_look(budget: u64) -> u64 {
+    budget.clamp(ticks(LOOK_NS.0), ticks(LOOK_NS.1))
+}
