@@ -356,7 +356,7 @@ impl Executor {
                 row.woken_at
                     .store(row.away_woken_at.load(Ordering::Relaxed), Ordering::Relaxed);
             }
-            row.woken_again(&self.local.record);
+            row.woken_away(&self.local.record);
         }
         if drops > 0 {
             row.refs_here.store(

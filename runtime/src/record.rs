@@ -41,6 +41,7 @@ mod toy;
 pub(crate) mod vars;
 pub(crate) mod wait;
 pub(crate) mod wake;
+pub(crate) mod watched;
 
 use current::{Current, Doing};
 use ended::EndedRing;
@@ -150,6 +151,8 @@ pub(crate) struct LoopRecord {
     pub(crate) drops: drops::LastDrops,
     /// Which tasks and callbacks have context variables.
     pub(crate) contexts: vars::Contexts,
+    /// Tasks that somebody looks at.
+    pub(crate) watched: watched::Watched,
     /// Polls and phases over the budget that have ended.
     pub(crate) over: over::OverLog,
     /// Durations of polls and of the way from wake to poll, in ticks.
@@ -237,6 +240,7 @@ impl LoopRecord {
             requests: asked::Requests::default(),
             drops: drops::LastDrops::default(),
             contexts: vars::Contexts::default(),
+            watched: watched::Watched::default(),
             over: over::OverLog::new(),
             poll_times: Histogram::default(),
             delays: Histogram::default(),
@@ -472,6 +476,7 @@ impl LoopRecord {
             + self.signals.bytes()
             + self.ended.bytes()
             + self.drops.bytes()
+            + self.watched.bytes()
             + 4 * histogram::BUCKETS * 4
             + self.sites.all().count() * histogram::BUCKETS * 4
             + self.ring.get().map_or(0, |ring| ring.capacity() * 32)

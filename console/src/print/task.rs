@@ -7,6 +7,7 @@ use crate::print::{Out, safe, tree};
 use crate::store::{Hello, Histogram, TaskDetail, TaskRow};
 use crate::view::columns::{Look, waiting_on};
 use crate::view::detail::cancel as cancel_line;
+use crate::view::detail::lines::by_cause;
 use crate::view::fmt;
 
 fn place(place: &str) -> &str {
@@ -69,6 +70,9 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
             }
         ),
     );
+    if let Some(by) = by_cause(detail, look) {
+        add("", by);
+    }
     add(
         "held by",
         format!(
@@ -174,6 +178,7 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
         "findings": detail.findings.iter().map(|f| clock.finding(f)).collect::<Vec<_>>(),
         "poll": histogram(&detail.polls),
         "scheduled": histogram(&detail.scheduled),
+        "woken_by": detail.woken_by.iter().map(|(cause, count)| json!({"cause": cause, "count": count})).collect::<Vec<_>>(),
         "blocking": detail.blocking.as_ref().map(block),
         "blocks": detail.blocks.iter().map(block).collect::<Vec<_>>(),
         "joined_by": detail.joined_by,

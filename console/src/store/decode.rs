@@ -414,6 +414,9 @@ impl Decoder {
             at_ns: d.at_ns,
             awaits,
             awaits_cut: d.awaits_cut.into(),
+            woken_by: (d.woken_by.iter())
+                .filter_map(|by| Some((row::cause(by.cause())?.to_owned(), by.count)))
+                .collect(),
             awaited_by: d.awaited_by.iter().map(|s| of.await_step(s)).collect(),
             awaited_by_cut: d.awaited_by_cut.into(),
             row,

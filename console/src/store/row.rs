@@ -573,6 +573,8 @@ pub struct TaskDetail {
     pub awaits: Vec<AwaitStep>,
     /// Steps that are not listed, at least.
     pub awaits_cut: u64,
+    /// Since somebody first looked, how often each cause woke it; the commonest first.
+    pub woken_by: Vec<(String, u64)>,
     /// Who waits for it, and who for those.
     pub awaited_by: Vec<AwaitStep>,
     pub awaited_by_cut: u64,

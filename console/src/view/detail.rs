@@ -2,7 +2,7 @@
 //! zoomed or where it is narrow.
 
 pub mod awaits;
-mod lines;
+pub mod lines;
 
 use ratatui::layout::Rect;
 
@@ -222,7 +222,7 @@ fn waits_height(detail: &TaskDetail) -> u16 {
 fn wanted_height(detail: &TaskDetail, index: usize) -> u16 {
     match PANELS[index] {
         Panel::Findings => findings_height(detail).clamp(6, 9),
-        Panel::Task => 6,
+        Panel::Task => 7,
         Panel::Waits => waits_height(detail).clamp(3, 8),
         Panel::Life => 4,
         Panel::Polls | Panel::Scheduled => 9,

@@ -644,6 +644,7 @@ pub(crate) fn detail() -> TaskDetail {
         blocks: vec![block(900, 14, 412 * MS, true)],
         busy: row.strip.clone(),
         joined_by: vec![402],
+        woken_by: vec![("task".into(), 17), ("io source".into(), 11)],
         row,
         ..TaskDetail::default()
     }

@@ -156,7 +156,7 @@ pub struct ChildPipe {
     pub ended: bool,
 }
 /// One wake.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Wake {
     /// Why.
     #[prost(enumeration = "WakeCause", tag = "1")]
@@ -168,6 +168,14 @@ pub struct Wake {
     /// it is at most this long ago.
     #[prost(uint64, optional, tag = "3")]
     pub at_ns: ::core::option::Option<u64>,
+    /// The name of the task or timer that `id` is. Absent: it has none, is gone, or nobody asked (only
+    /// a task's own page tells).
+    #[prost(message, optional, tag = "4")]
+    pub name: ::core::option::Option<Name>,
+    /// What else is known of the cause, in words: the descriptor, its peer and what it was ready for.
+    /// Empty: nothing, or nobody asked.
+    #[prost(string, tag = "5")]
+    pub detail: ::prost::alloc::string::String,
 }
 /// One frame of a stack, innermost first in every list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2827,6 +2835,19 @@ pub struct TaskDetail {
     /// How many steps `awaited_by` leaves out, at least; cut as above.
     #[prost(uint32, tag = "53")]
     pub awaited_by_cut: u32,
+    /// How often each cause woke it, in the window of `poll`; causes that never did are left out.
+    #[prost(message, repeated, tag = "54")]
+    pub woken_by: ::prost::alloc::vec::Vec<WakeCount>,
+}
+/// How often a task was woken by one kind of cause.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WakeCount {
+    /// Why.
+    #[prost(enumeration = "WakeCause", tag = "1")]
+    pub cause: i32,
+    /// How often.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
 }
 /// One edge of the await graph: a task waits for something, behind which there may be another task.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -6,6 +6,7 @@ use loop_proto::pb;
 
 use super::desk::Desk;
 use super::graph::{around, waits_of};
+use super::live::wake_cause;
 use super::tables::{Look, Spot, children_of, state_of};
 use super::texts::Sent;
 use super::view::tasks;
@@ -14,11 +15,14 @@ use super::wire::Extras;
 use super::wire::loops::{Totals, histogram};
 use crate::record::asked::By;
 use crate::record::child::ChildFacts;
+use crate::record::histogram::Histogram;
 use crate::record::logs;
 use crate::record::resource::ResourceFacts;
 use crate::record::source::SourceFacts;
 use crate::record::task::{On, State, TaskFacts, WaitingOn};
 use crate::record::timer::TimerFacts;
+use crate::record::wake::{self, Cause};
+use crate::record::watched;
 
 /// Children that are listed.
 const CHILDREN: usize = 1000;
@@ -138,7 +142,7 @@ fn ties(at: &super::tables::LoopLook, id: u64) -> Ties {
 fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::TaskDetail {
     let at = look.at(spot).expect("the spot was found in this look");
     let id = facts.id;
-    let task = tasks(look, Extras::ALL, desk, [(id, spot)].into_iter()).pop();
+    let mut task = tasks(look, Extras::ALL, desk, [(id, spot)].into_iter()).pop();
     let ties = ties(at, id);
     let waits = waits_of(look, &[id].into_iter().collect()).remove(&id);
     let waits = waits.map_or_else(Vec::new, |waiting| waiting.ties);
@@ -150,13 +154,30 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
     for facts in &ties.resources {
         wanted.tasks.extend([facts.owner, facts.holder]);
     }
+    let wake = task.as_mut().and_then(|task| task.last_wake.as_mut());
+    match wake.as_ref().map(|wake| wake.cause()) {
+        Some(pb::WakeCause::Task) => wanted.tasks.extend(wake.as_ref().map(|wake| wake.id)),
+        Some(pb::WakeCause::Io) => wanted.sources.extend(wake.as_ref().map(|wake| wake.id)),
+        _ => {}
+    }
     wanted.tasks.remove(&0);
     let found = Found::of(look, &wanted);
     let (children, joined_by) = relatives(look, id);
     let total = children_of(look, [id].into_iter()).remove(&id).unwrap_or(0);
     let children = tasks(look, Extras::default(), desk, children.into_iter());
     let graph = around(look, desk, id);
+    let row = at.record.tasks.get(spot.slot);
+    let watched = row.and_then(|row| at.record.watched.look(row, id));
+    let watched = watched.map(|place| since_watched(look, place, facts));
+    let (poll, scheduled, woken_by) = watched.unwrap_or_default();
     let mut wire = desk.wire(look, &found, None, Extras::ALL);
+    if let Some(wake) = wake {
+        match wake.cause() {
+            pb::WakeCause::Task => wake.name = wire.task_by_id(wake.id).0,
+            pb::WakeCause::Io => wake.detail = readiness(&found, wake.id, id),
+            _ => {}
+        }
+    }
     let site = at.record.sites.get(facts.site);
     let place_poll = site.and_then(|site| {
         let times = site.poll_times()?;
@@ -182,6 +203,9 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
         children,
         children_total: total.into(),
         place_poll,
+        poll,
+        scheduled,
+        woken_by,
         timers: ties
             .timers
             .iter()
@@ -210,6 +234,63 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
             .collect(),
         ..graph
     }
+}
+
+/// The descriptor behind a wake, its peer, and what `task` waits for on it.
+fn readiness(found: &Found, source: u64, task: u64) -> String {
+    let Some((facts, peer)) = found.sources.get(&source) else {
+        return "which is closed".to_owned();
+    };
+    let mut text = format!("fd {}", facts.fd);
+    if !peer.is_empty() {
+        text = format!("{text} {peer}");
+    }
+    let ways = [(facts.reader, "readable"), (facts.writer, "writable")];
+    for (_, way) in ways.iter().filter(|(waits, _)| *waits == task) {
+        text = format!("{text}, awaited {way}");
+    }
+    text
+}
+
+/// What was told apart of a task since somebody looks at it: its polls, how long it was ready, and
+/// who woke it.
+type Watched = (
+    Option<pb::Histogram>,
+    Option<pb::Histogram>,
+    Vec<pb::WakeCount>,
+);
+
+fn since_watched(look: &Look, place: &watched::Place, facts: &TaskFacts) -> Watched {
+    let known = |cell: &std::sync::atomic::AtomicU64| cell.load(Ordering::Relaxed);
+    let of = |times: &Histogram, sum: u64, max: u64| {
+        let totals = Totals {
+            count: facts.polls.saturating_sub(known(&place.polls)),
+            sum,
+            max,
+            since_ns: look.now.mono_of(known(&place.since)),
+        };
+        Some(histogram(times, &totals, &look.now))
+    };
+    let busy = facts.busy.saturating_sub(known(&place.busy));
+    let ready = facts.scheduled.saturating_sub(known(&place.scheduled));
+    let mut woken_by: Vec<pb::WakeCount> = Vec::new();
+    for (kind, count) in place.wakes.iter().enumerate() {
+        let raw = match (kind as u64) << 56 {
+            wake::ITSELF => Some(Cause::Task(facts.id)),
+            raw => Cause::from_raw(raw),
+        };
+        if let (Some(cause), count @ 1..) = (raw, known(count)) {
+            let (cause, _) = wake_cause(cause, facts.id);
+            let cause = cause as i32;
+            woken_by.push(pb::WakeCount { cause, count });
+        }
+    }
+    woken_by.sort_by_key(|by| (std::cmp::Reverse(by.count), by.cause));
+    (
+        of(&place.poll_times, busy, known(&place.longest_poll)),
+        of(&place.delays, ready, known(&place.longest_delay)),
+        woken_by,
+    )
 }
 
 /// Who asked the task to cancel, as far as it is remembered.

@@ -71,6 +71,13 @@ impl Histogram {
         self.add(last, alike);
     }
 
+    /// Forgets all. Whoever calls this has seen to it that nobody counts meanwhile.
+    pub(crate) fn clear(&self) {
+        for count in self.counts.iter() {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     fn add(&self, bucket: usize, more: u32) {
         let cell = &self.counts[bucket];

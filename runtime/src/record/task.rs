@@ -166,7 +166,8 @@ pub(crate) struct TaskRow {
     /// References held on the loop's thread. The executor's; plain loads and stores.
     pub(crate) refs_here: AtomicI32,
     pub(crate) phase: AtomicU8,
-    _spare: AtomicU8,
+    /// Its place among the watched tasks of the loop, from 1; 0: nobody looks. Set by an observer.
+    pub(crate) watched: AtomicU8,
     /// Bits of `flag`. Here because each poll looks for a cancel; rarely written elsewhere.
     pub(crate) flags: AtomicU8,
     /// Things this task waits for since its last poll began, when more than one.
@@ -340,6 +341,9 @@ impl TaskRow {
                 delay = 0;
             } else {
                 record.delayed(delay);
+                if self.watched.load(Ordering::Relaxed) != 0 {
+                    record.watched.delayed(self, delay);
+                }
             }
         }
         add(&self.scheduled, delay);
@@ -378,6 +382,9 @@ impl TaskRow {
             .rposition(|&shift| took >> shift != 0)
             .unwrap_or(0);
         count32(&self.coarse[bucket]);
+        if self.watched.load(Ordering::Relaxed) != 0 {
+            record.watched.polled(self, took);
+        }
         record.polled_long(self, start, took);
         took
     }
@@ -391,11 +398,21 @@ impl TaskRow {
                 self.woken_by.store(wake::ITSELF, Ordering::Relaxed);
             }
             count32(&self.self_wakes);
+            self.woken_watched(record, wake::ITSELF);
         } else {
             let at = record.current.since();
             self.woken_at.store(at, Ordering::Relaxed);
-            self.woken_by.store(record.cause().raw(), Ordering::Relaxed);
+            let by = record.cause().raw();
+            self.woken_by.store(by, Ordering::Relaxed);
             count32(&self.wakes);
+            self.woken_watched(record, by);
+        }
+    }
+
+    #[inline]
+    fn woken_watched(&self, record: &LoopRecord, by: u64) {
+        if self.watched.load(Ordering::Relaxed) != 0 {
+            record.watched.woken(self, wake::kind_of(by));
         }
     }
 
@@ -408,6 +425,20 @@ impl TaskRow {
         } else {
             &self.wakes
         });
+        if self.watched.load(Ordering::Relaxed) != 0 {
+            let by = match by_itself {
+                true => wake::ITSELF,
+                false => record.cause().raw(),
+            };
+            record.watched.woken(self, wake::kind_of(by));
+        }
+    }
+
+    /// States that another thread woke it, when the loop hears of it.
+    #[inline]
+    pub(crate) fn woken_away(&self, record: &LoopRecord) {
+        count32(&self.wakes);
+        self.woken_watched(record, Cause::Thread(0).raw());
     }
 
     /// Wakes of all kinds. Stays at the top once it is there.

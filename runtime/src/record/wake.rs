@@ -24,6 +24,15 @@ const ID: u64 = (1 << 56) - 1;
 /// The word of a task that woke itself: it says so without the id, which the row has.
 pub(crate) const ITSELF: u64 = 8 << 56;
 
+/// Kinds of causes, numbered by the upper byte of their word: 0 is none.
+pub(crate) const CAUSES: usize = 9;
+
+/// The kind of a cause's word.
+#[inline]
+pub(crate) fn kind_of(raw: u64) -> usize {
+    (raw >> 56) as usize
+}
+
 impl Cause {
     #[inline]
     pub(crate) fn raw(self) -> u64 {

@@ -34,6 +34,7 @@ mod graph;
 mod hour;
 mod jobs;
 mod waiting;
+mod watched;
 
 /// An inspector with a socket of its own.
 struct Inspected {

@@ -116,26 +116,20 @@ impl Decoder {
     }
 
     pub(super) fn woken_by(&self, w: &pb::Wake) -> String {
-        let cause = match w.cause() {
-            pb::WakeCause::Unspecified => return String::new(),
-            pb::WakeCause::Spawn => "its spawn",
-            pb::WakeCause::Task => "task",
-            pb::WakeCause::Self_ => "itself",
-            pb::WakeCause::Timer => "timer",
-            pb::WakeCause::Io => "io source",
-            pb::WakeCause::Foreign => "another thread",
-            pb::WakeCause::Loop => "loop",
-            pb::WakeCause::Cancel => "a cancel request",
-            pb::WakeCause::Job => "job",
-            pb::WakeCause::Child => "child",
-            pb::WakeCause::Signal => "a signal",
-            pb::WakeCause::Nudge => "a viewer's nudge",
+        let Some(cause) = cause(w.cause()) else {
+            return String::new();
         };
-        if w.id == 0 || w.cause() == pb::WakeCause::Self_ {
-            cause.to_owned()
-        } else {
-            format!("{cause} {}", w.id)
+        let mut words = cause.to_owned();
+        let name = self.name(w.name.as_ref());
+        let id = (w.id != 0 && w.cause() != pb::WakeCause::Self_).then(|| w.id.to_string());
+        for more in id
+            .iter()
+            .chain([&name, &w.detail])
+            .filter(|t| !t.is_empty())
+        {
+            words = format!("{words} {more}");
         }
+        words
     }
 
     pub(super) fn task(&self, t: pb::TaskRow) -> TaskRow {
@@ -512,6 +506,7 @@ impl Decoder {
             cause: e.cause,
             id: e.by_id,
             at_ns: None,
+            ..pb::Wake::default()
         });
         details.extend([outcome, cause].into_iter().filter(|t| !t.is_empty()));
         details.extend(e.value.map(|v| v.to_string()));
@@ -573,4 +568,23 @@ pub(super) fn series(s: pb::SeriesRow) -> SeriesRow {
         spawned: of(s.spawned),
         finished: of(s.finished),
     }
+}
+
+/// What wakes a task, in words. `None`: that was not recorded.
+pub(super) fn cause(cause: pb::WakeCause) -> Option<&'static str> {
+    Some(match cause {
+        pb::WakeCause::Unspecified => return None,
+        pb::WakeCause::Spawn => "its spawn",
+        pb::WakeCause::Task => "task",
+        pb::WakeCause::Self_ => "itself",
+        pb::WakeCause::Timer => "timer",
+        pb::WakeCause::Io => "io source",
+        pb::WakeCause::Foreign => "another thread",
+        pb::WakeCause::Loop => "loop",
+        pb::WakeCause::Cancel => "a cancel request",
+        pb::WakeCause::Job => "job",
+        pb::WakeCause::Child => "child",
+        pb::WakeCause::Signal => "a signal",
+        pb::WakeCause::Nudge => "a viewer's nudge",
+    })
 }

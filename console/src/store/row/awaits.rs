@@ -34,8 +34,8 @@ impl AwaitStep {
         waits.iter().map(step).collect()
     }
 
-    /// The row behind what is waited for: the task that has to act, else the thing itself.
+    /// The row of what is waited for, else the task that has to act.
     pub fn target(&self) -> Option<Goto> {
-        self.on.map(Goto::Task).or(self.wait.target)
+        self.wait.target.or(self.on.map(Goto::Task))
     }
 }

@@ -176,6 +176,7 @@ pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
             )
         },
     );
+    let by = by_cause(d, look);
     let loose = if r.detached { " · detached" } else { "" };
     out.push((
         format!(
@@ -187,6 +188,9 @@ pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
         ),
         Role::Plain,
     ));
+    if let Some(by) = by {
+        out.push((by, Role::Plain));
+    }
     out.push((
         format!(
             "{} · {}{loose}{}",
@@ -202,6 +206,29 @@ pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
         out.push((format!("context variables: {names}"), Role::Plain));
     }
     out
+}
+
+/// What woke it, by cause, since somebody looks.
+pub fn by_cause(d: &TaskDetail, look: &Look) -> Option<String> {
+    // A poll without a wake is an app that does not tell them apart.
+    let polls = d
+        .polls
+        .as_ref()
+        .filter(|polls| polls.count == 0 || !d.woken_by.is_empty())?;
+    let all = d
+        .woken_by
+        .iter()
+        .fold(0_u64, |sum, by| sum.saturating_add(by.1));
+    let counts = d.woken_by.iter().map(|(cause, count)| {
+        let share = fmt::percent(*count as f64 / all.max(1) as f64);
+        format!("{cause} {} ({share})", fmt::count(*count))
+    });
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    let counts = if counts.is_empty() { "nobody" } else { &counts };
+    Some(format!(
+        "woken in the last {} by {counts}",
+        fmt::span(look.ago(polls.since_ns))
+    ))
 }
 
 pub(super) fn family(d: &TaskDetail) -> Vec<Line> {

@@ -46,6 +46,7 @@ impl Wire<'_> {
                 },
                 // Kept only until the poll that it led to has ended.
                 at_ns: (facts.state == State::Ready).then_some(since_ns),
+                ..pb::Wake::default()
             }
         });
         let name = self.look.name_of(at, facts);
@@ -78,7 +79,7 @@ impl Wire<'_> {
             scheduled_ns: now.ns(facts.scheduled),
             max_poll_ns: now.ns(facts.max_poll).max(ran_now),
             wakes: facts.wakes.into(),
-            self_wakes: 0,
+            self_wakes: facts.self_wakes.into(),
             wakers: facts.wakers.max(0) as u32,
             handles: facts.handles,
             last_wake,
