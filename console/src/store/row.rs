@@ -151,6 +151,8 @@ pub struct TaskRow {
     pub id: u64,
     /// How deep it lies in a tree of tasks; 0 in a list.
     pub depth: u16,
+    /// What lies below it in a tree; `None` in a list.
+    pub below: Option<Below>,
     /// Its name, else its type's, else empty.
     pub name: String,
     /// `async`, `callback`, `main`, `adapted`.
@@ -586,6 +588,16 @@ pub struct TaskDetail {
     pub variables: Vec<String>,
     pub busy: Option<Strip>,
     pub ready: Option<Strip>,
+}
+
+/// All tasks below one in a tree, as far as they were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Below {
+    pub tasks: u64,
+    /// All polls of the task and of those below it.
+    pub busy_ns: u64,
+    /// Tasks below it of which something is found.
+    pub found: u64,
 }
 
 /// What was asked of a task that was asked to cancel: the last request's words.

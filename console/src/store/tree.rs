@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Rows, TaskRow};
+use super::{Below, Rows, TaskRow};
 
 /// Puts rows into tree order and says how deep each lies. One whose parent is not among them stands at the root.
 ///
@@ -44,10 +44,15 @@ pub fn grow(rows: Rows<TaskRow>) -> Rows<TaskRow> {
             None => break,
         }
     }
+    let below = sums(&rows.rows, &order);
     let mut from: Vec<Option<TaskRow>> = rows.rows.into_iter().map(Some).collect();
     let grown: Vec<TaskRow> = order
         .into_iter()
-        .filter_map(|(index, depth)| from[index].take().map(|t| TaskRow { depth, ..t }))
+        .zip(below)
+        .filter_map(|((index, depth), below)| {
+            let below = Some(below);
+            from[index].take().map(|t| TaskRow { depth, below, ..t })
+        })
         .collect();
     Rows {
         matched: grown.len() as u64,
@@ -55,6 +60,28 @@ pub fn grow(rows: Rows<TaskRow>) -> Rows<TaskRow> {
         rows: grown,
         ..rows_head(rows.total, rows.torn)
     }
+}
+
+/// What lies below each row of a tree, in the tree's order.
+fn sums(rows: &[TaskRow], order: &[(usize, u16)]) -> Vec<Below> {
+    let mut all = vec![Below::default(); order.len()];
+    // The rows whose subtree is still open, the deepest last.
+    let mut open: Vec<usize> = Vec::new();
+    for (at, (index, depth)) in order.iter().enumerate() {
+        while open.last().is_some_and(|above| order[*above].1 >= *depth) {
+            open.pop();
+        }
+        let row = &rows[*index];
+        all[at].busy_ns = row.busy_ns;
+        for above in &open {
+            let above = &mut all[*above];
+            above.tasks += 1;
+            above.busy_ns = above.busy_ns.saturating_add(row.busy_ns);
+            above.found += u64::from(!row.findings.is_empty());
+        }
+        open.push(at);
+    }
+    all
 }
 
 fn rows_head(total: u64, torn: bool) -> Rows<TaskRow> {
@@ -110,6 +137,32 @@ mod tests {
     #[test]
     fn one_whose_parent_is_elsewhere_is_a_root() {
         assert_eq!(grown(&[(5, Some(99)), (6, Some(5))]), [(5, 0), (6, 1)]);
+    }
+
+    #[test]
+    fn each_row_sums_what_lies_below_it() {
+        let mut rows = tasks(&[
+            (1, None),
+            (2, Some(1)),
+            (3, Some(2)),
+            (4, Some(1)),
+            (5, None),
+        ]);
+        for row in &mut rows.rows {
+            row.busy_ns = 10_u64.pow(row.id as u32 - 1);
+        }
+        rows.rows[2].findings = vec!["stranded".to_owned()];
+        let below: Vec<_> = (grow(rows).rows.iter())
+            .map(|t| t.below.map(|b| (t.id, b.tasks, b.busy_ns, b.found)))
+            .collect();
+        let expected = [
+            (1, 3, 1_111, 1),
+            (2, 1, 110, 1),
+            (3, 0, 100, 0),
+            (4, 0, 1_000, 0),
+            (5, 0, 10_000, 0),
+        ];
+        assert_eq!(below, expected.map(Some));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 
 use crate::model::{List, ListId};
 use crate::store::{
-    BlockRow, ChildRow, Finding, GroupRow, IoRow, JobRow, ResourceRow, SignalRow, TaskRow,
+    Below, BlockRow, ChildRow, Finding, GroupRow, IoRow, JobRow, ResourceRow, SignalRow, TaskRow,
     TaskState, TimerRow,
 };
 
 use super::theme::Role;
-use super::{fmt, strip};
+use super::{fmt, glyph, strip};
 
 /// What cells need to know beside their row.
 #[derive(Clone, Copy, Debug, Default)]
@@ -206,6 +206,25 @@ pub fn waiting_on(row: &TaskRow, look: &Look) -> Cell {
     plain(text)
 }
 
+/// What lies below a task in a tree.
+fn below(row: &TaskRow, _: &Look) -> Cell {
+    match row.below {
+        None | Some(Below { tasks: 0, .. }) => dash(),
+        Some(Below {
+            tasks, found: 0, ..
+        }) => plain(fmt::count(tasks)),
+        Some(Below { tasks, found, .. }) => (
+            format!(
+                "{} {}{}",
+                fmt::count(tasks),
+                glyph::PROBLEM,
+                fmt::count(found)
+            ),
+            Role::Problem,
+        ),
+    }
+}
+
 /// Columns of tasks, in a list or a tree.
 #[rustfmt::skip]
 pub static TASKS: &[Column<TaskRow>] = &[
@@ -223,6 +242,9 @@ pub static TASKS: &[Column<TaskRow>] = &[
     Column { head: head("max", "MAX", 7, 7, 5, "its longest poll").right().largest("max"), cell: |r, _| or_dash((r.polls > 0).then(|| fmt::span(r.max_poll_ns))) },
     Column { head: head("strip", "LAST 60s", 8, 8, 9, "busy share, the worst slot in each cell, one fixed scale"),
         cell: |r, _| r.strip.as_ref().map_or_else(dash, |s| plain(strip::minute(s, 8))) },
+    Column { head: head("below", "BELOW", 6, 9, 4, "tasks below it in the tree, as far as they were read; of those with a finding the number behind the sign").right().off(), cell: below },
+    Column { head: head("busy_below", "BUSY ALL", 8, 8, 11, "all polls of it and of those below it, in the tree").right().off(),
+        cell: |r, _| or_dash(r.below.map(|b| fmt::span(b.busy_ns))) },
     Column { head: head("busy_total", "BUSY SUM", 8, 8, 13, "all its polls together").right().largest("busy-time").off(), cell: |r, _| plain(fmt::span(r.busy_ns)) },
     Column { head: head("scheduled", "READY SUM", 9, 9, 14, "time between being woken and being polled, at most").right().largest("scheduled").off(),
         cell: |r, _| plain(fmt::span(r.scheduled_ns)) },
@@ -462,9 +484,11 @@ pub static LEAKS: &[Column<Finding>] = &[
 /// A tree has an order of its own, and its names need room for where they hang.
 fn in_a_tree(head: Head) -> Head {
     let want = if head.name == "name" { 26 } else { head.want };
+    let sums = ["below", "busy_below"].contains(&head.name);
     Head {
         sort: "",
         want,
+        shown: head.shown || sums,
         ..head
     }
 }

@@ -144,6 +144,7 @@ impl Decoder {
         TaskRow {
             id: t.id,
             depth: 0,
+            below: None,
             name: if name.is_empty() {
                 self.text(t.type_text)
             } else {
