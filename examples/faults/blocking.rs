@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loop_runtime::{create_task, get_running_loop, sleep};
+use loop_runtime::{allow_blocking, create_task, get_running_loop, sleep};
 
 use super::{Body, Program, ms, program};
 
 /// So long each holds its loop: well over the 100 ms of the usual budget.
 const BLOCK: Duration = ms(250);
 
-pub(super) const PROGRAMS: [Program; 16] = [
+pub(super) const PROGRAMS: [Program; 17] = [
     program(
         "cpu-loop",
         "blocked",
@@ -117,6 +117,17 @@ pub(super) const PROGRAMS: [Program; 16] = [
         "blocked",
         "Dropping the future of a cancelled task takes long.",
         || in_a_task(slow_drop()),
+    ),
+    program(
+        "allowed-then-not",
+        "blocked",
+        "A task blocks where it may, and goes on where it may not.",
+        || {
+            in_a_task(async {
+                allow_blocking("the first half", || thread::sleep(BLOCK));
+                thread::sleep(BLOCK);
+            })
+        },
     ),
 ];
 

@@ -13,8 +13,8 @@ use loop_runtime::net::{TcpListener, TcpStream};
 use loop_runtime::process::create_subprocess_exec;
 use loop_runtime::sync::{Event, Lock, Queue, Semaphore};
 use loop_runtime::{
-    Task, catch_cancel, create_future, create_task, interval, run_in_executor, select, sleep,
-    timeout, yield_now,
+    Task, allow_blocking, catch_cancel, create_future, create_task, interval, run_in_executor,
+    select, sleep, timeout, yield_now,
 };
 
 use super::blocking::compute;
@@ -30,7 +30,7 @@ const fn healthy(name: &'static str, says: &'static str, body: fn() -> super::Bo
     program(name, "healthy", says, body)
 }
 
-pub(super) const PROGRAMS: [Program; 31] = [
+pub(super) const PROGRAMS: [Program; 32] = [
     healthy("idle-pool", "Workers wait for jobs, and are ended.", || {
         Box::pin(idle_pool())
     }),
@@ -43,6 +43,11 @@ pub(super) const PROGRAMS: [Program; 31] = [
         "short-block",
         "A poll takes long, but less than the budget.",
         || Box::pin(short_block()),
+    ),
+    healthy(
+        "allowed-block",
+        "A poll takes long where it said that it will, and why.",
+        || Box::pin(allowed_block()),
     ),
     healthy(
         "select-losers",
@@ -230,6 +235,16 @@ async fn load_ramp() {
     for task in tasks {
         task.await.expect("it sleeps");
     }
+}
+
+async fn allowed_block() {
+    let task = create_task(async {
+        allow_blocking("read once, before anybody is served", || {
+            thread::sleep(ms(320));
+        });
+    });
+    task.await.expect("it ends");
+    sleep(ms(200)).await;
 }
 
 async fn short_block() {

@@ -55,6 +55,8 @@ mod timers;
 // The loop from a task, and from a thread.
 mod context;
 mod handle;
+// What a task may say of itself.
+mod allow;
 // What tasks await.
 pub mod fs;
 pub mod io;
@@ -79,6 +81,7 @@ pub mod trace;
 #[cfg(feature = "web")]
 pub mod web;
 
+pub use allow::allow_blocking;
 pub use blocking::{Executor, ExecutorShutDown, StuckJobs};
 #[cfg(feature = "compat-tokio")]
 pub use compat::{WithTokio, with_tokio};

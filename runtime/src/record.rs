@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::id::{Ids, LoopId};
 
+pub(crate) mod allowed;
 pub(crate) mod asked;
 pub(crate) mod bound;
 pub(crate) mod child;
@@ -153,6 +154,8 @@ pub(crate) struct LoopRecord {
     pub(crate) contexts: vars::Contexts,
     /// Tasks that somebody looks at.
     pub(crate) watched: watched::Watched,
+    /// Time in which the app said that it blocks on purpose.
+    pub(crate) allowed: allowed::Allowed,
     /// Polls and phases over the budget that have ended.
     pub(crate) over: over::OverLog,
     /// Durations of polls and of the way from wake to poll, in ticks.
@@ -241,6 +244,7 @@ impl LoopRecord {
             drops: drops::LastDrops::default(),
             contexts: vars::Contexts::default(),
             watched: watched::Watched::default(),
+            allowed: allowed::Allowed::default(),
             over: over::OverLog::new(),
             poll_times: Histogram::default(),
             delays: Histogram::default(),
@@ -352,13 +356,27 @@ impl LoopRecord {
         raise(&self.stats.worst, took);
         let budget = self.budget();
         if budget != 0 && took >= budget {
-            count(&self.stats.blocks);
-            self.over
-                .write(self.current.doing(), Some(row), [start, took, budget]);
-            self.emit(Kind::TaskBlocked, || {
-                Event::task_blocked(start, row.task_id(), took)
-            });
+            let counts = self.was_long(self.current.doing(), Some(row), [start, took, budget]);
+            if counts {
+                self.emit(Kind::TaskBlocked, || {
+                    Event::task_blocked(start, row.task_id(), took)
+                });
+            }
         }
+    }
+
+    /// A poll or phase was over its budget on the clock: `times` are its start, what it took, and
+    /// the budget. Whether it counts as a block, without what of it was allowed.
+    #[cold]
+    fn was_long(&self, doing: Doing, row: Option<&TaskRow>, times: [u64; 3]) -> bool {
+        let [start, took, budget] = times;
+        let allowed = self.allowed.since(start, start + took);
+        self.over.write(doing, row, times, allowed);
+        let counts = took.saturating_sub(allowed.ticks) >= budget;
+        if counts {
+            count(&self.stats.blocks);
+        }
+        counts
     }
 
     /// The loop goes over to `doing` at tick `now`. As `Current::phase`; what ends here, if it was
@@ -389,10 +407,8 @@ impl LoopRecord {
     fn phase_was_long(&self, since: u64, took: u64, budget: u64) {
         let doing = self.current.doing();
         if doing != Doing::Polling && doing.is_work() {
-            count(&self.stats.blocks);
-            let row = self.current.row();
-            self.over
-                .write(doing, self.tasks.at(row), [since, took, budget]);
+            let row = self.tasks.at(self.current.row());
+            self.was_long(doing, row, [since, took, budget]);
         }
     }
 

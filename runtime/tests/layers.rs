@@ -30,6 +30,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "spawn", "time",
         ],
     ),
+    // What a task may say of itself.
+    ("allow", &["clock", "record"]),
     // What tasks await.
     ("spawn", AWAITED),
     ("time", AWAITED),

@@ -325,6 +325,13 @@ fn of_block(b: &BlockRow, limit: &Limit, e: &Evidence) -> Problem {
             fmt::span(b.budget_ns)
         ),
     }];
+    if b.allowed_ns > 0 {
+        let allowed = fmt::span(b.allowed_ns);
+        facts.push(format!(
+            "Beside that it was allowed to block for {allowed}: {}.",
+            b.allowed
+        ));
+    }
     if let Some(n) = b.waited {
         facts.push(format!("{} waited behind it.", fmt::many(n, "task")));
     }

@@ -370,6 +370,7 @@ pub fn block(b: &BlockRow) -> Value {
         "cause_reason": text(&b.cause_reason), "wall_only": b.wall_only, "at_most_ns": b.at_most_ns,
         "budget_ns": b.budget_ns, "running": b.running, "waiting_for_cpu": b.waiting_for_cpu,
         "doing": text(&b.doing), "stack_missing": text(&b.no_stack),
+        "allowed_ns": b.allowed_ns, "allowed": (b.allowed_ns > 0).then(|| text(&b.allowed)), "allowed_now": b.allowed_now,
     })
 }
 

@@ -296,6 +296,11 @@ pub struct BlockRow {
     pub waiting_for_cpu: bool,
     /// The watchdog overslept meanwhile, so the gate does not count it.
     pub vetoed: bool,
+    /// Time in which the app allowed it to block, beside `for_ns`, and the app's reason.
+    pub allowed_ns: u64,
+    pub allowed: String,
+    /// It is in such a stretch now.
+    pub allowed_now: bool,
     /// What the loop did: `poll`, `drop`, `handler`, `timers`, `sources`.
     pub doing: String,
     pub task: Option<u64>,
@@ -316,6 +321,13 @@ pub struct BlockRow {
     pub no_stack: String,
     /// When the stack was taken.
     pub stack_at_ns: Option<u64>,
+}
+
+impl BlockRow {
+    /// It is over its budget only because it was allowed to block.
+    pub fn is_allowed(&self) -> bool {
+        self.allowed_ns > 0 && self.for_ns <= self.budget_ns
+    }
 }
 
 /// One frame of a stack, innermost first.

@@ -281,14 +281,14 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
     Column { head: head("for", "FOR", 9, 9, 0, "at least this long: time without a CPU is taken off; ~ is wall time only, > still runs").right().largest("lower"),
         cell: |r, _| {
             let mark = match (r.running, r.wall_only) { (true, _) => ">", (_, true) => "~", _ => "" };
-            (format!("{mark}{}", fmt::span(r.for_ns)), if r.running { Role::Problem } else { Role::Plain })
+            (format!("{mark}{}", fmt::span(r.for_ns)), if r.running && !r.is_allowed() { Role::Problem } else { Role::Plain })
         } },
     Column { head: head("task", "TASK", 12, 28, 0, "what was polled").wants(22).sorts("task"),
         cell: |r, _| if r.task.is_none() && !r.doing.is_empty() { plain(format!("({})", r.doing)) } else { owner(r.task, &r.name, false) } },
     Column { head: head("place", "PLACE", 14, 40, 0, "where to look").wants(20).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
     Column { head: head("function", "FUNCTION", 10, 32, 10, "the function at that place").wants(14), cell: |r, _| or_dash(Some(r.function.clone())) },
     Column { head: head("cause", "CAUSE", 8, 10, 7, "why it lasted, from what the kernel said").sorts("cause"),
-        cell: |r, _| if r.cause.is_empty() { ("unknown".into(), Role::Dim) } else { plain(r.cause.clone()) } },
+        cell: |r, _| if r.is_allowed() { ("allowed".into(), Role::Dim) } else if r.cause.is_empty() { ("unknown".into(), Role::Dim) } else { plain(r.cause.clone()) } },
     Column { head: head("waited", "WAITED BEHIND IT", 16, 26, 8, "who paid for it").wants(22).largest("waiters"),
         cell: |r, _| match (r.waited, r.waited_worst_ns) {
             (Some(n), Some(worst)) => plain(format!("{} tasks, worst {}", fmt::count(n), fmt::span(worst))),

@@ -274,10 +274,17 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
             .map_or_else(String::new, |ns| format!(", at most {}", fmt::span(ns)));
         format!("at least {}{most}", fmt::span(block.for_ns))
     }];
+    if block.allowed_ns > 0 {
+        let still = if block.allowed_now { ", still" } else { "" };
+        let allowed = fmt::span(block.allowed_ns);
+        why.push(format!("allowed: {}, {allowed}{still}", block.allowed));
+    }
     if block.waiting_for_cpu {
         why.push("waiting for a CPU now".to_owned());
     }
-    let cause = if block.cause.is_empty() {
+    let cause = if block.is_allowed() {
+        "no fault".to_owned()
+    } else if block.cause.is_empty() {
         "cause unknown".to_owned()
     } else {
         format!("cause {}", block.cause)

@@ -195,6 +195,10 @@ pub struct BlockFacts {
     pub vetoed: bool,
     /// It still runs, and the thread waits for a CPU now.
     pub waiting_for_cpu: bool,
+    /// What of the wall time was allowed to block; not part of the bounds.
+    pub allowed_ns: u64,
+    /// Why it was. Empty: nothing was allowed.
+    pub allowed_reason: &'static str,
 }
 
 /// What is known of an armed timer.

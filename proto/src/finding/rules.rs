@@ -453,10 +453,13 @@ pub fn blocked(block: &BlockFacts) -> Option<Verdict> {
     }
     let (grade, measured) = match block.lower_ns {
         Some(lower) => (Grade::Certain, lower),
-        None => (Grade::Suspect, block.wall_ns),
+        None => (
+            Grade::Suspect,
+            block.wall_ns.saturating_sub(block.allowed_ns),
+        ),
     };
     (measured > block.budget_ns).then(|| {
-        let evidence = vec![
+        let mut evidence = vec![
             match (block.lower_ns, block.upper_ns) {
                 (Some(lower), Some(upper)) if upper > lower => {
                     format!("held its loop between {} and {}", span(lower), span(upper))
@@ -472,6 +475,13 @@ pub fn blocked(block: &BlockFacts) -> Option<Verdict> {
                 span(block.budget_ns)
             ),
         ];
+        if block.allowed_ns > 0 {
+            evidence.push(format!(
+                "and {} in which it was allowed to block: {}",
+                span(block.allowed_ns),
+                block.allowed_reason
+            ));
+        }
         verdict(FindingName::Blocked, grade, block.started_at_ns, evidence)
             .measured(measured, block.budget_ns)
     })

@@ -422,6 +422,8 @@ fn a_block_is_judged_by_its_lower_end() {
         budget_ns: 100_000_000,
         vetoed: false,
         waiting_for_cpu: false,
+        allowed_ns: 0,
+        allowed_reason: "",
     };
     let verdict = blocked(&block).expect("over budget");
     assert_eq!(
@@ -456,6 +458,22 @@ fn a_block_is_judged_by_its_lower_end() {
         ..block
     })
     .expect("over budget");
+    let allowed = BlockFacts {
+        lower_ns: None,
+        upper_ns: None,
+        allowed_ns: 850_000_000,
+        allowed_reason: "a cold start",
+        ..block
+    };
+    assert_eq!(blocked(&allowed), None, "only 50 ms were not allowed");
+    let too_long = blocked(&BlockFacts {
+        allowed_ns: 200_000_000,
+        ..allowed
+    });
+    let too_long = too_long.expect("700 ms were not allowed");
+    assert_eq!(too_long.measured_ns, Some(700_000_000));
+    let told = "and 200 ms in which it was allowed to block: a cold start";
+    assert!(too_long.evidence.contains(&told.to_owned()), "{too_long:?}");
     assert_eq!(blind.grade, Grade::Suspect);
     assert!(blind.evidence[0].contains("not known on this host"));
 }

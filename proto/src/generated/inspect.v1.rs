@@ -1254,6 +1254,18 @@ pub struct BlockRow {
     /// Names of the findings that hold of it.
     #[prost(enumeration = "FindingName", repeated, tag = "30")]
     pub findings: ::prost::alloc::vec::Vec<i32>,
+    /// The part of `wall_ns` in which the app said, with `allow_blocking`, that it blocks on purpose,
+    /// in ns. Not part of `lower_ns` and `upper_ns`; where those stay below the budget because of it,
+    /// the row is shown and is no finding.
+    #[prost(uint64, tag = "40")]
+    pub allowed_ns: u64,
+    /// The reason that was given; of several, that of the longest. The app's own words. Empty:
+    /// nothing was allowed.
+    #[prost(string, tag = "41")]
+    pub allowed_reason: ::prost::alloc::string::String,
+    /// It is in such a stretch now; only of a running block.
+    #[prost(bool, tag = "42")]
+    pub allowed_now: bool,
 }
 /// An armed timer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -14,6 +14,7 @@ use super::stack::Stack;
 use super::stack::names::{Line, Place};
 use crate::clock;
 use crate::id::LoopId;
+use crate::record::allowed::Share;
 use crate::record::current::Doing;
 use crate::record::over::Blamed;
 
@@ -40,9 +41,11 @@ pub(crate) enum Verdict {
     Soft,
     /// Over budget on the wall, and not shown to be more than a wait for a CPU.
     Host,
+    /// Over budget on the wall, and not without the time in which it was allowed to block.
+    Allowed,
 }
 
-/// How long it held the loop, between two bounds. Nanoseconds.
+/// How long it held the loop outside of what was allowed, between two bounds. Nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Bracket {
     pub(crate) lower: u64,
@@ -62,6 +65,8 @@ pub(crate) struct Block {
     pub(crate) began: u64,
     pub(crate) ended: Option<u64>,
     pub(crate) wall_ns: u64,
+    /// What of it was allowed to block: not part of the bracket.
+    pub(crate) allowed: Share,
     /// `None`: the host does not tell.
     pub(crate) bracket: Option<Bracket>,
     pub(crate) budget_ns: u64,
@@ -236,6 +241,8 @@ impl Blocks {
                 tally.soft += 1;
                 true
             }
+            // Worth showing, and no fault.
+            Verdict::Allowed => true,
             Verdict::Open | Verdict::Host => {
                 tally.host += 1;
                 false

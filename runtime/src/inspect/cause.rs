@@ -112,6 +112,14 @@ const CALL_ADVICE: &str = "Make the call in run_in_executor.";
 const PAGE_ADVICE: &str = "Touch the memory before, lock it, or give the host more of it.";
 const HOST_ADVICE: &str = "Nothing to mend in the app: give it more CPU, or pack the host less.";
 
+/// Nobody looked for a cause: it was allowed to block.
+pub(crate) fn allowed() -> Judgement {
+    Judgement {
+        because: "allowed, so no cause was looked for".to_owned(),
+        ..Judgement::default()
+    }
+}
+
 /// Judges. The order of the rules is that of certainty.
 pub(crate) fn judge(evidence: &Evidence<'_>) -> Judgement {
     let last = evidence.looks.last();

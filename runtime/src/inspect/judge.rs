@@ -415,7 +415,13 @@ fn judge_task(
         State::Run => since(&note.at.record, row, State::Run),
         _ => facts.woken_at,
     };
-    let since_ns = now.mono.saturating_sub(now.since(tick));
+    let mut since_ns = now.mono.saturating_sub(now.since(tick));
+    if facts.state == State::Run {
+        // It runs for that much less long, as to what a poll may take.
+        let allowed = note.at.record.allowed_since(tick, crate::clock::ticks());
+        since_ns += crate::clock::ticks_to_ns(allowed.ticks);
+    }
+    let since_ns = since_ns.min(now.mono);
     seen.joins.offer(spot, &facts, since_ns);
     let of_rules = rules::TaskFacts {
         at_ns: now.mono,

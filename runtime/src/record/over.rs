@@ -7,6 +7,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::LoopRecord;
+use super::allowed::Share;
 use super::current::Doing;
 use super::names::{self, NameId};
 use super::place::PlaceCell;
@@ -22,6 +23,9 @@ struct Entry {
     start: AtomicU64,
     took: AtomicU64,
     budget: AtomicU64,
+    /// Ticks in which it was allowed to block, and why.
+    allowed: AtomicU64,
+    reason: AtomicU32,
     task: AtomicU64,
     parent: AtomicU64,
     site: AtomicU32,
@@ -39,6 +43,8 @@ pub(crate) struct Over {
     pub(crate) start: u64,
     pub(crate) took: u64,
     pub(crate) budget: u64,
+    /// What of it was allowed to block.
+    pub(crate) allowed: Share,
     pub(crate) doing: Doing,
     /// On whose account; `None` for the loop's own work.
     pub(crate) task: Option<Blamed>,
@@ -104,6 +110,13 @@ impl Blamed {
     }
 }
 
+impl Over {
+    /// Whether it was over its budget only because it was allowed to block.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.took.saturating_sub(self.allowed.ticks) < self.budget
+    }
+}
+
 /// The log of one loop.
 #[derive(Default)]
 pub(crate) struct OverLog {
@@ -126,7 +139,13 @@ impl OverLog {
 
     /// States that what began at `start` ended over its budget. The loop's thread.
     #[cold]
-    pub(crate) fn write(&self, doing: Doing, row: Option<&TaskRow>, times: [u64; 3]) {
+    pub(crate) fn write(
+        &self,
+        doing: Doing,
+        row: Option<&TaskRow>,
+        times: [u64; 3],
+        allowed: Share,
+    ) {
         let relaxed = Ordering::Relaxed;
         let number = self.written.load(relaxed);
         let entry = &self.entries[number as usize % CAPACITY];
@@ -136,6 +155,9 @@ impl OverLog {
         entry.start.store(start, relaxed);
         entry.took.store(took, relaxed);
         entry.budget.store(budget, relaxed);
+        entry.allowed.store(allowed.ticks, relaxed);
+        let reason = allowed.reason.unwrap_or(NameId::NONE);
+        entry.reason.store(reason.raw(), relaxed);
         entry.doing.store(doing as u8, relaxed);
         let task = row.map(Blamed::of);
         entry.task.store(task.map_or(0, |task| task.id), relaxed);
@@ -164,10 +186,17 @@ impl OverLog {
             return None;
         }
         let id = entry.task.load(relaxed);
+        let allowed = entry.allowed.load(relaxed);
+        let reason = NameId::from_raw(entry.reason.load(relaxed));
         let over = Over {
             start: entry.start.load(relaxed),
             took: entry.took.load(relaxed),
             budget: entry.budget.load(relaxed),
+            allowed: Share {
+                ticks: allowed,
+                open: false,
+                reason: (allowed > 0).then_some(reason),
+            },
             doing: Doing::from_raw(entry.doing.load(relaxed)),
             task: (id != 0).then(|| Blamed {
                 id,
@@ -193,7 +222,7 @@ mod tests {
     fn the_log_keeps_the_last_entries_and_says_which_are_gone() {
         let log = OverLog::new();
         for start in 1..=CAPACITY as u64 + 3 {
-            log.write(Doing::Timers, None, [start, 10, 5]);
+            log.write(Doing::Timers, None, [start, 10, 5], Share::default());
         }
         assert_eq!(log.written(), CAPACITY as u64 + 3);
         assert!(log.read(2).is_none(), "overwritten");

@@ -53,7 +53,7 @@ impl Blocks {
             let Some(over) = record.over.read(number) else {
                 continue;
             };
-            let wall = clock::ticks_to_ns(over.took);
+            let wall = clock::ticks_to_ns(over.took.saturating_sub(over.allowed.ticks));
             let own = Duration::from_nanos(wall.saturating_sub(waited));
             if own > limit {
                 self.found

@@ -56,6 +56,27 @@ fn names(judged: &Judged) -> Vec<&str> {
 }
 
 #[test]
+fn what_was_allowed_is_no_block_and_is_told_of_one_that_is() {
+    let allowed = |at_least_ms| BlockRow {
+        allowed_ns: 320 * MS,
+        allowed: "a cold start".into(),
+        ..block(at_least_ms)
+    };
+    assert!(allowed(5).is_allowed() && !allowed(40).is_allowed());
+    let e = Evidence {
+        blocks: vec![allowed(5), allowed(40)],
+        ..evidence()
+    };
+    let judged = judged(e, "block=10ms", &[]);
+    assert_eq!(names(&judged), ["blocked"]);
+    let facts = judged.problems[0].facts.join(" ");
+    assert!(
+        facts.contains("allowed to block for 320ms: a cold start."),
+        "{facts}"
+    );
+}
+
+#[test]
 fn a_block_counts_by_the_lower_end_of_its_bracket() {
     let e = Evidence {
         blocks: vec![block(101), block(100), block(99)],

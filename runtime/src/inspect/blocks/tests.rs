@@ -15,6 +15,7 @@ fn block(id: u64, verdict: Verdict) -> Block {
         began: 1,
         ended: None,
         wall_ns: 100,
+        allowed: Default::default(),
         bracket: Some(Bracket {
             lower: 90 + id,
             upper: 100,

@@ -16,6 +16,7 @@ use crate::inspect::cause::{self, Evidence, Judgement, Look, Reading};
 use crate::inspect::stack::Stack;
 use crate::inspect::stack::names::Place;
 use crate::record::LoopRecord;
+use crate::record::allowed::Share;
 use crate::record::current::{Doing, Moment};
 use crate::record::over::Blamed;
 
@@ -25,6 +26,8 @@ const LOOKS: usize = 8;
 const APART_NS: u64 = 1_000_000;
 /// While something is blocked: no look sooner, none later than this after the last.
 const LOOK_NS: (u64, u64) = (10_000_000, 250_000_000);
+/// Why there is no stack of it.
+pub(super) const ALLOWED: &str = "it was allowed to block";
 /// Stacks are taken when these multiples of the budget are passed.
 const STACKS: [u64; 3] = [1, 2, 4];
 
@@ -45,6 +48,8 @@ pub(super) struct Poll {
     /// Nanoseconds that are proven so far, and what gaps took away from them.
     pub(super) lower: u64,
     pub(super) gap: u64,
+    /// What was allowed so far.
+    pub(super) allowed: Share,
     pub(super) unproven_looks: u32,
     pub(super) block: Option<Block>,
     pub(super) stacks: usize,
@@ -67,7 +72,8 @@ impl Poll {
             ];
             self.gap = desk.gaps.within(self.since, look.reading.to);
             if let Some(lower) = bound(&anchors, proof, look.reading) {
-                self.lower = self.lower.max(lower.saturating_sub(self.gap));
+                let taken = self.gap + clock::ticks_to_ns(self.allowed.ticks);
+                self.lower = self.lower.max(lower.saturating_sub(taken));
             }
         }
         if self.looks.len() == LOOKS {
@@ -111,6 +117,7 @@ impl Poll {
             began: since,
             ended: None,
             wall_ns: 0,
+            allowed: Share::default(),
             bracket: None,
             budget_ns: record.limit_ns(budget),
             seen: Seen::Live,
@@ -127,6 +134,31 @@ impl Poll {
         })
     }
 
+    /// Shows what is over its budget on the wall, and not without what it was allowed; or that what
+    /// an alarm was raised for goes on in a stretch that is allowed.
+    pub(super) fn show_allowed(
+        &mut self,
+        record: &LoopRecord,
+        reading: Reading,
+        budget: u64,
+        desk: &mut Desk,
+    ) {
+        let (since, allowed) = (self.since, self.allowed);
+        if reading.to < since + budget {
+            return;
+        }
+        let block = self.block(record, budget);
+        if block.verdict == Verdict::Open {
+            block.verdict = Verdict::Allowed;
+            block.cause = cause::allowed();
+            block.stack_missing = ALLOWED.to_owned();
+        }
+        block.allowed = allowed;
+        block.wall_ns = clock::ticks_to_ns(reading.to.saturating_sub(since));
+        block.ready = record.stats.ready.load(Ordering::Relaxed);
+        desk.blocks.show(block, false);
+    }
+
     pub(super) fn show_soft(
         &mut self,
         record: &LoopRecord,
@@ -134,10 +166,11 @@ impl Poll {
         budget: u64,
         desk: &mut Desk,
     ) {
-        let since = self.since;
+        let (since, allowed) = (self.since, self.allowed);
         let first = self.block.is_none();
         let block = self.block(record, budget);
         block.verdict = Verdict::Soft;
+        block.allowed = allowed;
         block.wall_ns = clock::ticks_to_ns(reading.to.saturating_sub(since));
         block.stack_missing = "the loop's thread is not known".to_owned();
         block.cause = cause::judge(&Evidence {
@@ -184,13 +217,17 @@ impl Poll {
             throttled,
         });
         let waits = delay_between(self.first, last).unwrap_or_default();
+        let allowed = self.allowed;
         let block = self.block(record, budget);
+        block.allowed = allowed;
         block.verdict = verdict;
         block.budget_ns = budget_ns;
         block.wall_ns = wall;
         block.bracket = counted.then(|| Bracket {
             lower,
-            upper: wall.saturating_sub(waits).max(lower),
+            upper: wall
+                .saturating_sub(waits.max(clock::ticks_to_ns(allowed.ticks)))
+                .max(lower),
         });
         block.vetoed = verdict == Verdict::Open && lower + gap > budget_ns;
         block.cause = cause;
@@ -205,7 +242,7 @@ impl Poll {
             return last.to + ticks(wait.min(budget_ns.max(APART_NS)));
         }
         // The alarm goes out before the stack is taken: that may have to wait for the thread.
-        if was.is_none_or(|was| was == Verdict::Open) {
+        if was.is_none_or(|was| matches!(was, Verdict::Open | Verdict::Allowed)) {
             desk.blocks.show(block, true);
         }
         let took = self.take_stack(record, probe, budget, desk);
@@ -214,9 +251,9 @@ impl Poll {
         if let (true, Some(stack)) = (took, &block.stack) {
             desk.names.ask(block, stack.clone());
         }
-        let stack_due = STACKS
-            .get(self.stacks)
-            .map_or(u64::MAX, |times| self.since + times * budget);
+        let stack_due = STACKS.get(self.stacks).map_or(u64::MAX, |times| {
+            self.since + allowed.ticks + times * budget
+        });
         let now = clock::ticks();
         (now + clamp_look(budget)).min(stack_due.max(now))
     }
@@ -239,7 +276,8 @@ impl Poll {
         budget: u64,
         desk: &mut Desk,
     ) -> bool {
-        let age = self.last.to.saturating_sub(self.since);
+        let begun = self.since + self.allowed.ticks;
+        let age = self.last.to.saturating_sub(begun);
         let due = STACKS[self.stacks..]
             .iter()
             .take_while(|&&times| age >= times * budget)
@@ -291,6 +329,7 @@ pub(super) fn close(poll: Poll, next: Option<Moment>, desk: &mut Desk) {
         let waits = delay_between(poll.first, poll.last).unwrap_or_default();
         held.upper = block.wall_ns.saturating_sub(waits).max(held.lower);
     }
+    block.allowed.open = false;
     if block.verdict == Verdict::Open {
         block.verdict = Verdict::Host;
     }
@@ -307,6 +346,11 @@ pub(super) fn same(a: &Moment, b: &Moment) -> bool {
 
 fn ticks(ns: u64) -> u64 {
     clock::ns_to_ticks(std::time::Duration::from_nanos(ns))
+}
+
+/// No look comes sooner after the last.
+pub(super) fn soonest_look() -> u64 {
+    ticks(LOOK_NS.0)
 }
 
 pub(super) fn clamp_look(budget: u64) -> u64 {

@@ -331,3 +331,81 @@ fn a_watchdog_that_is_gone_answers_nobody_and_ends() {
     drop(own);
     assert!(shared.state().gone);
 }
+
+/// A stretch of the poll on this thread that may block.
+fn allowed(record: &LoopRecord, reason: &str, f: impl FnOnce()) {
+    let reason = names::intern(reason);
+    let phase = record.current.since();
+    record.allowed.begin(reason, phase, clock::ticks());
+    f();
+    record.allowed.end(clock::ticks());
+}
+
+#[test]
+fn what_is_allowed_to_block_is_shown_and_filed_with_its_reason_and_is_no_block() {
+    watchdog();
+    let (tell, told) = mpsc::channel();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let listed = Listed::new(Duration::from_millis(20));
+        let runs = listed.0.runs_here();
+        tell.send(listed.0.id).unwrap();
+        poll_once(&listed.0, || {
+            allowed(&listed.0, "a cold start", || {
+                let _ = stopped.recv();
+            });
+        });
+        assert!(watchdog().catch_up());
+        drop(runs);
+    });
+    let id = told.recv().unwrap();
+    let live = wait_for(|| watchdog().blocks().now(id));
+    assert_eq!(live.verdict, Verdict::Allowed);
+    assert!(live.allowed.open && live.stack.is_none());
+    drop(stop);
+    thread.join().unwrap();
+    let filed = filed(id).expect("it is shown");
+    let reason = filed.allowed.reason.and_then(|reason| reason.text());
+    assert_eq!(
+        (filed.verdict, reason),
+        (Verdict::Allowed, Some("a cold start"))
+    );
+    assert!(clock::ticks_to_ns(filed.allowed.ticks) > 20_000_000 && !filed.allowed.open);
+    let tally = watchdog().blocks().tally(id);
+    assert_eq!((tally.proven, tally.soft, tally.lost), (0, 0, 0));
+}
+
+#[test]
+fn what_a_poll_does_beside_what_it_may_is_held_against_its_budget() {
+    watchdog();
+    let (tell, told) = mpsc::channel();
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let thread = std::thread::spawn(move || {
+        let listed = Listed::new(Duration::from_millis(20));
+        let runs = listed.0.runs_here();
+        tell.send(listed.0.id).unwrap();
+        poll_once(&listed.0, || {
+            allowed(&listed.0, "a cold start", || {
+                std::thread::sleep(Duration::from_millis(150));
+            });
+            spin_until_told(&STOP);
+        });
+        assert!(watchdog().catch_up());
+        drop(runs);
+    });
+    let id = told.recv().unwrap();
+    let live = wait_for(|| proven(id));
+    STOP.store(true, Ordering::Relaxed);
+    assert!(!live.allowed.open);
+    thread.join().unwrap();
+    let filed = filed(id).expect("it is filed");
+    assert_eq!(filed.verdict, Verdict::Proven);
+    let allowed = clock::ticks_to_ns(filed.allowed.ticks);
+    assert!(allowed >= 150_000_000, "{allowed}");
+    let held = filed.bracket.expect("this host tells");
+    assert!(
+        held.upper <= filed.wall_ns - allowed && held.lower > 20_000_000,
+        "{held:?} of {}",
+        filed.wall_ns
+    );
+}

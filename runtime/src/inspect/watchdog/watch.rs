@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::bounds::{around, bound, delay_between};
-use super::poll::{Poll, clamp_look, close, same};
+use super::poll::{ALLOWED, Poll, clamp_look, close, same, soonest_look};
 use super::{Desk, LINGER};
 use crate::clock;
 use crate::id;
@@ -19,6 +19,7 @@ use crate::inspect::cause::{self, Evidence, Judgement, Reading};
 use crate::inspect::stack::names::Place;
 use crate::os::Sched;
 use crate::record::LoopRecord;
+use crate::record::allowed::Share;
 use crate::record::current::{Doing, Moment};
 use crate::record::over::{Blamed, CAPACITY, Over};
 
@@ -203,34 +204,43 @@ impl Watch {
             .and_then(|poll| poll.block.clone())
             .unwrap_or_else(|| self.fresh(&over));
         let wall = clock::ticks_to_ns(over.took);
+        let allowed = clock::ticks_to_ns(over.allowed.ticks);
         let gap = desk.gaps.within(over.start, end);
         let anchors = [
             before.map(|before| (over.start, before)),
             poll.as_ref().map(|poll| (poll.first.from, poll.first)),
         ];
-        let lower = bound(&anchors, end, after);
+        let lower = bound(&anchors, end, after).map(|lower| lower.saturating_sub(allowed));
         let upper = poll.as_ref().map_or(0, |poll| {
             delay_between(poll.first, poll.last).unwrap_or_default()
         });
         let proven = poll.as_ref().map_or(0, |poll| poll.lower);
         block.ended = Some(end);
         block.wall_ns = wall;
+        block.allowed = over.allowed;
         block.budget_ns = self.record.limit_ns(over.budget);
         block.bracket = lower.map(|lower| Bracket {
-            lower: lower.saturating_sub(gap).max(proven).min(wall),
-            upper: wall.saturating_sub(upper),
+            lower: lower
+                .saturating_sub(gap)
+                .max(proven)
+                .min(wall - allowed.min(wall)),
+            upper: wall.saturating_sub(upper.max(allowed)),
         });
         block.vetoed = lower.is_some_and(|lower| {
             lower > block.budget_ns && lower.saturating_sub(gap).max(proven) <= block.budget_ns
         });
         block.verdict = match block.bracket {
+            _ if over.is_allowed() => Verdict::Allowed,
             Some(held) if held.lower > block.budget_ns => Verdict::Proven,
             Some(_) => Verdict::Host,
             None => Verdict::Soft,
         };
         let proven = matches!(block.verdict, Verdict::Proven | Verdict::Soft);
+        if block.verdict == Verdict::Allowed {
+            block.cause = cause::allowed();
+            block.stack_missing = ALLOWED.to_owned();
         // A block that was looked at keeps the cause that was seen, unless the verdict turned.
-        if block.seen == Seen::Clock || !proven || block.cause == Judgement::default() {
+        } else if block.seen == Seen::Clock || !proven || block.cause == Judgement::default() {
             let window = around(before, after, over.took);
             block.cpu_ns = window.cpu;
             block.delay_ns = window.delay;
@@ -278,6 +288,7 @@ impl Watch {
             began: over.start,
             ended: None,
             wall_ns: 0,
+            allowed: Share::default(),
             bracket: None,
             budget_ns: 0,
             seen: Seen::Clock,
@@ -322,6 +333,7 @@ impl Watch {
                 throttled: None,
                 lower: 0,
                 gap: 0,
+                allowed: Share::default(),
                 unproven_looks: 0,
                 block: None,
                 stacks: 0,
@@ -329,7 +341,16 @@ impl Watch {
         }
         let poll = self.poll.as_mut().expect("made above if it was not there");
         poll.last = reading;
-        let due = moment.since + budget;
+        poll.allowed = self.record.allowed_since(moment.since, reading.to);
+        // While it is allowed to block the budget is not used up any further.
+        let due = moment.since + budget + poll.allowed.ticks;
+        if poll.allowed.ticks > 0 && (poll.allowed.open || reading.from < due) {
+            poll.show_allowed(&self.record, reading, budget, desk);
+            return match poll.allowed.open {
+                true => due.max(reading.to + soonest_look()),
+                false => due,
+            };
+        }
         if reading.from < due {
             return due;
         }

@@ -6,6 +6,7 @@ use loop_proto::finding as rules;
 use loop_proto::pb;
 
 use super::{Wire, some};
+use crate::clock;
 use crate::inspect::blocks::Block;
 use crate::inspect::cause::Kind as Cause;
 use crate::inspect::live::task_kind;
@@ -90,6 +91,9 @@ impl Wire<'_> {
             cpu_ns: block.cpu_ns,
             run_delay_ns: block.delay_ns,
             findings: findings.into_iter().collect(),
+            allowed_ns: facts.allowed_ns,
+            allowed_reason: facts.allowed_reason.to_owned(),
+            allowed_now: block.allowed.open,
         }
     }
 
@@ -142,6 +146,12 @@ pub(crate) fn facts(block: &Block, now: &Moment) -> rules::BlockFacts {
         budget_ns: block.budget_ns,
         vetoed: block.vetoed,
         waiting_for_cpu: block.waits_for_cpu(),
+        allowed_ns: clock::ticks_to_ns(block.allowed.ticks),
+        allowed_reason: block
+            .allowed
+            .reason
+            .and_then(|reason| reason.text())
+            .unwrap_or_default(),
     }
 }
 

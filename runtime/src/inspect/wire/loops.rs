@@ -6,6 +6,7 @@ use loop_proto::pb;
 use loop_proto::quantile;
 
 use super::{Wire, some};
+use crate::inspect::blocks::Verdict;
 use crate::inspect::census::{Census, LoopCensus};
 use crate::inspect::tables::{LoopLook, Moment};
 use crate::record::current::Doing;
@@ -167,7 +168,8 @@ impl Wire<'_> {
         let block = self
             .blocks
             .as_ref()
-            .and_then(|blocks| blocks.now(record.id));
+            .and_then(|blocks| blocks.now(record.id))
+            .filter(|block| block.verdict != Verdict::Allowed);
         let blocked = block.as_ref().is_some_and(|block| !block.waits_for_cpu());
         let known = self.blocks.is_some();
         let tally = self
