@@ -23,6 +23,7 @@ pub mod escape;
 pub mod message;
 pub mod quantile;
 pub mod recording;
+mod viewer;
 
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;

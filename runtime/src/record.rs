@@ -479,6 +479,11 @@ impl LoopRecord {
             .store(cause.map_or(0, Cause::raw), Ordering::Relaxed);
     }
 
+    /// Bytes of histograms: the loop's own, and one a spawn place.
+    pub(crate) fn histogram_bytes(&self) -> usize {
+        (4 + self.sites.all().count()) * histogram::BUCKETS * 4
+    }
+
     /// Bytes of fixed and grown tables.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
@@ -493,8 +498,7 @@ impl LoopRecord {
             + self.ended.bytes()
             + self.drops.bytes()
             + self.watched.bytes()
-            + 4 * histogram::BUCKETS * 4
-            + self.sites.all().count() * histogram::BUCKETS * 4
+            + self.histogram_bytes()
             + self.ring.get().map_or(0, |ring| ring.capacity() * 32)
     }
 }

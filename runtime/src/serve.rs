@@ -22,12 +22,14 @@ use crate::os;
 use crate::record;
 
 mod auth;
+mod command;
 #[cfg(unix)]
 mod endpoint;
 mod gate;
 mod limits;
 mod listen;
 mod outbox;
+mod recorded;
 mod service;
 mod shared;
 mod signal;
@@ -296,6 +298,7 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
         service::spawn(listen::beat(served.clone()));
         service::spawn(listen::judge(served.clone()));
         service::spawn(listen::blocks(served.clone()));
+        service::spawn(listen::keep(served.clone()));
         served.stop.wait().await;
     });
     if let Err(error) = ended {

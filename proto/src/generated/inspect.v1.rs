@@ -216,6 +216,29 @@ pub struct Lost {
     #[prost(uint64, tag = "2")]
     pub count: u64,
 }
+/// Somebody who is attached.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Viewer {
+    /// Counts the connections of this app, from 1.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// What it said that it is. Hostile: anybody may say anything. Empty: it said nothing.
+    #[prost(string, tag = "2")]
+    pub client: ::prost::alloc::string::String,
+    /// Its user, as the kernel told. Absent: not known (TCP, or a system that does not tell).
+    #[prost(uint32, optional, tag = "3")]
+    pub uid: ::core::option::Option<u32>,
+    /// Its process, as the kernel told when it connected: through a relay, the relay's. Absent: not
+    /// known.
+    #[prost(uint32, optional, tag = "4")]
+    pub pid: ::core::option::Option<u32>,
+    /// Where it connected from: `unix`, or its TCP address.
+    #[prost(string, tag = "5")]
+    pub address: ::prost::alloc::string::String,
+    /// It may command.
+    #[prost(bool, tag = "6")]
+    pub controls: bool,
+}
 /// What kind of thing an id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -703,6 +726,44 @@ impl EventKind {
             "EVENT_KIND_VIEWER_ATTACHED" => Some(Self::ViewerAttached),
             "EVENT_KIND_VIEWER_DETACHED" => Some(Self::ViewerDetached),
             "EVENT_KIND_COMMAND_DONE" => Some(Self::CommandDone),
+            _ => None,
+        }
+    }
+}
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CommandStatus {
+    /// Not said.
+    Unspecified = 0,
+    /// The loop is blocked or the command needs its turn: it will be carried out, and an event
+    /// COMMAND_DONE will say so.
+    Queued = 1,
+    /// It is done.
+    Done = 2,
+    /// It was not done; `reason` says why.
+    Refused = 3,
+}
+impl CommandStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COMMAND_STATUS_UNSPECIFIED",
+            Self::Queued => "COMMAND_STATUS_QUEUED",
+            Self::Done => "COMMAND_STATUS_DONE",
+            Self::Refused => "COMMAND_STATUS_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COMMAND_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "COMMAND_STATUS_QUEUED" => Some(Self::Queued),
+            "COMMAND_STATUS_DONE" => Some(Self::Done),
+            "COMMAND_STATUS_REFUSED" => Some(Self::Refused),
             _ => None,
         }
     }
@@ -1867,6 +1928,34 @@ pub struct Cost {
     /// How often the watchdog overslept by more than its tolerance: a noisy host.
     #[prost(uint64, tag = "20")]
     pub watchdog_oversleeps: u64,
+    /// Who is attached.
+    #[prost(message, repeated, tag = "21")]
+    pub attached: ::prost::alloc::vec::Vec<Viewer>,
+    /// Events that the rings held and a viewer did not take in time, since the start, a kind: each
+    /// viewer's own loss, which no other viewer shares.
+    #[prost(message, repeated, tag = "22")]
+    pub lost_to_viewers: ::prost::alloc::vec::Vec<Lost>,
+    /// Bytes of one live task's row.
+    #[prost(uint32, tag = "23")]
+    pub row_bytes: u32,
+    /// Of `recorder_bytes`: rings of events.
+    #[prost(uint64, tag = "24")]
+    pub ring_bytes: u64,
+    /// Of `recorder_bytes`: histograms.
+    #[prost(uint64, tag = "25")]
+    pub histogram_bytes: u64,
+    /// Of `recorder_bytes`: texts, history and what findings remember.
+    #[prost(uint64, tag = "26")]
+    pub text_bytes: u64,
+    /// Rows that found their table full: things that are in no list.
+    #[prost(uint64, tag = "27")]
+    pub unrecorded: u64,
+    /// Tasks of which the search for findings could not remember what they did lately.
+    #[prost(uint64, tag = "28")]
+    pub unremembered: u64,
+    /// Streams of events that are open.
+    #[prost(uint32, tag = "29")]
+    pub feeds: u32,
     /// Bytes that the memory of the last hour takes. Part of recorder_bytes.
     #[prost(uint64, tag = "35")]
     pub hour_bytes: u64,
@@ -2432,6 +2521,16 @@ pub struct Event {
     /// The finding. Absent: the kind has none.
     #[prost(message, optional, tag = "14")]
     pub finding: ::core::option::Option<Finding>,
+    /// Who came, went or commanded. Absent: no viewer did.
+    #[prost(message, optional, tag = "20")]
+    pub viewer: ::core::option::Option<Viewer>,
+    /// What became of the command. A queued one is told again when its loop has come to it;
+    /// `duration_ns` is then how long that took.
+    #[prost(enumeration = "CommandStatus", tag = "21")]
+    pub status: i32,
+    /// Which command: `cancel`, `nudge`, `budget`, `dump`, `record` or `find`. Empty: the kind has none.
+    #[prost(string, tag = "22")]
+    pub command: ::prost::alloc::string::String,
 }
 /// Events in the order of their loop; of different loops they are merged by time as far as one
 /// batch goes.
@@ -2673,6 +2772,10 @@ pub struct View {
     /// What the last hour comes to. Absent: another target.
     #[prost(message, optional, tag = "51")]
     pub hour: ::core::option::Option<Hour>,
+    /// Why the rows are fewer than there were, or rest on less than was meant to be kept, as a
+    /// sentence. Empty: nothing is missing.
+    #[prost(string, tag = "55")]
+    pub incomplete: ::prost::alloc::string::String,
 }
 /// What was wrong at some time within the last hour, all times that it was.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3083,7 +3186,8 @@ pub struct HelloRequest {
     /// What the viewer is, such as `loop-console 0.4.0`. Shown to others as who is attached.
     #[prost(string, tag = "2")]
     pub client: ::prost::alloc::string::String,
-    /// Which role it wants. Unspecified: the most it may have.
+    /// Which role it wants. Unspecified: observe. Control has to be asked for by name, so that nobody
+    /// commands who only meant to look.
     #[prost(enumeration = "Role", tag = "3")]
     pub role: i32,
 }
@@ -3171,6 +3275,9 @@ pub struct HelloReply {
     /// How often the app looks for findings that need a walk over all tasks, in ms. 0: only when asked.
     #[prost(uint32, tag = "23")]
     pub findings_interval_ms: u32,
+    /// Why this viewer may not command, as a sentence that says what to do. Empty: it may.
+    #[prost(string, tag = "35")]
+    pub role_reason: ::prost::alloc::string::String,
 }
 /// One thing that can be recorded.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3280,6 +3387,44 @@ pub struct CommandReply {
     /// The file that was written. Empty: none was.
     #[prost(string, tag = "4")]
     pub path: ::prost::alloc::string::String,
+    /// What was asked, and of what, in words: `cancel task 1042 "worker-7" (src/job.rs:9:5)`.
+    #[prost(string, tag = "20")]
+    pub did: ::prost::alloc::string::String,
+    /// For how long the loop has been busy with one thing, in ns: why the command is queued. Absent:
+    /// it is not queued.
+    #[prost(uint64, optional, tag = "21")]
+    pub busy_ns: ::core::option::Option<u64>,
+    /// What became of a nudged task. Absent: the command was no nudge, or was refused or is queued.
+    #[prost(message, optional, tag = "22")]
+    pub nudged: ::core::option::Option<Nudged>,
+    /// The budget that was set before, in ns. Absent: none was changed, or loops had different ones.
+    #[prost(uint64, optional, tag = "23")]
+    pub before_ns: ::core::option::Option<u64>,
+    /// How many loops have another budget now.
+    #[prost(uint32, tag = "24")]
+    pub loops: u32,
+}
+/// What became of a task that was woken without a cause.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Nudged {
+    /// What that shows.
+    #[prost(enumeration = "NudgeVerdict", tag = "1")]
+    pub verdict: i32,
+    /// Its state before.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub state_before: i32,
+    /// How often it had been polled before.
+    #[prost(uint64, tag = "3")]
+    pub polls_before: u64,
+    /// Its state after.
+    #[prost(enumeration = "TaskState", tag = "4")]
+    pub state_after: i32,
+    /// How often it has been polled after.
+    #[prost(uint64, tag = "5")]
+    pub polls_after: u64,
+    /// The verdict as a sentence.
+    #[prost(string, tag = "6")]
+    pub says: ::prost::alloc::string::String,
 }
 /// Sent by the gate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3458,40 +3603,52 @@ impl TickSource {
         }
     }
 }
-/// What became of a command.
+/// What a nudge shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum CommandStatus {
+pub enum NudgeVerdict {
     /// Not said.
     Unspecified = 0,
-    /// The loop is blocked or the command needs its turn: it will be carried out, and an event
-    /// COMMAND_DONE will say so.
-    Queued = 1,
-    /// It is done.
-    Done = 2,
-    /// It was not done; `reason` says why.
-    Refused = 3,
+    /// It was polled and waits for the same thing at the same place: no wake was lost.
+    WaitsOn = 1,
+    /// It was polled, woken by the nudge, and went on to something else: what it had waited for was
+    /// there, and nobody had told it.
+    WentOn = 2,
+    /// It was polled, woken by the nudge, and ended: as WENT_ON.
+    Ended = 3,
+    /// It was not waiting when it was nudged: a nudge shows nothing.
+    WasAwake = 4,
+    /// It was not polled within the time that the command may take.
+    NotPolled = 5,
+    /// It was polled several times, or something else woke it as well: a nudge shows nothing.
+    OthersToo = 6,
 }
-impl CommandStatus {
+impl NudgeVerdict {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Unspecified => "COMMAND_STATUS_UNSPECIFIED",
-            Self::Queued => "COMMAND_STATUS_QUEUED",
-            Self::Done => "COMMAND_STATUS_DONE",
-            Self::Refused => "COMMAND_STATUS_REFUSED",
+            Self::Unspecified => "NUDGE_VERDICT_UNSPECIFIED",
+            Self::WaitsOn => "NUDGE_VERDICT_WAITS_ON",
+            Self::WentOn => "NUDGE_VERDICT_WENT_ON",
+            Self::Ended => "NUDGE_VERDICT_ENDED",
+            Self::WasAwake => "NUDGE_VERDICT_WAS_AWAKE",
+            Self::NotPolled => "NUDGE_VERDICT_NOT_POLLED",
+            Self::OthersToo => "NUDGE_VERDICT_OTHERS_TOO",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "COMMAND_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
-            "COMMAND_STATUS_QUEUED" => Some(Self::Queued),
-            "COMMAND_STATUS_DONE" => Some(Self::Done),
-            "COMMAND_STATUS_REFUSED" => Some(Self::Refused),
+            "NUDGE_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "NUDGE_VERDICT_WAITS_ON" => Some(Self::WaitsOn),
+            "NUDGE_VERDICT_WENT_ON" => Some(Self::WentOn),
+            "NUDGE_VERDICT_ENDED" => Some(Self::Ended),
+            "NUDGE_VERDICT_WAS_AWAKE" => Some(Self::WasAwake),
+            "NUDGE_VERDICT_NOT_POLLED" => Some(Self::NotPolled),
+            "NUDGE_VERDICT_OTHERS_TOO" => Some(Self::OthersToo),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ use crate::record::asked::By;
 use crate::record::current::Doing;
 use crate::record::event::{Event, Kind as EventKind};
 use crate::record::task::{Kind, Outcome, TaskFacts, TaskRow, flag, mark, phase};
+use crate::record::wake::Cause;
 
 pub(super) const DROP_PANICKED: &str = "a task's future panicked while it was dropped";
 
@@ -596,12 +597,21 @@ impl Executor {
             .is_some_and(|row| self.cancel_row(row, by, place, message))
     }
 
-    /// Wakes the task `id` for nothing. False if there is none, or it is done.
-    pub(crate) fn wake_by_id(&self, id: u64) -> bool {
+    /// Wakes the task without a cause, and it says that a viewer's nudge did. Whether it lives.
+    pub(crate) fn nudge_by_id(&self, id: u64) -> bool {
         let found = self
             .find(id)
             .filter(|row| row.phase.load(Ordering::Relaxed) != phase::DONE);
-        found.inspect(|row| self.local.wake(row)).is_some()
+        found
+            .inspect(|row| {
+                let wakes_it = !row.is_queued();
+                self.local.wake(row);
+                if wakes_it {
+                    // What carries the nudge here is a callback, which would be named in its stead.
+                    row.woken_by.store(Cause::Nudge.raw(), Ordering::Relaxed);
+                }
+            })
+            .is_some()
     }
 
     /// Asks the main task to cancel: Ctrl-C. Whether it is the first to ask: a task that was being

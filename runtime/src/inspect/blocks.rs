@@ -124,6 +124,22 @@ pub(crate) struct Tally {
     pub(crate) worst: u64,
 }
 
+/// What watching came to, over all loops, since the start.
+#[derive(Debug, Default)]
+struct Effort {
+    taken: AtomicU64,
+    missed: AtomicU64,
+    overslept: AtomicU64,
+}
+
+/// The same, read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Efforts {
+    pub(crate) taken: u64,
+    pub(crate) missed: u64,
+    pub(crate) oversleeps: u64,
+}
+
 /// Called with each block that is proven, changes its stack or names, and ends.
 pub(crate) type Notify = Arc<dyn Fn(&Block) + Send + Sync>;
 
@@ -141,6 +157,7 @@ struct Inner {
 pub(crate) struct Blocks {
     inner: Mutex<Inner>,
     version: AtomicU64,
+    effort: Effort,
     notify: Option<Notify>,
 }
 
@@ -156,6 +173,30 @@ impl Blocks {
         // Raised under the lock or just before it: a reader that sees the old number and then
         // reads gets at least what that number stands for.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stack was taken.
+    pub(crate) fn took(&self) {
+        self.effort.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stack was asked for and did not come.
+    pub(crate) fn missed(&self) {
+        self.effort.missed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The watchdog woke much later than it wanted to, `times` so far.
+    pub(crate) fn overslept(&self, times: u64) {
+        self.effort.overslept.store(times, Ordering::Relaxed);
+    }
+
+    /// What watching came to.
+    pub(crate) fn efforts(&self) -> Efforts {
+        Efforts {
+            taken: self.effort.taken.load(Ordering::Relaxed),
+            missed: self.effort.missed.load(Ordering::Relaxed),
+            oversleeps: self.effort.overslept.load(Ordering::Relaxed),
+        }
     }
 
     /// Grows with each change.

@@ -2,6 +2,7 @@
 //! costs. Knows no viewer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use loop_proto::pb;
 
@@ -9,6 +10,7 @@ use super::blocks::Blocks;
 use super::census::Census;
 use super::history::History;
 use super::ids::IdMap;
+use super::judge::losses::Losses;
 use super::judge::{Held, Judge};
 use super::strips::Strips;
 use super::tables::Look;
@@ -19,6 +21,7 @@ use crate::clock;
 use crate::os;
 use crate::record::event::KINDS;
 use crate::record::names;
+use crate::record::task::TaskRow;
 
 /// Strips are kept for so long after the last look at them.
 const LINGER_NS: u64 = 10_000_000_000;
@@ -35,6 +38,10 @@ pub(crate) struct Desk {
     /// CPU time and rows of the last walk over the tasks.
     pub(crate) walk: (u64, u64),
     pub(crate) meters: Meters,
+    /// Who is attached.
+    pub(crate) attached: Vec<pb::Viewer>,
+    /// Events that viewers did not take in time, a kind.
+    pub(crate) dropped: Vec<pb::Lost>,
     /// What the watchdog writes; `None`: there is no watchdog.
     pub(crate) blocks: Option<Arc<Blocks>>,
     /// Why no stacks are taken. Empty: they are.
@@ -51,6 +58,8 @@ pub(crate) struct Meters {
     pub(crate) viewers_limit: u32,
     pub(crate) bytes_sent: u64,
     pub(crate) events: u64,
+    /// Streams of events that are open.
+    pub(crate) feeds: u32,
 }
 
 impl Desk {
@@ -127,6 +136,11 @@ impl Desk {
         overview
     }
 
+    /// What was lost of what answers rest on.
+    pub(crate) fn losses(&self, look: &Look) -> Losses {
+        Losses::of(look, self.blocks.as_deref(), self.judge.unremembered())
+    }
+
     /// What inspecting costs and what it lost.
     pub(crate) fn cost(&self, look: &Look) -> pb::Cost {
         let records = || look.loops.iter().map(|at| &at.record);
@@ -163,6 +177,11 @@ impl Desk {
         });
         let cpu = |thread: u64| os::thread::cpu_time(thread).unwrap_or(0);
         let meters = self.meters;
+        let stacks = self
+            .blocks
+            .as_ref()
+            .map(|blocks| blocks.efforts())
+            .unwrap_or_default();
         pb::Cost {
             inspector_cpu_ns: cpu(meters.inspector_thread),
             watchdog_cpu_ns: cpu(meters.watchdog_thread),
@@ -180,10 +199,23 @@ impl Desk {
             interned_overflow: names::overflow(),
             last_walk_ns: self.walk.0,
             last_walk_rows: self.walk.1,
-            stacks_taken: 0,
-            stacks_missed: 0,
+            stacks_taken: stacks.taken,
+            stacks_missed: stacks.missed,
             finished_overwritten: ended.sum(),
-            watchdog_oversleeps: 0,
+            watchdog_oversleeps: stacks.oversleeps,
+            attached: self.attached.clone(),
+            lost_to_viewers: self.dropped.clone(),
+            row_bytes: size_of::<TaskRow>() as u32,
+            ring_bytes: rings().map(|ring| ring.capacity() as u64 * 32).sum(),
+            histogram_bytes: records()
+                .map(|record| record.histogram_bytes() as u64)
+                .sum(),
+            text_bytes: own as u64,
+            unrecorded: records()
+                .map(|record| record.stats.unrecorded.load(Ordering::Relaxed))
+                .sum(),
+            unremembered: self.judge.unremembered(),
+            feeds: meters.feeds,
             hour_bytes: hour as u64,
             hour_limit_bytes: (self.history.limit() + worst_limit) as u64,
             hour_dropped: self.history.findings.dropped(),

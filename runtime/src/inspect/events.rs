@@ -36,6 +36,11 @@ const NAMED: usize = 1 << 16;
 const SEARCHED: u32 = 1 << 17;
 /// Events of the inspector itself that are kept for those who ask for a backlog.
 const OWN: usize = 256;
+/// The same of viewers' commands, which findings must not push out, of viewers who came and went, and
+/// of polls while they are kept.
+const COMMANDS: usize = 256;
+const VIEWERS: usize = 64;
+const POLLS: usize = 8_192;
 
 /// One viewer of events.
 struct Feed {
@@ -46,6 +51,8 @@ struct Feed {
     waiting: VecDeque<pb::Event>,
     /// By kind.
     lost: [u64; 64],
+    /// Of those, what it did not take in time itself.
+    dropped: [u64; 64],
     /// What was lost before, by loop and kind, when this viewer came.
     base: HashMap<(LoopId, usize), u64>,
     filtered: u64,
@@ -56,17 +63,38 @@ struct Feed {
 }
 
 /// All who want events.
-#[derive(Default)]
 pub(crate) struct Feeds {
     feeds: Vec<Feed>,
     next: u64,
     /// Loops whose rings are on, to turn them off again.
     wanting: Vec<Weak<LoopRecord>>,
     own: VecDeque<pb::Event>,
+    commands: VecDeque<pb::Event>,
+    viewers: VecDeque<pb::Event>,
+    /// Polls are recorded though nobody watches; the newest of them.
+    polls: Option<VecDeque<pb::Event>>,
+    /// What streams lost that are over, by kind.
+    lost: [u64; 64],
     until: u64,
     /// Until then the thread is for others: emptying the rings takes at most half of it.
     rests_until: u64,
-    pub(crate) drained: u64,
+}
+
+impl Default for Feeds {
+    fn default() -> Self {
+        Self {
+            feeds: Vec::new(),
+            next: 0,
+            wanting: Vec::new(),
+            own: VecDeque::new(),
+            commands: VecDeque::new(),
+            viewers: VecDeque::new(),
+            polls: None,
+            lost: [0; 64],
+            until: 0,
+            rests_until: 0,
+        }
+    }
 }
 
 fn bit(kind: EventKind) -> u64 {
@@ -105,6 +133,7 @@ impl Feeds {
             internal: request.internal,
             waiting: VecDeque::new(),
             lost: [0; 64],
+            dropped: [0; 64],
             base: HashMap::new(),
             filtered: 0,
             delivered: 0,
@@ -115,7 +144,11 @@ impl Feeds {
         if request.backlog {
             let kinds = feed.kinds;
             let wanted = |event: &&pb::Event| kinds >> event.kind & 1 != 0;
-            feed.waiting.extend(self.own.iter().filter(wanted).cloned());
+            let kept = self.own.iter().chain(&self.commands).chain(&self.viewers);
+            let kept = kept.chain(self.polls.iter().flatten()).filter(wanted);
+            let mut kept: Vec<pb::Event> = kept.cloned().collect();
+            kept.sort_by_key(|event| event.at_ns);
+            feed.waiting.extend(kept);
         }
         self.feeds.push(feed);
         self.switch();
@@ -125,13 +158,57 @@ impl Feeds {
     }
 
     pub(crate) fn close(&mut self, id: u64) {
+        for feed in self.feeds.iter().filter(|feed| feed.id == id) {
+            for (sum, one) in self.lost.iter_mut().zip(feed.dropped) {
+                *sum += one;
+            }
+        }
         self.feeds.retain(|feed| feed.id != id);
         self.switch();
     }
 
+    /// Streams of events that are open.
+    pub(crate) fn streams(&self) -> u32 {
+        self.feeds.len() as u32
+    }
+
+    /// Whether polls are kept for who comes later.
+    pub(crate) fn keeps_polls(&self) -> bool {
+        self.polls.is_some()
+    }
+
+    /// Keeps polls for who comes later, or no longer.
+    pub(crate) fn keep_polls(&mut self, on: bool) {
+        match (on, &self.polls) {
+            (true, None) => self.polls = Some(VecDeque::new()),
+            (false, Some(_)) => self.polls = None,
+            _ => return,
+        }
+        self.switch();
+    }
+
+    /// Events that viewers did not take in time, since the start, a kind.
+    fn dropped(&self) -> Vec<pb::Lost> {
+        let of = |kind: usize| {
+            let open = self.feeds.iter().map(|feed| feed.dropped[kind]);
+            self.lost[kind] + open.sum::<u64>()
+        };
+        (0..64)
+            .map(|kind| pb::Lost {
+                kind: kind as i32,
+                count: of(kind),
+            })
+            .filter(|lost| lost.count > 0)
+            .collect()
+    }
+
     /// Has every loop record what somebody wants, and nothing else.
     fn switch(&mut self) {
-        let wanted = self.feeds.iter().fold(0, |bits, feed| bits | feed.kinds);
+        let kept = match self.polls {
+            Some(_) => bit(EventKind::TaskPolled),
+            None => 0,
+        };
+        let wanted = self.feeds.iter().fold(kept, |bits, feed| bits | feed.kinds);
         let kinds = Kind::all()
             .into_iter()
             // The watchdog tells of blocks, with what it found out about them.
@@ -175,7 +252,7 @@ impl Feeds {
 
     /// Takes what the loops have recorded. Tells whether there is anything to send.
     pub(crate) fn drain(&mut self, desk: &mut Desk) -> bool {
-        if self.feeds.is_empty() {
+        if self.feeds.is_empty() && self.polls.is_none() {
             return false;
         }
         let look = Look::new(true);
@@ -206,12 +283,22 @@ impl Feeds {
             });
         }
         self.until = look.now.mono;
-        self.drained += taken.len() as u64;
+        desk.meters.events += taken.len() as u64;
         taken.sort_by_key(|(_, _, event)| event.at_ns);
         for (_, internal, event) in taken {
             self.hand_out(&event, internal, desk);
+            if let Some(polls) = &mut self.polls
+                && event.kind == EventKind::TaskPolled as i32
+                && !internal
+            {
+                if polls.len() == POLLS {
+                    polls.pop_front();
+                }
+                polls.push_back(event);
+            }
         }
         self.count_losses(&look);
+        desk.dropped = self.dropped();
         let ended = crate::clock::mono();
         self.rests_until = ended + ended.saturating_sub(self.until);
         self.feeds
@@ -236,6 +323,7 @@ impl Feeds {
                 feed.waiting.push_back(event.clone());
             } else {
                 feed.lost[event.kind as usize & 63] += 1;
+                feed.dropped[event.kind as usize & 63] += 1;
             }
         }
     }
@@ -265,10 +353,15 @@ impl Feeds {
 
     /// Adds an event of the inspector's own.
     pub(crate) fn tell(&mut self, event: pb::Event, desk: &Desk) {
-        if self.own.len() == OWN {
-            self.own.pop_front();
+        let (kept, room) = match event.kind() {
+            EventKind::CommandDone => (&mut self.commands, COMMANDS),
+            EventKind::ViewerAttached | EventKind::ViewerDetached => (&mut self.viewers, VIEWERS),
+            _ => (&mut self.own, OWN),
+        };
+        if kept.len() == room {
+            kept.pop_front();
         }
-        self.own.push_back(event.clone());
+        kept.push_back(event.clone());
         self.hand_out(&event, false, desk);
     }
 

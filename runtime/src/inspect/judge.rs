@@ -26,11 +26,13 @@ mod blocks;
 mod drops;
 mod facts;
 mod joins;
+pub(crate) mod losses;
 #[cfg(test)]
 mod tests;
 use blocks::{BlockKey, Fold};
 use drops::Drops;
 use facts::{Seen, said};
+use losses::Losses;
 
 /// Findings that hold no more and are kept.
 const CLEARED: usize = 256;
@@ -226,6 +228,11 @@ impl Judge {
                 walk.seen.joins.note(&group, &mut note);
             }
         }
+        let losses = Losses::of(&walk.look, blocks, walk.seen.unremembered);
+        let found = walk.found.values_mut();
+        found
+            .chain(walk.blocks.iter_mut().map(|(_, held)| held))
+            .for_each(|held| losses.mark(held));
         let now = walk.look.now.mono;
         walk.seen.settle(&walk.look, &self.seen, now);
         self.seen = walk.seen;
@@ -289,6 +296,11 @@ impl Judge {
             self.cleared.pop_front();
         }
         self.cleared.push_back(held);
+    }
+
+    /// Tasks that the last walk had no room to remember.
+    pub(crate) fn unremembered(&self) -> u64 {
+        self.seen.unremembered
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -402,6 +414,8 @@ fn judge_task(
             .is_some_and(|again| again.id == facts.id && again.polls == facts.polls);
         if again && seen.lone.len() < KEPT {
             seen.lone.insert(facts.id, facts.polls);
+        } else if again {
+            seen.unremembered += 1;
         }
         again && before.lone.get(&facts.id) == Some(&facts.polls)
     };

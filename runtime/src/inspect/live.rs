@@ -229,5 +229,6 @@ pub(crate) fn wake_cause(cause: Cause, own: u64) -> (WakeCause, u64) {
         Cause::Thread(id) => (WakeCause::Foreign, id),
         Cause::Loop => (WakeCause::Loop, 0),
         Cause::Signal(id) => (WakeCause::Signal, id),
+        Cause::Nudge => (WakeCause::Nudge, 0),
     }
 }

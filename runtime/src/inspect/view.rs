@@ -32,6 +32,7 @@ pub(crate) const CHUNKS: u32 = 32;
 /// A query that is being answered.
 pub(crate) struct Answer {
     slot: u32,
+    target: pb::Target,
     serial: u64,
     what: What,
     look: Look,
@@ -149,6 +150,7 @@ impl Answer {
         };
         Ok(Self {
             slot: query.slot,
+            target: query.target(),
             serial: query.serial,
             what,
             look,
@@ -199,6 +201,7 @@ impl Answer {
         view.serial = self.serial;
         view.at_ns = self.look.now.mono;
         view.complete = true;
+        view.incomplete = desk.losses(&self.look).missing(self.target);
         view.interned = desk.texts.noted(sent);
         view
     }

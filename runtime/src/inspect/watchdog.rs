@@ -232,6 +232,7 @@ fn run(shared: &Shared, mut desk: Desk) {
                 if next > now && !called() {
                     thread::park_timeout(Duration::from_nanos(clock::ticks_to_ns(next - now)));
                     desk.gaps.woke(next, clock::ticks());
+                    desk.blocks.overslept(desk.gaps.count);
                 }
             }
         }

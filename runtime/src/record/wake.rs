@@ -17,6 +17,8 @@ pub(crate) enum Cause {
     Loop,
     /// A signal, by its number.
     Signal(u64),
+    /// Nothing: a viewer's nudge.
+    Nudge,
 }
 
 const ID: u64 = (1 << 56) - 1;
@@ -44,6 +46,7 @@ impl Cause {
             Cause::Thread(id) => (5, id),
             Cause::Loop => (6, 0),
             Cause::Signal(id) => (7, id),
+            Cause::Nudge => (9, 0),
         };
         kind << 56 | id & ID
     }
@@ -66,6 +69,7 @@ impl Cause {
             5 => Cause::Thread(id),
             6 => Cause::Loop,
             7 => Cause::Signal(id),
+            9 => Cause::Nudge,
             _ => return None,
         })
     }
@@ -85,6 +89,7 @@ mod tests {
             Cause::Thread(3),
             Cause::Loop,
             Cause::Signal(2),
+            Cause::Nudge,
         ] {
             assert_eq!(Cause::from_raw(cause.raw()), Some(cause));
         }

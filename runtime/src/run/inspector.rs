@@ -102,7 +102,7 @@ mod face {
                     let executor = &organs.executor;
                     executor.cancel_for(task, crate::record::asked::By::Viewer, None, None)
                 }
-                Command::Nudge { task } => organs.executor.wake_by_id(task),
+                Command::Nudge { task } => organs.executor.nudge_by_id(task),
             });
             done(found.unwrap_or(false));
         };

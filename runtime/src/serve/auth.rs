@@ -71,6 +71,37 @@ impl Token {
     }
 }
 
+/// What is to be shown over TCP: one token to look, another to command as well.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) observe: Token,
+    pub(crate) control: Token,
+}
+
+impl Tokens {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            observe: Token::new()?,
+            control: Token::new()?,
+        })
+    }
+
+    /// What the one who shows `header` may do; `None`: nothing. Compares with both, whichever fits.
+    pub(crate) fn role(&self, header: &[u8]) -> Option<Role> {
+        let (observes, controls) = (self.observe.is_shown(header), self.control.is_shown(header));
+        match (controls, observes) {
+            (true, _) => Some(Role::Control),
+            (_, true) => Some(Role::Observe),
+            _ => None,
+        }
+    }
+
+    /// Where the token of the role control lies, beside the one to look with.
+    pub(crate) fn control_beside(observe: &Path) -> std::path::PathBuf {
+        observe.with_extension("control-token")
+    }
+}
+
 /// Makes a file that only this user can read; one that is there is replaced.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
@@ -148,6 +179,20 @@ mod tests {
         assert!(!token.is_shown(&wrong));
         assert!(!format!("{token:?}").contains(&token.0));
         assert_ne!(token, Token::new().unwrap());
+    }
+
+    #[test]
+    fn each_token_has_its_own_role_and_no_other_has_any() {
+        let tokens = Tokens::new().unwrap();
+        let shown = |token: &Token| format!("Bearer {}", token.0).into_bytes();
+        assert_eq!(tokens.role(&shown(&tokens.observe)), Some(Role::Observe));
+        assert_eq!(tokens.role(&shown(&tokens.control)), Some(Role::Control));
+        assert_eq!(tokens.role(&shown(&Token::new().unwrap())), None);
+        assert_eq!(tokens.role(b""), None);
+        assert_ne!(
+            Tokens::control_beside(Path::new("/d/7-1.token")),
+            Path::new("/d/7-1.token")
+        );
     }
 
     #[test]

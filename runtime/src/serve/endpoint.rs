@@ -154,7 +154,9 @@ fn sweep(directory: &Path) {
         if read_socket_name(&entry.file_name()).is_some() && is_stale(&socket) {
             // Another process may sweep at the same time.
             let _ = fs::remove_file(note_path(&socket));
-            let _ = fs::remove_file(socket.with_extension("token"));
+            let token = socket.with_extension("token");
+            let _ = fs::remove_file(super::auth::Tokens::control_beside(&token));
+            let _ = fs::remove_file(token);
             let _ = fs::remove_file(&socket);
         }
     }

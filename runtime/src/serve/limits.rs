@@ -16,12 +16,13 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http2;
 use loop_proto::endpoint::AUTHORITY;
 use loop_proto::message::MAX_REQUEST_BYTES;
+use loop_proto::pb;
 use loop_proto::pb::inspect_server::InspectServer;
 use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service as _;
 
-use super::auth::{Role, Token};
+use super::auth::{Role, Tokens};
 use super::service::Inspect;
 use super::signal::Signal;
 use crate::io::{HyperExecutor, HyperTimer};
@@ -52,7 +53,13 @@ pub(crate) struct Gauges {
     connections: AtomicU32,
     /// Connections that have not made a call yet, the oldest first.
     silent: Mutex<Vec<Weak<Peer>>>,
+    /// Connections that said Hello, the oldest first.
+    attached: Mutex<Vec<Weak<Peer>>>,
+    /// Connections there ever were.
+    numbers: AtomicU64,
     pub(crate) viewers: AtomicU32,
+    /// Streams of events of all connections.
+    pub(crate) feeds: AtomicU32,
     pub(crate) bytes_sent: AtomicU64,
 }
 
@@ -79,6 +86,16 @@ impl Gauges {
         silent
     }
 
+    /// Who is attached.
+    pub(crate) fn attached(&self) -> Vec<pb::Viewer> {
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        attached.retain(|peer| peer.strong_count() > 0);
+        let peers: Vec<_> = attached.iter().filter_map(Weak::upgrade).collect();
+        // Before the last of them goes, which takes this lock.
+        drop(attached);
+        peers.iter().map(|peer| peer.viewer()).collect()
+    }
+
     /// One more connection that has not made a call yet.
     pub(crate) fn wait_for(&self, peer: &Arc<Peer>) {
         self.silent().push(Arc::downgrade(peer));
@@ -103,8 +120,27 @@ impl Drop for Place {
     }
 }
 
+/// Who connected, as far as the kernel tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Who {
+    pub(crate) uid: Option<u32>,
+    pub(crate) pid: Option<u32>,
+    /// `unix`, or a TCP address.
+    pub(crate) address: String,
+}
+
+/// Bytes of a client's own name that are kept.
+const CLIENT_BYTES: usize = 96;
+
 /// What is known of one connection, by all its calls.
 pub(crate) struct Peer {
+    number: u64,
+    who: Who,
+    /// What it says that it is.
+    client: Mutex<String>,
+    /// What it may do if it asks for it.
+    may: AtomicU8,
+    /// What it asked for and got.
     role: AtomicU8,
     /// It said Hello and is counted among the viewers.
     greeted: AtomicU8,
@@ -118,9 +154,14 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(role: Role, gauges: &Arc<Gauges>) -> Self {
+    /// `may`: what it may do, once it asks for it by name.
+    pub(crate) fn new(may: Role, who: Who, gauges: &Arc<Gauges>) -> Self {
         Self {
-            role: AtomicU8::new(role as u8),
+            number: gauges.numbers.fetch_add(1, Ordering::Relaxed) + 1,
+            who,
+            client: Mutex::default(),
+            may: AtomicU8::new(may as u8),
+            role: AtomicU8::new(Role::Observe as u8),
             greeted: AtomicU8::new(0),
             asked: Signal::default(),
             feeds: AtomicU32::new(0),
@@ -133,9 +174,49 @@ impl Peer {
         Role::from_raw(self.role.load(Ordering::Relaxed))
     }
 
-    /// Gives up what a role is not needed for.
-    pub(crate) fn lower(&self, role: Role) {
-        self.role.fetch_min(role as u8, Ordering::Relaxed);
+    /// It showed what allows it this.
+    fn allow(&self, role: Role) {
+        self.may.fetch_max(role as u8, Ordering::Relaxed);
+    }
+
+    /// Says Hello: what it is, and what it asks to be let do. It gets as much of that as it may.
+    pub(crate) fn introduce(&self, client: &str, asked: Role) -> Role {
+        let cut = client.floor_char_boundary(CLIENT_BYTES.min(client.len()));
+        let mut name = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client[..cut].clone_into(&mut name);
+        let got = (asked as u8).min(self.may.load(Ordering::Relaxed));
+        self.role.store(got, Ordering::Relaxed);
+        Role::from_raw(got)
+    }
+
+    /// Why it may not command; empty: it may.
+    pub(crate) fn why_not(&self) -> &'static str {
+        if self.role() == Role::Control {
+            ""
+        } else if Role::from_raw(self.may.load(Ordering::Relaxed)) == Role::Control {
+            "this viewer only looks: it has not asked for the role control (loop-console --control)"
+        } else {
+            "the token that was shown only lets look: show the one in the file beside it that ends in \
+             .control-token"
+        }
+    }
+
+    /// Who it is, for the log of events and the list of viewers.
+    pub(crate) fn viewer(&self) -> pb::Viewer {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        pb::Viewer {
+            number: self.number,
+            client: client.clone(),
+            uid: self.who.uid,
+            pid: self.who.pid,
+            address: self.who.address.clone(),
+            controls: self.role() == Role::Control,
+        }
+    }
+
+    /// Whether it said Hello.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed) == 1
     }
 
     /// One more stream of events begins. Errors: it has as many as it may have.
@@ -144,7 +225,7 @@ impl Peer {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |feeds| {
                 (feeds < FEEDS).then_some(feeds + 1)
             })
-            .map(drop)
+            .map(|_| _ = self.gauges.feeds.fetch_add(1, Ordering::Relaxed))
             .map_err(|feeds| {
                 Status::resource_exhausted(format!(
                     "this client has {feeds} streams of events already; end one first"
@@ -155,13 +236,23 @@ impl Peer {
     /// A stream of events is over.
     pub(crate) fn end_feed(&self) {
         self.feeds.fetch_sub(1, Ordering::Relaxed);
+        self.gauges.feeds.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Counts it among the viewers, once.
-    pub(crate) fn greet(&self) {
-        if self.greeted.swap(1, Ordering::Relaxed) == 0 {
+    /// Counts it among the viewers, once. Tells whether it was new.
+    pub(crate) fn greet(self: &Arc<Self>) -> bool {
+        let new = self.greeted.swap(1, Ordering::Relaxed) == 0;
+        if new {
             self.gauges.viewers.fetch_add(1, Ordering::Relaxed);
+            let mut attached = self
+                .gauges
+                .attached
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            attached.retain(|peer| peer.strong_count() > 0);
+            attached.push(Arc::downgrade(self));
         }
+        new
     }
 }
 
@@ -179,12 +270,13 @@ pub(crate) enum Access {
     /// The kernel told who is there.
     #[cfg_attr(not(unix), allow(dead_code))]
     Unix,
-    /// It must show the token, and mean this port.
-    Tcp { token: Token, port: u16 },
+    /// It must show a token, and mean this port.
+    Tcp { tokens: Tokens, port: u16 },
 }
 
 impl Access {
-    fn admits(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Status> {
+    /// What the caller may do, if it asks for it. Errors: it is not let in.
+    fn admits(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<Role, Status> {
         if headers.contains_key(http::header::ORIGIN) {
             return Err(Status::permission_denied(
                 "calls from web pages are refused",
@@ -207,19 +299,15 @@ impl Access {
             ));
         }
         match self {
-            Access::Tcp { token, .. } => {
-                let shown = headers
-                    .get(http::header::AUTHORIZATION)
-                    .is_some_and(|header| token.is_shown(header.as_bytes()));
-                if shown {
-                    Ok(())
-                } else {
-                    Err(Status::unauthenticated(
+            Access::Tcp { tokens, .. } => headers
+                .get(http::header::AUTHORIZATION)
+                .and_then(|header| tokens.role(header.as_bytes()))
+                .ok_or_else(|| {
+                    Status::unauthenticated(
                         "the token of this endpoint is needed: it is in the file that the app names",
-                    ))
-                }
-            }
-            Access::Unix => Ok(()),
+                    )
+                }),
+            Access::Unix => Ok(Role::Control),
         }
     }
 }
@@ -241,8 +329,9 @@ impl hyper::service::Service<Request<Incoming>> for Guard {
     fn call(&self, mut request: Request<Incoming>) -> Answer {
         self.peer.asked.raise();
         let authority = request.uri().authority().map(ToString::to_string);
-        if let Err(refused) = self.access.admits(authority.as_deref(), request.headers()) {
-            return Box::pin(std::future::ready(Ok(refused.into_http())));
+        match self.access.admits(authority.as_deref(), request.headers()) {
+            Ok(role) => self.peer.allow(role),
+            Err(refused) => return Box::pin(std::future::ready(Ok(refused.into_http()))),
         }
         let limit = deadline(request.headers());
         request.extensions_mut().insert(self.peer.clone());
@@ -456,9 +545,8 @@ mod tests {
 
     #[test]
     fn web_pages_foreign_authorities_and_calls_without_token_are_refused() {
-        let token = Token::new().unwrap();
         let tcp = Access::Tcp {
-            token: token.clone(),
+            tokens: Tokens::new().unwrap(),
             port: 7000,
         };
         let none = HeaderMap::new();
@@ -482,6 +570,32 @@ mod tests {
     }
 
     #[test]
+    fn control_has_to_be_allowed_and_asked_for() {
+        let gauges = Arc::new(Gauges::default());
+        let owner = Peer::new(Role::Control, Who::default(), &gauges);
+        assert_eq!(owner.role(), Role::Observe, "before it asked");
+        assert!(owner.why_not().contains("--control"));
+        assert_eq!(owner.introduce("looks", Role::Observe), Role::Observe);
+        assert_eq!(owner.introduce("commands", Role::Control), Role::Control);
+        assert_eq!(owner.why_not(), "");
+        assert_eq!(owner.introduce("looks", Role::Observe), Role::Observe);
+        let guest = Peer::new(Role::Observe, Who::default(), &gauges);
+        assert_eq!(guest.introduce("commands", Role::Control), Role::Observe);
+        assert!(guest.why_not().contains("control-token"));
+    }
+
+    #[test]
+    fn a_clients_own_name_is_cut_at_a_character() {
+        let peer = Peer::new(Role::Observe, Who::default(), &Arc::default());
+        peer.introduce(&"é".repeat(CLIENT_BYTES), Role::Observe);
+        let name = peer.viewer().client;
+        assert!(
+            name.len() <= CLIENT_BYTES && name.chars().all(|c| c == 'é'),
+            "{name}"
+        );
+    }
+
+    #[test]
     fn there_are_as_many_places_as_connections_allowed() {
         let gauges = Arc::new(Gauges::default());
         let mut taken: Vec<Place> = (0..CONNECTIONS)
@@ -496,7 +610,7 @@ mod tests {
     fn who_has_kept_silent_for_longest_goes_first_and_who_asked_stays() {
         let gauges = Arc::new(Gauges::default());
         let peers: Vec<_> = (0..3)
-            .map(|_| Arc::new(Peer::new(Role::Control, &gauges)))
+            .map(|_| Arc::new(Peer::new(Role::Control, Who::default(), &gauges)))
             .collect();
         peers.iter().for_each(|peer| gauges.wait_for(peer));
         peers[0].asked.raise();

@@ -13,8 +13,8 @@ use loop_proto::endpoint::Note;
 use loop_proto::pb;
 
 use super::Status;
-use super::auth::{self, Role, Token};
-use super::limits::{Access, Gauges, Peer, Place, serve as serve_connection};
+use super::auth::{self, Role, Tokens};
+use super::limits::{Access, Gauges, Peer, Place, Who, serve as serve_connection};
 use super::service::{Inspect, spawn};
 use super::shared::Shared;
 use crate::inspect::history::UNASKED_MS;
@@ -28,18 +28,20 @@ use crate::time::sleep;
 
 #[cfg(unix)]
 pub(crate) use super::endpoint::Files;
-/// Without unix sockets there is only a token's file; removed with it.
+/// Without unix sockets there are only the tokens' files; removed with it.
 #[cfg(not(unix))]
 #[derive(Debug)]
 pub(crate) struct Files {
-    token: std::path::PathBuf,
+    tokens: [std::path::PathBuf; 2],
 }
 
 #[cfg(not(unix))]
 impl Drop for Files {
     fn drop(&mut self) {
         // Gone already, or its directory is: either way it is not there.
-        let _ = std::fs::remove_file(&self.token);
+        for token in &self.tokens {
+            let _ = std::fs::remove_file(token);
+        }
     }
 }
 
@@ -48,7 +50,7 @@ impl Drop for Files {
 pub(crate) struct Doors {
     #[cfg(unix)]
     unix: Option<std::os::unix::net::UnixListener>,
-    tcp: Option<(std::net::TcpListener, Token)>,
+    tcp: Option<(std::net::TcpListener, Tokens)>,
     #[cfg(unix)]
     gate: Option<std::os::unix::net::UnixStream>,
 }
@@ -111,12 +113,17 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
     };
     let mut shown = None;
     let mut no_tcp = tcp_error;
-    if let Some((listener, token, address)) = tcp {
+    if let Some((listener, tokens, address)) = tcp {
         let path = files.socket().with_extension("token");
-        match token.write(&path) {
+        let control = Tokens::control_beside(&path);
+        let written = tokens.observe.write(&path).and_then(|()| {
+            files.add(path.clone());
+            tokens.control.write(&control)
+        });
+        match written {
             Ok(()) => {
-                files.add(path.clone());
-                doors.tcp = Some((listener, token));
+                files.add(control);
+                doors.tcp = Some((listener, tokens));
                 shown = Some((address, path));
             }
             Err(error) => {
@@ -142,16 +149,19 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
 #[cfg(not(unix))]
 pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, String> {
     let address = tcp.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-    let (listener, token, address) = open_tcp(address)?;
+    let (listener, tokens, address) = open_tcp(address)?;
     let path = std::env::temp_dir().join(format!("loop-console-{}.token", note.pid));
-    token
-        .write(&path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let control = Tokens::control_beside(&path);
+    for (token, path) in [(&tokens.observe, &path), (&tokens.control, &control)] {
+        token
+            .write(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     let doors = Doors {
-        tcp: Some((listener, token)),
+        tcp: Some((listener, tokens)),
     };
     let files = Files {
-        token: path.clone(),
+        tokens: [path.clone(), control],
     };
     let status = Status::Listening {
         socket: None,
@@ -161,13 +171,13 @@ pub(crate) fn open(note: &Note<'_>, tcp: Option<SocketAddr>) -> Result<Opened, S
     Ok((doors, Some(files), status))
 }
 
-fn open_tcp(address: SocketAddr) -> Result<(std::net::TcpListener, Token, SocketAddr), String> {
+fn open_tcp(address: SocketAddr) -> Result<(std::net::TcpListener, Tokens, SocketAddr), String> {
     auth::may_listen(address)?;
-    let token = Token::new().map_err(|error| format!("no token could be made: {error}"))?;
+    let tokens = Tokens::new().map_err(|error| format!("no token could be made: {error}"))?;
     let listener = std::net::TcpListener::bind(address)
         .and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) = listener.map_err(|error| format!("{address}: {error}"))?;
-    Ok((listener, token, address))
+    Ok((listener, tokens, address))
 }
 
 /// Calls the gate that listens at `path`. Errors: nobody does.
@@ -213,9 +223,9 @@ pub(crate) fn serve(shared: &Arc<Shared>, doors: Doors) {
             }
         }
     }
-    if let Some((listener, token)) = doors.tcp {
+    if let Some((listener, tokens)) = doors.tcp {
         match TcpListener::from_std(listener) {
-            Ok(listener) => spawn(accept_tcp(service, listener, token)),
+            Ok(listener) => spawn(accept_tcp(service, listener, tokens)),
             Err(error) => tracing::warn!(%error, "the inspector cannot listen on TCP"),
         }
     }
@@ -224,9 +234,20 @@ pub(crate) fn serve(shared: &Arc<Shared>, doors: Doors) {
 #[cfg(unix)]
 async fn serve_gate(service: Arc<Inspect>, stream: UnixStream) {
     let shared = service.shared.clone();
-    let peer = Arc::new(Peer::new(Role::Control, &shared.gauges));
+    let peer = Arc::new(Peer::new(Role::Control, who(&stream), &shared.gauges));
     serve_connection(stream, service, Access::Unix, peer).await;
     shared.gate.close();
+}
+
+/// Who is at the other end, as far as the kernel tells.
+#[cfg(unix)]
+fn who(stream: &UnixStream) -> Who {
+    let known = stream.peer_credentials().ok();
+    Who {
+        uid: known.as_ref().map(|peer| peer.uid),
+        pid: known.as_ref().and_then(|peer| peer.pid),
+        address: "unix".to_owned(),
+    }
 }
 
 #[cfg(unix)]
@@ -241,22 +262,33 @@ async fn accept_unix(service: Arc<Inspect>, listener: UnixListener) {
                 if known.is_ok_and(|peer| !auth::may_talk(peer.uid, own)) {
                     continue;
                 }
-                admit(&service, stream, Access::Unix);
+                let who = who(&stream);
+                admit(&service, stream, Access::Unix, (Role::Control, who));
             }
             Err(error) => faults.rest(&error).await,
         }
     }
 }
 
-async fn accept_tcp(service: Arc<Inspect>, listener: TcpListener, token: Token) {
+async fn accept_tcp(service: Arc<Inspect>, listener: TcpListener, tokens: Tokens) {
     let port = listener.local_addr().map_or(0, |address| address.port());
     let mut faults = Faults("the inspector's port");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 let stream: TcpStream = stream;
-                let token = token.clone();
-                admit(&service, stream, Access::Tcp { token, port });
+                let tokens = tokens.clone();
+                let who = Who {
+                    address: address.to_string(),
+                    ..Who::default()
+                };
+                // What it may do is known by the token that its calls show.
+                admit(
+                    &service,
+                    stream,
+                    Access::Tcp { tokens, port },
+                    (Role::Observe, who),
+                );
             }
             Err(error) => faults.rest(&error).await,
         }
@@ -280,7 +312,7 @@ impl Faults {
 
 /// Serves a connection if there is a place for it, or somebody silent to give way; else it is
 /// closed.
-fn admit<S>(service: &Arc<Inspect>, stream: S, access: Access)
+fn admit<S>(service: &Arc<Inspect>, stream: S, access: Access, (may, who): (Role, Who))
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
 {
@@ -289,7 +321,7 @@ where
     if place.is_none() && !gauges.end_silent() {
         return;
     }
-    let peer = Arc::new(Peer::new(Role::Control, &gauges));
+    let peer = Arc::new(Peer::new(may, who, &gauges));
     gauges.wait_for(&peer);
     let service = service.clone();
     spawn(async move {
@@ -299,7 +331,11 @@ where
             None => given_way(&gauges).await,
         };
         if place.is_some() {
-            serve_connection(stream, service, access, peer).await;
+            let shared = service.shared.clone();
+            serve_connection(stream, service, access, peer.clone()).await;
+            if peer.is_greeted() {
+                shared.tell_viewer(pb::EventKind::ViewerDetached, &peer);
+            }
         }
     });
 }
@@ -350,6 +386,27 @@ pub(crate) async fn blocks(shared: Arc<Shared>) {
         }
         if shared.findings_wanted() {
             shared.urgent.raise();
+        }
+    }
+}
+
+/// How often the rings are emptied while polls are kept and nobody watches.
+const KEEPS: Duration = Duration::from_millis(5);
+
+/// Takes what the loops record while it is kept for those who come later.
+pub(crate) async fn keep(shared: Arc<Shared>) {
+    loop {
+        shared.keeping.wait().await;
+        shared.keeping.take();
+        while shared.feeds().keeps_polls() {
+            {
+                let mut feeds = shared.feeds();
+                let mut desk = shared.desk();
+                if feeds.is_due(crate::clock::mono(), KEEPS) {
+                    feeds.drain(&mut desk);
+                }
+            }
+            sleep(KEEPS).await;
         }
     }
 }

@@ -2,30 +2,27 @@
 //! what it may do.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use loop_proto::pb;
-use loop_proto::pb::command_request::Action;
 use loop_proto::version::PROTOCOL;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Role;
+use super::command;
 use super::gate::Gate;
-use super::limits::Peer;
+use super::limits::{Peer, Who};
 use super::outbox::{Outgoing, Sender, outbox};
+use super::recorded;
 use super::shared::Shared;
 use super::watch::{Viewer, answer};
 use crate::clock::{self, TickSource};
-use crate::id::LoopId;
 use crate::inspect::detail::detail;
 use crate::inspect::tables::Look;
-use crate::record::Command;
 use crate::spawn::Task;
 use crate::time::sleep;
 
-/// How long a command's loop may take before the answer is "queued".
-const CARRIED: Duration = Duration::from_millis(200);
 /// Rings are emptied at most this often.
 const DRAIN: Duration = Duration::from_millis(5);
 const BEAT: Duration = Duration::from_secs(1);
@@ -46,7 +43,7 @@ fn peer_of<T>(request: &Request<T>) -> Arc<Peer> {
         .get::<Arc<Peer>>()
         .cloned()
         // A call that came through no connection, as a test makes it.
-        .unwrap_or_else(|| Arc::new(Peer::new(Role::Observe, &Arc::default())))
+        .unwrap_or_else(|| Arc::new(Peer::new(Role::Observe, Who::default(), &Arc::default())))
 }
 
 type Stream<T> = Pin<Box<Outgoing<T>>>;
@@ -58,12 +55,21 @@ impl pb::inspect_server::Inspect for Inspect {
         request: Request<pb::HelloRequest>,
     ) -> Result<Response<pb::HelloReply>, Status> {
         let peer = peer_of(&request);
-        if request.get_ref().role() == pb::Role::Observe {
-            peer.lower(Role::Observe);
+        let asked = match request.get_ref().role() {
+            pb::Role::Control => Role::Control,
+            _ => Role::Observe,
+        };
+        peer.introduce(&request.get_ref().client, asked);
+        if peer.greet() {
+            self.shared
+                .tell_viewer(pb::EventKind::ViewerAttached, &peer);
         }
-        peer.greet();
         self.shared.greet();
-        Ok(Response::new(self.reply(peer.role())))
+        let role_reason = peer.why_not().to_owned();
+        Ok(Response::new(pb::HelloReply {
+            role_reason,
+            ..self.reply(peer.role())
+        }))
     }
 
     type WatchStream = Stream<pb::View>;
@@ -131,14 +137,35 @@ impl pb::inspect_server::Inspect for Inspect {
         &self,
         request: Request<pb::CommandRequest>,
     ) -> Result<Response<pb::CommandReply>, Status> {
-        if peer_of(&request).role() != Role::Control {
-            return Err(Status::permission_denied(
-                "this viewer may look, not command: connect as the app's user, with role control",
-            ));
-        }
+        let peer = peer_of(&request);
+        let viewer = peer.viewer();
+        let why_not = peer.why_not();
         let request = request.into_inner();
-        let reply = self.carry_out(&request).await;
-        self.shared.tell_command(&request, &reply);
+        if !why_not.is_empty() {
+            // Kept too: who tried is as good to know as who did.
+            let refused = pb::CommandReply {
+                status: pb::CommandStatus::Refused as i32,
+                reason: why_not.to_owned(),
+                ..pb::CommandReply::default()
+            };
+            self.shared.tell_command(&request, &refused, &viewer, None);
+            return Err(Status::permission_denied(why_not));
+        }
+        let (reply, pending) = command::carry_out(&self.shared, &request).await;
+        self.shared.tell_command(&request, &reply, &viewer, None);
+        if let Some(pending) = pending {
+            let shared = self.shared.clone();
+            let queued = reply.clone();
+            spawn(async move {
+                let (status, reason, took) = pending.wait().await;
+                let reply = pb::CommandReply {
+                    status: status as i32,
+                    reason: reason.to_owned(),
+                    ..queued
+                };
+                shared.tell_command(&request, &reply, &viewer, Some(took));
+            });
+        }
         Ok(Response::new(reply))
     }
 
@@ -211,6 +238,7 @@ async fn feed(shared: Arc<Shared>, peer: Arc<Peer>, id: u64, sender: Sender<pb::
 impl Inspect {
     fn reply(&self, role: Role) -> pb::HelloReply {
         let identity = &self.shared.identity;
+        let recorded = recorded::all(&self.shared);
         let look = Look::new(false);
         let desk = self.shared.desk();
         pb::HelloReply {
@@ -238,127 +266,15 @@ impl Inspect {
                 Role::Observe => pb::Role::Observe,
             } as i32,
             block_budget_ns: desk.budget(&look),
-            recorded: recorded(),
+            recorded,
             cpus: std::thread::available_parallelism().map_or(0, |cpus| cpus.get() as u32),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             debug_build: cfg!(debug_assertions),
             viewers: desk.meters.viewers,
             findings_interval_ms: 1000,
+            role_reason: String::new(),
         }
     }
-
-    async fn carry_out(&self, request: &pb::CommandRequest) -> pb::CommandReply {
-        let reply = |status: pb::CommandStatus, reason: String| pb::CommandReply {
-            serial: request.serial,
-            status: status as i32,
-            reason,
-            path: String::new(),
-        };
-        let refused = |why: &str| reply(pb::CommandStatus::Refused, why.to_owned());
-        let done = || reply(pb::CommandStatus::Done, String::new());
-        match &request.action {
-            Some(Action::Cancel(cancel)) => {
-                let task = cancel.task_id;
-                self.on_task(request, task, Command::Cancel { task }).await
-            }
-            Some(Action::Nudge(nudge)) => {
-                let task = nudge.task_id;
-                self.on_task(request, task, Command::Nudge { task }).await
-            }
-            Some(Action::SetBudget(budget)) if budget.block_ns == 0 => {
-                refused("a budget of 0 would make every poll a block")
-            }
-            Some(Action::SetBudget(budget)) => {
-                let limit = Duration::from_nanos(budget.block_ns);
-                let look = Look::new(false);
-                let meant = look.loops.iter().filter(|at| {
-                    let id = u64::from(at.record.id.get());
-                    budget.loop_id.is_none_or(|wanted| wanted == id)
-                });
-                let count = meant.inspect(|at| at.record.set_budget(limit)).count();
-                if count > 0 {
-                    done()
-                } else {
-                    refused("there is no such loop")
-                }
-            }
-            Some(Action::FindNow(_)) => {
-                self.shared.judged().await;
-                done()
-            }
-            Some(Action::Dump(_)) => {
-                refused("there is no flight recorder; record with `loop-console record`")
-            }
-            Some(Action::SetRecorded(_)) => {
-                refused("what is recorded is always recorded; events follow what viewers ask for")
-            }
-            None => refused("the command is unknown to this version"),
-        }
-    }
-
-    async fn on_task(
-        &self,
-        request: &pb::CommandRequest,
-        task: u64,
-        command: Command,
-    ) -> pb::CommandReply {
-        let reply = |status: pb::CommandStatus, reason: &str| pb::CommandReply {
-            serial: request.serial,
-            status: status as i32,
-            reason: reason.to_owned(),
-            path: String::new(),
-        };
-        let Some(loop_id) = loop_of(task) else {
-            return reply(
-                pb::CommandStatus::Refused,
-                "there is no live task of that id",
-            );
-        };
-        let outcome = Arc::new((Mutex::new(None), super::signal::Signal::default()));
-        let told = outcome.clone();
-        let carried = (self.shared.carry)(
-            loop_id,
-            command,
-            Box::new(move |done| {
-                *told
-                    .0
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(done);
-                told.1.raise();
-            }),
-        );
-        if let Err(why) = carried {
-            return reply(pb::CommandStatus::Refused, &why);
-        }
-        let mut limit = sleep(CARRIED);
-        std::future::poll_fn(|cx| {
-            if outcome.1.poll(cx).is_ready() {
-                return std::task::Poll::Ready(());
-            }
-            Pin::new(&mut limit).poll(cx)
-        })
-        .await;
-        let done = *outcome
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match done {
-            Some(true) => reply(pb::CommandStatus::Done, ""),
-            Some(false) => reply(pb::CommandStatus::Refused, "the task has ended meanwhile"),
-            None => reply(
-                pb::CommandStatus::Queued,
-                "the loop is busy: it will be carried out when the loop turns",
-            ),
-        }
-    }
-}
-
-fn loop_of(task: u64) -> Option<LoopId> {
-    let look = Look::new(false);
-    let (spot, facts) = look.task(task)?;
-    (facts.state != crate::record::task::State::Done)
-        .then(|| look.at(spot).map(|at| at.record.id))
-        .flatten()
 }
 
 pub(crate) fn unix_ns() -> u64 {
@@ -373,26 +289,4 @@ fn hostname() -> String {
     told.or_else(|| std::env::var("COMPUTERNAME").ok())
         .map(|name| name.trim().to_owned())
         .unwrap_or_default()
-}
-
-fn recorded() -> Vec<pb::Recorded> {
-    let always = |what: &str| pb::Recorded {
-        what: what.to_owned(),
-        on: true,
-        detail: String::new(),
-    };
-    let off = |what: &str, detail: &str| pb::Recorded {
-        what: what.to_owned(),
-        on: false,
-        detail: detail.to_owned(),
-    };
-    vec![
-        always("polls"),
-        always("wakes"),
-        always("timers"),
-        always("io"),
-        always("jobs"),
-        off("events", "on while a viewer watches events"),
-        off("spawn-stacks", "not built: the spawn place is recorded"),
-    ]
 }

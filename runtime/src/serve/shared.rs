@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use loop_proto::pb;
+
+use super::command::word;
 use super::gate::Gate;
-use super::limits::Gauges;
+use super::limits::{Gauges, Peer};
 use super::signal::Signal;
 use super::watch::Viewer;
 use crate::clock;
@@ -39,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) feeds: Mutex<Feeds>,
     /// Events may be waiting, or somebody begins to want them.
     pub(crate) feeding: Signal,
+    /// Somebody has polls kept, or no longer.
+    pub(crate) keeping: Signal,
     pub(crate) gate: Gate,
     /// The thread is to end.
     pub(crate) stop: Signal,
@@ -69,6 +74,7 @@ impl Shared {
             gauges: Arc::default(),
             feeds: Mutex::default(),
             feeding: Signal::default(),
+            keeping: Signal::default(),
             gate: Gate::default(),
             stop: Signal::default(),
             urgent: Signal::default(),
@@ -89,6 +95,8 @@ impl Shared {
         let mut desk = lock(&self.desk);
         desk.meters.viewers = self.gauges.viewers.load(Ordering::Relaxed);
         desk.meters.viewers_limit = super::limits::CONNECTIONS;
+        desk.attached = self.gauges.attached();
+        desk.meters.feeds = self.gauges.feeds.load(Ordering::Relaxed);
         desk.meters.bytes_sent = self.gauges.bytes_sent.load(Ordering::Relaxed);
         desk
     }
@@ -191,38 +199,64 @@ impl Shared {
             .collect()
     }
 
-    /// Keeps a command in the log of events.
+    /// Keeps a command in the log of events: who asked for what, what became of it, and, of one that
+    /// was queued, when. `took`: how long it was queued, nanoseconds.
     pub(crate) fn tell_command(
         &self,
-        request: &loop_proto::pb::CommandRequest,
-        reply: &loop_proto::pb::CommandReply,
+        request: &pb::CommandRequest,
+        reply: &pb::CommandReply,
+        viewer: &pb::Viewer,
+        took: Option<u64>,
     ) {
-        use loop_proto::pb::command_request::Action;
-        let (what, task) = match &request.action {
-            Some(Action::Cancel(cancel)) => ("cancel", cancel.task_id),
-            Some(Action::Nudge(nudge)) => ("nudge", nudge.task_id),
-            Some(Action::SetBudget(_)) => ("set the budget", 0),
-            Some(Action::FindNow(_)) => ("look for findings", 0),
-            Some(Action::Dump(_)) => ("dump", 0),
-            Some(Action::SetRecorded(_)) => ("set what is recorded", 0),
-            None => ("an unknown command", 0),
+        use pb::command_request::Action;
+        let task = match &request.action {
+            Some(Action::Cancel(cancel)) => cancel.task_id,
+            Some(Action::Nudge(nudge)) => nudge.task_id,
+            _ => 0,
         };
+        let command = word(request.action.as_ref());
         let became = match reply.status() {
-            loop_proto::pb::CommandStatus::Done => "done",
-            loop_proto::pb::CommandStatus::Queued => "queued",
+            pb::CommandStatus::Done => "done",
+            pb::CommandStatus::Queued => "queued",
             _ => "refused",
+        };
+        let what = match reply.did.as_str() {
+            "" => command,
+            did => did,
         };
         let mut detail = format!("{what}: {became}");
         if !reply.reason.is_empty() {
             detail = format!("{detail}, {}", reply.reason);
         }
-        let event = loop_proto::pb::Event {
-            kind: loop_proto::pb::EventKind::CommandDone as i32,
+        if let Some(nudged) = &reply.nudged {
+            detail = format!("{detail}. {}", nudged.says);
+        }
+        let event = pb::Event {
+            kind: pb::EventKind::CommandDone as i32,
             at_ns: clock::mono(),
+            loop_id: None,
             task_id: task,
             by_id: request.serial,
+            duration_ns: took,
             detail,
-            ..loop_proto::pb::Event::default()
+            viewer: Some(viewer.clone()),
+            status: reply.status,
+            command: command.to_owned(),
+            ..pb::Event::default()
+        };
+        let mut feeds = self.feeds();
+        feeds.tell(event, &self.desk());
+    }
+
+    /// Keeps in the log of events that a viewer came or went.
+    pub(crate) fn tell_viewer(&self, kind: pb::EventKind, peer: &Peer) {
+        let viewer = peer.viewer();
+        let event = pb::Event {
+            kind: kind as i32,
+            at_ns: clock::mono(),
+            detail: viewer.in_words(),
+            viewer: Some(viewer),
+            ..pb::Event::default()
         };
         let mut feeds = self.feeds();
         feeds.tell(event, &self.desk());

@@ -29,6 +29,7 @@ use crate::{EventLoop, create_future, create_task, sleep, yield_now};
 
 mod abuse;
 mod calls;
+mod control;
 mod gate;
 mod graph;
 mod hour;
@@ -71,7 +72,7 @@ fn carry(id: LoopId, command: Command, done: super::Done) -> Result<(), String> 
                 let executor = &organs.executor;
                 executor.cancel_for(task, crate::record::asked::By::Viewer, None, None)
             }
-            Command::Nudge { task } => organs.executor.wake_by_id(task),
+            Command::Nudge { task } => organs.executor.nudge_by_id(task),
         });
         done(carried.unwrap_or(false));
     };

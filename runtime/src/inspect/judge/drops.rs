@@ -80,7 +80,9 @@ fn dropped(drop: &LastDrop, note: &Note<'_>, copies: &mut Copies) -> String {
         Some(Cause::Timer(id)) => format!("when timer {id} fired"),
         Some(Cause::Source(id)) => format!("when source {id} was served"),
         Some(Cause::Signal(id)) => format!("when signal {id} came"),
-        Some(Cause::Loop | Cause::Spawn) | None => "by the loop, outside any poll".to_owned(),
+        Some(Cause::Loop | Cause::Spawn | Cause::Nudge) | None => {
+            "by the loop, outside any poll".to_owned()
+        }
     };
     let place = match copies.place(drop.copy) {
         Known::Place(place) => format!(", {place}"),

@@ -108,6 +108,8 @@ pub(super) struct Seen {
     marks: IdMap<Mark>,
     pub(super) cancelled: IdMap<u64>,
     pub(super) parents: IdMap<Parent>,
+    /// Tasks that there was no room to remember.
+    pub(super) unremembered: u64,
     /// Those of the last walk's parents that live.
     pub(super) alive: IdSet,
 }
@@ -125,6 +127,8 @@ impl Seen {
         let kept = of(self);
         if kept.len() < KEPT {
             kept.insert(id, first);
+        } else {
+            self.unremembered += 1;
         }
         first
     }
@@ -142,7 +146,11 @@ impl Seen {
         (at, record): (u32, &LoopRecord),
     ) -> Option<Window> {
         let rests = facts.state == State::Wait && now.saturating_sub(since_ns) > REST_NS;
-        if rests || facts.polls < BUSY_POLLS || self.marks.len() >= KEPT {
+        if rests || facts.polls < BUSY_POLLS {
+            return None;
+        }
+        if self.marks.len() >= KEPT {
+            self.unremembered += 1;
             return None;
         }
         let mark = match before.marks.get(&facts.id) {

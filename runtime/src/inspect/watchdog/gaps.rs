@@ -22,6 +22,8 @@ struct Gap {
 #[derive(Default)]
 pub(super) struct Gaps {
     gaps: VecDeque<Gap>,
+    /// How many there ever were.
+    pub(super) count: u64,
     own: Option<Option<SchedFile>>,
     delay: u64,
 }
@@ -44,6 +46,7 @@ impl Gaps {
         if ns <= USUAL_NS {
             return;
         }
+        self.count += 1;
         if self.gaps.len() == KEPT {
             self.gaps.pop_front();
         }
@@ -71,5 +74,6 @@ mod tests {
         gaps.add(300, 301, USUAL_NS);
         assert_eq!(gaps.within(150, 160), 50 * USUAL_NS);
         assert_eq!(gaps.within(200, 400), 0, "what is usual is no gap");
+        assert_eq!(gaps.count, 1);
     }
 }

@@ -289,16 +289,20 @@ impl Poll {
         let since = self.since;
         let taken: Result<Stack, String> = match &mut desk.sampler {
             None => Err(desk.stacks_off.clone()),
-            Some(sampler) => sampler.take(record, probe).and_then(|stack| {
-                // One of the poll that came after would be somebody else's.
-                let goes_on = record
-                    .current
-                    .read()
-                    .is_some_and(|moment| moment.since == since);
-                goes_on
-                    .then_some(stack)
-                    .ok_or_else(|| "it ended before its stack could be taken".to_owned())
-            }),
+            Some(sampler) => sampler
+                .take(record, probe)
+                .inspect_err(|_| desk.blocks.missed())
+                .and_then(|stack| {
+                    desk.blocks.took();
+                    // One of the poll that came after would be somebody else's.
+                    let goes_on = record
+                        .current
+                        .read()
+                        .is_some_and(|moment| moment.since == since);
+                    goes_on
+                        .then_some(stack)
+                        .ok_or_else(|| "it ended before its stack could be taken".to_owned())
+                }),
         };
         let Some(block) = &mut self.block else {
             return false;

@@ -6,7 +6,7 @@ use super::*;
 use crate::sync::Lock;
 
 /// A ring of events has one reader, and each inspector of this process reads those of all loops.
-static READS_EVENTS: Mutex<()> = Mutex::new(());
+pub(super) static READS_EVENTS: Mutex<()> = Mutex::new(());
 
 #[test]
 fn hello_says_who_the_app_is_and_what_this_viewer_may_do() {
@@ -20,7 +20,7 @@ fn hello_says_who_the_app_is_and_what_this_viewer_may_do() {
             ("shop", "1.2")
         );
         assert_eq!(hello.protocol, Some(loop_proto::version::PROTOCOL));
-        assert_eq!(hello.role(), pb::Role::Control);
+        assert_eq!(hello.role(), pb::Role::Observe, "control was not asked for");
         assert_eq!(hello.pid, std::process::id());
         assert!(hello.ticks_per_second > 1e6);
         assert_eq!(hello.viewers, 1);
@@ -260,6 +260,11 @@ fn a_task_is_cancelled_for_who_may_and_refused_to_who_may_only_look() {
         let refused = looks.command(request.clone()).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
         let mut may = inspected.client().await;
+        let control = pb::HelloRequest {
+            role: pb::Role::Control as i32,
+            ..pb::HelloRequest::default()
+        };
+        may.hello(control).await.unwrap();
         let reply = may.command(request.clone()).await.unwrap().into_inner();
         assert_eq!(
             (reply.serial, reply.status()),
@@ -605,6 +610,11 @@ fn a_viewers_cancel_says_so_and_a_tasks_variables_are_named() {
             serial: 1,
             action: Some(pb::command_request::Action::Cancel(cancel)),
         };
+        let control = pb::HelloRequest {
+            role: pb::Role::Control as i32,
+            ..pb::HelloRequest::default()
+        };
+        client.hello(control).await.unwrap();
         client.command(request).await.unwrap();
         let cancel = detail_of(&mut client, id).await.cancel.unwrap();
         assert_eq!(cancel.by(), pb::Canceller::Viewer);
