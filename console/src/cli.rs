@@ -130,6 +130,10 @@ enum Sub {
     Tree(TreeArgs),
     /// Print what happens, as it happens
     Events(EventsArgs),
+    /// Print what was wrong within the last hour, and is over or holds
+    History(OnceArgs),
+    /// Print one page about everything: host, findings, blocks, the last hour, what is not known
+    Report(ReportArgs),
     /// The gate: judge a running app, or all that a command runs
     Check(CheckArgs),
     /// Join an app's socket to stdin and stdout, for --via
@@ -200,6 +204,23 @@ struct TreeArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct OnceArgs {
+    target: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    once: OnceArgs,
+    /// Write to this file instead
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -299,6 +320,15 @@ pub enum Command {
     },
     Tree(Tree),
     Events(Events),
+    History {
+        target: Option<String>,
+        json: bool,
+    },
+    Report {
+        target: Option<String>,
+        json: bool,
+        output: Option<PathBuf>,
+    },
     Check(Check),
     Relay {
         target: Option<String>,
@@ -496,6 +526,12 @@ fn command(sub: Sub) -> Result<Command, Failure> {
             json: args.json,
         }),
         Sub::Events(args) => events(args)?,
+        Sub::History(OnceArgs { target, json }) => Command::History { target, json },
+        Sub::Report(ReportArgs { once, output }) => Command::Report {
+            target: once.target,
+            json: once.json,
+            output,
+        },
         Sub::Check(args) => check(args)?,
         Sub::Relay { target } => Command::Relay { target },
         Sub::Explain { name } => Command::Explain { name },

@@ -34,6 +34,12 @@ pub fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
         }
         Command::Tree(tree) => tasks::print_trees(global, tree, out),
         Command::Events(events) => follow(global, events, out),
+        Command::History { target, json } => crate::report::history(global, target, json, out),
+        Command::Report {
+            target,
+            json,
+            output,
+        } => crate::report::report(global, target, json, output, out),
         Command::Check(check) => crate::check::check(global, &check),
         Command::Relay { target } => join(global, target.as_deref()),
         Command::Explain { name } => explain(name.as_deref()),
@@ -41,21 +47,21 @@ pub fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
     }
 }
 
-fn options(global: &Global) -> Options {
+pub(crate) fn options(global: &Global) -> Options {
     Options {
         timeout: global.timeout,
         via: global.via.clone(),
     }
 }
 
-fn said(text: impl AsRef<str>) -> Result<Exit, Failure> {
+pub(crate) fn said(text: impl AsRef<str>) -> Result<Exit, Failure> {
     match print::say(text.as_ref()) {
         Ok(_) => Ok(Exit::Clean),
         Err(error) => Err(cannot_print(&error)),
     }
 }
 
-fn cannot_print(error: &std::io::Error) -> Failure {
+pub(crate) fn cannot_print(error: &std::io::Error) -> Failure {
     Failure::new(
         Exit::Usage,
         format!("Standard output cannot be written: {error}."),
@@ -64,7 +70,7 @@ fn cannot_print(error: &std::io::Error) -> Failure {
 }
 
 /// Ctrl-C while a one-shot waits: the published code, and no half-printed table, since tables are printed in one piece.
-fn leave_on_interrupt() -> Result<(), Failure> {
+pub(crate) fn leave_on_interrupt() -> Result<(), Failure> {
     let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(
         signal_hook::consts::SIGINT,
@@ -157,7 +163,7 @@ fn session(global: &Global, target: Target) -> Result<pb::HelloReply, Failure> {
     })?
 }
 
-async fn open(connector: &Connector, target: &Target) -> Result<Session, Failure> {
+pub(crate) async fn open(connector: &Connector, target: &Target) -> Result<Session, Failure> {
     connector
         .open(target)
         .await
@@ -359,7 +365,7 @@ fn refusal_of(text: &str, refusal: Refusal) -> Failure {
     cli::pointed(&format!("--{}", refusal.part), text, &error)
 }
 
-fn utc_offset() -> i32 {
+pub(crate) fn utc_offset() -> i32 {
     jiff::tz::TimeZone::system()
         .to_offset(jiff::Timestamp::now())
         .seconds()

@@ -21,6 +21,7 @@ pub mod drive;
 pub mod keys;
 pub mod model;
 pub mod picture;
+pub mod report;
 pub mod run;
 pub mod store;
 pub mod terminal;

@@ -25,6 +25,8 @@ pub enum Table {
     Cost,
     /// For each loop one row a resolution.
     Series,
+    /// One [`Hour`], no rows.
+    Hour,
     Tasks,
     /// Tasks, each below the one that spawned it.
     Tree,
@@ -58,7 +60,9 @@ impl Table {
     pub fn of_schema(self) -> Option<loop_proto::table::Table> {
         use loop_proto::table::Table as T;
         Some(match self {
-            Table::Overview | Table::Cost | Table::Series | Table::Task => return None,
+            Table::Overview | Table::Cost | Table::Series | Table::Hour | Table::Task => {
+                return None;
+            }
             Table::Tasks | Table::Tree => T::Tasks,
             Table::History => T::History,
             Table::Groups => T::Places,
@@ -236,6 +240,7 @@ pub enum Body {
     Overview(Box<Overview>),
     Cost(Box<Cost>),
     Series(Vec<SeriesRow>),
+    Hour(Box<Hour>),
     Tasks(Rows<TaskRow>),
     Tree(Rows<TaskRow>),
     Groups(Rows<GroupRow>),
@@ -310,6 +315,10 @@ pub struct Store {
     pub overview_at_ns: u64,
     pub cost: Option<Cost>,
     pub series: Vec<SeriesRow>,
+    /// What the app keeps of the last hour.
+    pub hour: Option<Hour>,
+    /// The app's clock when this console first heard of this run.
+    pub came_ns: u64,
     pub tasks: Page<TaskRow>,
     pub tree: Page<TaskRow>,
     pub groups: Page<GroupRow>,
@@ -405,6 +414,9 @@ impl Store {
                 ));
             }
         }
+        if !same_run {
+            self.came_ns = hello.now_ns;
+        }
         self.at_ns = hello.now_ns;
         self.hello = Some(hello);
         self.heard_at = Some(now);
@@ -426,6 +438,7 @@ impl Store {
             }
             Body::Cost(cost) => self.cost = Some(*cost),
             Body::Series(series) => self.series = series,
+            Body::Hour(hour) => self.hour = Some(*hour),
             Body::Tasks(rows) => self.tasks.take(rows, now, at_ns, resort),
             Body::Tree(rows) => self.tree.take(tree::grow(rows), now, at_ns, resort),
             Body::Groups(rows) => {
@@ -471,6 +484,16 @@ impl Store {
     pub fn hide(&mut self, fingerprint: &str) {
         self.hidden.insert(fingerprint.to_owned());
         self.findings.remove(|f| f.fingerprint == fingerprint);
+    }
+
+    /// What was wrong within the last hour and is over, the latest first.
+    pub fn over(&self) -> impl Iterator<Item = &PastFinding> {
+        self.hour.iter().flat_map(Hour::over)
+    }
+
+    /// Whether something of the app's clock was before this console came.
+    pub fn before_us(&self, app_ns: u64) -> bool {
+        app_ns < self.came_ns
     }
 
     /// How fast a count of the overview grows, per second, between its last two answers.

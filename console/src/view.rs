@@ -10,6 +10,7 @@ pub mod glyph;
 pub mod histogram;
 mod leaks;
 mod loops;
+mod over;
 mod overlay;
 mod overview;
 mod paint;

@@ -291,10 +291,10 @@ fn each_screen_asks_for_what_it_shows_and_no_more() {
         wanted::FINDINGS,
     ];
     for (key, more) in [
-        ("1", vec![wanted::SERIES]),
+        ("1", vec![wanted::SERIES, wanted::HOUR]),
         ("2", vec![wanted::TASKS]),
         ("4", vec![wanted::TIMERS]),
-        ("6", vec![wanted::GROUPS, wanted::LEAKS]),
+        ("6", vec![wanted::GROUPS, wanted::LEAKS, wanted::HOUR]),
     ] {
         d.keys(key);
         let mut expect: Vec<Slot> = always.into_iter().chain(more).collect();
@@ -765,4 +765,78 @@ fn the_cursor_in_a_pane_stays_on_its_task_when_others_come_and_go() {
     );
     d.keys("Enter");
     assert_eq!(d.model.ui.detail.as_ref().map(|open| open.id), Some(1_302));
+}
+
+#[test]
+fn who_comes_late_is_shown_what_was_over_before() {
+    let mut d = sample::full();
+    let finding = |name: &str, place: &str| Finding {
+        id: 900,
+        name: name.to_owned(),
+        place: place.to_owned(),
+        cleared: true,
+        evidence: vec!["a fact".to_owned()],
+        ..Finding::default()
+    };
+    let past = |finding: Finding, cleared: u64, times: u64| PastFinding {
+        finding,
+        first_ns: cleared - 9 * sample::S,
+        made_ns: cleared - 3 * sample::S,
+        cleared_ns: Some(cleared),
+        times,
+        dump: String::new(),
+    };
+    let came = sample::AT;
+    let hour = Hour {
+        from_ns: came - 3_600 * sample::S,
+        findings: vec![
+            past(finding("starved", "src/late.rs:7:1"), came + sample::S, 1),
+            past(
+                finding("ignored-cancel", "src/job.rs:9:1"),
+                came - 60 * sample::S,
+                12,
+            ),
+        ],
+        blocks: vec![BlockRow {
+            id: 1,
+            at_ns: came - 1_800 * sample::S,
+            for_ns: 412 * sample::MS,
+            ..BlockRow::default()
+        }],
+        blocks_total: 40,
+        blocks_dropped: 39,
+        ..Hour::default()
+    };
+    let view = View {
+        slot: wanted::HOUR,
+        at_ns: came + 2 * sample::S,
+        body: Body::Hour(Box::new(hour)),
+    };
+    d.keys("1");
+    d.learn(Update::View(Box::new(view)));
+    let frame = text(&d.frame(120, 36));
+    let line = |frame: &str, name: &str| {
+        let line = frame.lines().find(|line| line.contains(name));
+        line.unwrap_or_else(|| panic!("{name} in {frame}"))
+            .to_owned()
+    };
+    let before = line(&frame, "IGNORED-CANCEL src/job.rs:9");
+    assert!(before.contains("12 times, before you came"), "{before}");
+    let since = line(&frame, "STARVED src/late.rs:7");
+    assert!(!since.contains("before you came"), "{since}");
+    d.keys("3");
+    let title = line(&text(&d.frame(120, 36)), "Blocks over budget");
+    assert!(title.contains("40 before you came"), "{title}");
+    assert!(title.contains("worst of the hour 412ms"), "{title}");
+    d.keys("6");
+    let frame = text(&d.frame(120, 36));
+    let title = line(&frame, "Over by now");
+    assert!(
+        title.contains("1 in the last 60min, 1 before you came"),
+        "{title}"
+    );
+    assert!(frame.contains("IGNORED-CANCEL") && !frame.contains("STARVED src/late"));
+    // A small screen keeps its list.
+    let frame = text(&d.frame(80, 24));
+    assert!(line(&frame, "─ Leaks").contains("1-3 of 3"), "{frame}");
 }

@@ -1,6 +1,7 @@
 //! Messages of the protocol to rows of the store, and questions of the store to messages. The only file of the screens that
 //! names a message. Knows no socket: whoever holds the stream calls it.
 
+mod hour;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub fn query(q: &Query, serial: u64) -> Option<pb::Query> {
         Table::Overview => pb::Target::Overview,
         Table::Cost => pb::Target::Cost,
         Table::Series => pb::Target::Series,
+        Table::Hour => pb::Target::Hour,
         Table::Tasks | Table::Tree => pb::Target::Tasks,
         Table::History => pb::Target::History,
         Table::Groups => pb::Target::Places,
@@ -199,6 +201,19 @@ fn cost(c: pb::Cost) -> Cost {
         stacks_missed: c.stacks_missed,
         finished_overwritten: c.finished_overwritten,
         watchdog_oversleeps: c.watchdog_oversleeps,
+        hour_bytes: c.hour_bytes,
+        hour_limit_bytes: c.hour_limit_bytes,
+        hour_dropped: c.hour_dropped,
+        dumps: c.dumps.map(|d| DumpCost {
+            directory: d.directory,
+            written: d.written,
+            suppressed: d.suppressed,
+            removed: d.removed,
+            failed: d.failed,
+            bytes: d.bytes,
+            limit_bytes: d.limit_bytes,
+            trouble: d.trouble,
+        }),
     }
 }
 
@@ -319,6 +334,8 @@ impl Decoder {
                 first.blocks.append(&mut v.blocks);
                 first.places.append(&mut v.places);
                 first.series.append(&mut v.series);
+                first.past_findings.append(&mut v.past_findings);
+                first.hour = v.hour.or(first.hour);
                 v = first;
             }
         }
@@ -362,6 +379,7 @@ impl Decoder {
         let head = (v.total, v.matched, v.first_rank, v.torn);
         match table {
             Table::Series => Body::Series(v.series.into_iter().map(row::series).collect()),
+            Table::Hour => Body::Hour(Box::new(self.hour(v))),
             Table::Tasks | Table::History | Table::Task => {
                 Body::Tasks(rows(v.tasks, head, |t| self.task(t)))
             }

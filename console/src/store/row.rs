@@ -2,9 +2,11 @@
 //! All times are of the app's monotonic clock, in nanoseconds; all spans are nanoseconds.
 
 mod awaits;
+mod hour;
 mod things;
 
 pub use awaits::AwaitStep;
+pub use hour::{DumpCost, DumpFile, Host, Hour, PastFinding};
 pub use things::*;
 
 /// Anything with an identity that outlives a change of place in a list.
@@ -523,6 +525,12 @@ pub struct Cost {
     pub stacks_missed: u64,
     pub finished_overwritten: u64,
     pub watchdog_oversleeps: u64,
+    /// What the memory of the last hour takes, and the most that it may.
+    pub hour_bytes: u64,
+    pub hour_limit_bytes: u64,
+    pub hour_dropped: u64,
+    /// What the flight recorder did on disk; `None`: it was never asked for anything.
+    pub dumps: Option<DumpCost>,
 }
 
 impl Cost {

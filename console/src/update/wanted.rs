@@ -46,6 +46,8 @@ pub const CHILDREN: Slot = Slot(16);
 pub const SIGNALS: Slot = Slot(17);
 /// Who waits for the selected resource, job or child.
 pub const WAITING: Slot = Slot(18);
+/// What the app keeps of its last hour.
+pub const HOUR: Slot = Slot(24);
 
 /// Loops known at a time: few apps have more than one for each CPU.
 const LOOPS_AT_HAND: u32 = 256;
@@ -109,6 +111,7 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
     match model.ui.screen {
         Screen::Overview => {
             add(plain(SERIES, Table::Series, 0));
+            add(hour());
             add(paged(model, ListId::Findings, Table::Findings, &[]));
         }
         Screen::Tasks if model.ui.shape == Shape::Places => {
@@ -146,6 +149,7 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
         }
         Screen::Loops => {
             add(plain(SERIES, Table::Series, 0));
+            add(hour());
             add(paged(model, ListId::Blocks, Table::Blocks, &[]));
             add(plain(SIGNALS, Table::Signals, SIGNALS_AT_HAND));
         }
@@ -155,6 +159,7 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
         Screen::Jobs => add(paged(model, ListId::Jobs, Table::Jobs, &[])),
         Screen::Children => add(paged(model, ListId::Children, Table::Children, &[])),
         Screen::Leaks => {
+            add(hour());
             add(paged(model, ListId::Leaks, Table::Leaks, &[]));
             // How many live at a leak's place, and how many did.
             add(plain(GROUPS, Table::Groups, 200));
@@ -175,6 +180,14 @@ pub fn wanted(model: &Model) -> BTreeMap<Slot, Query> {
         out.insert(query.slot, query);
     }
     out
+}
+
+/// What is over changes slowly, and is long to tell.
+fn hour() -> Query {
+    Query {
+        every: 5 * EVERY,
+        ..plain(HOUR, Table::Hour, 0)
+    }
 }
 
 fn plain(slot: Slot, table: Table, limit: u32) -> Query {

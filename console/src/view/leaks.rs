@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::paint::{Painter, after, below};
 use super::theme::Role;
-use super::{columns, explain, fmt, glyph, has_preview, look, table};
+use super::{columns, explain, fmt, glyph, has_preview, look, over, table};
 use crate::model::{ListId, Model};
 use crate::store::Finding;
 use crate::update::pick;
@@ -23,6 +23,22 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
             ..area
         };
         why(model, p, pane, finding);
+    }
+    let over = store.over().filter(|past| past.finding.is_leak()).count();
+    if over > 0 && rest.height >= 8 {
+        let height = (over as u16 + 1).min(rest.height / 3);
+        let pane = below(rest, rest.height - height);
+        rest = Rect {
+            height: rest.height - height,
+            ..rest
+        };
+        p.rule(
+            pane,
+            0,
+            "Over by now",
+            &over::note(model, |past| past.finding.is_leak()),
+        );
+        over::lines(model, p, below(pane, 1), |past| past.finding.is_leak());
     }
     let slots = store
         .leaks

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::overview::worst_first;
 use super::paint::{Painter, after, below, left, top};
 use super::theme::Role;
-use super::{columns, fmt, glyph, has_preview, look, strip, table};
+use super::{columns, fmt, glyph, has_preview, look, over, strip, table};
 use crate::model::{ListId, Model};
 use crate::store::{BlockRow, Frame, LoopRow, SeriesRow};
 use crate::update::pick;
@@ -57,12 +57,16 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         .max()
         .unwrap_or(0);
     let title = format!("Blocks over budget ({})", fmt::span(budget));
-    p.rule(
-        rest,
-        0,
-        &title,
-        &table::position(model, ListId::Blocks, &store.blocks),
-    );
+    let note = [
+        table::position(model, ListId::Blocks, &store.blocks),
+        over::blocks_note(model),
+    ];
+    let note: Vec<&str> = note
+        .iter()
+        .map(String::as_str)
+        .filter(|part| !part.is_empty())
+        .collect();
+    p.rule(rest, 0, &title, &note.join(" · "));
     table::draw(
         model,
         p,

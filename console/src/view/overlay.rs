@@ -526,6 +526,19 @@ fn cost(model: &Model) -> Vec<(String, String, Role)> {
         ),
         line("ended rows forgotten", fmt::count(c.finished_overwritten)),
         line(
+            "last hour",
+            match c.hour_limit_bytes {
+                0 => "not kept by this app".to_owned(),
+                most => format!(
+                    "{} of at most {}, {} let go",
+                    fmt::bytes(c.hour_bytes),
+                    fmt::bytes(most),
+                    fmt::many(c.hour_dropped, "finding")
+                ),
+            },
+        ),
+        line("dumps", dumps(c)),
+        line(
             "watchdog overslept",
             format!("{} times", fmt::count(c.watchdog_oversleeps)),
         ),
@@ -571,4 +584,25 @@ fn cost(model: &Model) -> Vec<(String, String, Role)> {
         }
     }
     out
+}
+
+/// What the flight recorder wrote, or could not.
+fn dumps(c: &crate::store::Cost) -> String {
+    match &c.dumps {
+        None => "none was asked for".to_owned(),
+        Some(d) if !d.trouble.is_empty() => format!(
+            "{} written, {} failed: {}",
+            fmt::count(d.written),
+            fmt::count(d.failed),
+            d.trouble
+        ),
+        Some(d) => format!(
+            "{} written, {} held back, {} of {} in {}",
+            fmt::count(d.written),
+            fmt::count(d.suppressed),
+            fmt::bytes(d.bytes),
+            fmt::bytes(d.limit_bytes),
+            d.directory
+        ),
+    }
 }

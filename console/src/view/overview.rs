@@ -16,7 +16,9 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let most = if tall { 8 } else { 5 };
     let rest = area.height.saturating_sub(totals + events + 2);
     let loops_wanted = store.loops.rows.len().max(1) as u16 + u16::from(tall);
-    let found = (store.findings.len().max(1) as u16).clamp(1, most);
+    // What is over gets the lines that what holds now does not need.
+    let over = store.over().count().min(if tall { 3 } else { 1 }) as u16;
+    let found = (store.findings.len().max(1) as u16).clamp(1, most) + over;
     // Loops get what findings leave, and findings what loops do not need.
     let found = found.min(rest.saturating_sub(loops_wanted.min(rest / 2)).max(1));
     let loops = rest.saturating_sub(found).min(loops_wanted);
@@ -35,12 +37,18 @@ fn findings(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let page = &store.findings;
     let hidden = store.hidden.len();
     let note = match (page.len(), hidden) {
+        (0, 0) if store.over().next().is_some() => {
+            format!("over by now: {}", super::over::note(model, |_| true))
+        }
         (0, 0) => String::new(),
         (_, 0) => "worst first; Enter opens, d explains, x hides".to_owned(),
         _ => format!("worst first; {hidden} hidden"),
     };
     p.rule(area, 0, "What needs attention", &note);
     let body = below(area, 1);
+    let past = super::over::room(store.over().count(), page.len().max(1), body.height);
+    super::over::lines(model, p, below(body, body.height - past), |_| true);
+    let body = top(body, body.height - past);
     p.rows(ListId::Findings, body.height);
     if page.is_empty() {
         let text = match (page.loaded, &store.overview) {

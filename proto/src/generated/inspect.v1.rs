@@ -2821,6 +2821,32 @@ pub struct Hour {
     /// Files of the flight recorder that still exist, the newest first.
     #[prost(message, repeated, tag = "6")]
     pub dumps: ::prost::alloc::vec::Vec<DumpFile>,
+    /// The machine, as far as it tells.
+    #[prost(message, optional, tag = "7")]
+    pub host: ::core::option::Option<Host>,
+}
+/// What the machine is, for a report that is read elsewhere.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Host {
+    /// The kernel's name and release. Empty: not known.
+    #[prost(string, tag = "1")]
+    pub kernel: ::prost::alloc::string::String,
+    /// CPUs of the machine that are online. 0: not known.
+    #[prost(uint32, tag = "2")]
+    pub cpus_online: u32,
+    /// How many CPUs' worth of time the cgroup may use, the tightest quota on the way to the root.
+    /// Absent: no quota, or not known; `cgroup_unknown` says which.
+    #[prost(double, optional, tag = "3")]
+    pub cgroup_cpus: ::core::option::Option<f64>,
+    /// The most memory that the cgroup may have, in bytes. Absent: as above.
+    #[prost(uint64, optional, tag = "4")]
+    pub cgroup_memory: ::core::option::Option<u64>,
+    /// Why nothing is known of the cgroup's limits. Empty: they were read, what is absent is not limited.
+    #[prost(string, tag = "5")]
+    pub cgroup_unknown: ::prost::alloc::string::String,
+    /// The machine's memory, in bytes. 0: not known.
+    #[prost(uint64, tag = "6")]
+    pub memory: u64,
 }
 /// A file that the flight recorder wrote.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -46,6 +46,7 @@ impl Desk {
             blocks_dropped: ended.saturating_sub(rows.len() as u64),
             look_interval_ms: crate::inspect::history::UNASKED_MS,
             dumps: Vec::new(),
+            host: Some(host()),
         };
         self.history = history;
         pb::View {
@@ -67,6 +68,18 @@ impl Desk {
             past.held = held.clone();
         }
         past
+    }
+}
+
+fn host() -> pb::Host {
+    let host = crate::os::host::read();
+    pb::Host {
+        kernel: host.kernel,
+        cpus_online: host.cpus,
+        cgroup_cpus: host.limits.cpus,
+        cgroup_memory: host.limits.memory,
+        cgroup_unknown: host.unknown,
+        memory: host.memory,
     }
 }
 
