@@ -71,7 +71,10 @@ impl Visit {
                     }
                     None => {
                         let id = q.subject.expect("a task is asked for by its id");
-                        let body = match self.viewer.task(&pb::TaskRequest { id, blocks: 0 }) {
+                        let body = match self.viewer.task(&pb::TaskRequest {
+                            id,
+                            ..pb::TaskRequest::default()
+                        }) {
                             Some(detail) => Body::Task(Box::new(Decoder::task_detail(detail))),
                             None => Body::NoTask { id },
                         };

@@ -489,7 +489,7 @@ mod tests {
         let detail = viewer
             .task(&pb::TaskRequest {
                 id: 1093,
-                blocks: 0,
+                ..pb::TaskRequest::default()
             })
             .expect("it is there");
         assert!(detail.blocks.len() >= 3 && detail.parents[0].id == 402);
@@ -497,7 +497,7 @@ mod tests {
             viewer
                 .task(&pb::TaskRequest {
                     id: 9_999_999,
-                    blocks: 0
+                    ..pb::TaskRequest::default()
                 })
                 .is_none()
         );
@@ -600,7 +600,7 @@ mod tests {
         let detail = Viewer::new(shop)
             .task(&pb::TaskRequest {
                 id: 1093,
-                blocks: 0,
+                ..pb::TaskRequest::default()
             })
             .expect("it is there");
         assert!(detail.blocking.is_some());

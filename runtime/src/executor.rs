@@ -583,9 +583,7 @@ impl Executor {
         if let Some(around) = local.around.get() {
             around.spawned(id);
         }
-        record.emit(EventKind::TaskSpawned, || {
-            Event::task_spawned(at, id, how.parent, site)
-        });
+        record.spawned(at, (id, how.parent, site), how.kind != Kind::Callback);
         RawTask::new(row, id)
     }
 

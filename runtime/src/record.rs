@@ -43,6 +43,7 @@ pub(crate) mod vars;
 pub(crate) mod wait;
 pub(crate) mod wake;
 pub(crate) mod watched;
+pub(crate) mod wish;
 
 use current::{Current, Doing};
 use ended::EndedRing;
@@ -63,6 +64,8 @@ const TASKS: usize = 1 << 25;
 const OTHERS: usize = 1 << 23;
 /// Delays that are kept before they are counted.
 const KEPT: usize = 64;
+/// The bit of `wants` that says that stacks of spawns are wished for; no kind of event has it.
+const SPAWN_STACKS: u32 = 1 << 31;
 
 /// Sums and counts of a loop. One writer, the loop's thread, unless a field says otherwise.
 #[derive(Default)]
@@ -127,8 +130,10 @@ pub(crate) fn raise(field: &AtomicU64, to: u64) {
 pub(crate) struct LoopRecord {
     pub(crate) current: Current,
     pub(crate) stats: Stats,
-    /// Kinds of events that somebody wants; bits of `Kind`.
+    /// Kinds of events that somebody wants, bits of `Kind`, and `SPAWN_STACKS`.
     wants: AtomicU32,
+    /// Spawns since the last whose stack was taken, while they are sampled. The loop's thread.
+    unsampled: AtomicU32,
     /// Ticks a poll may take before it is a block; 0 for no limit.
     budget: AtomicU64,
     /// The same as it was set, in nanoseconds.
@@ -226,6 +231,7 @@ impl LoopRecord {
             current: Current::default(),
             stats: Stats::default(),
             wants: AtomicU32::new(0),
+            unsampled: AtomicU32::new(0),
             budget: AtomicU64::new(0),
             budget_ns: AtomicU64::new(0),
             agent: AtomicU64::new(0),
@@ -315,6 +321,33 @@ impl LoopRecord {
         }
     }
 
+    /// States a spawn to whoever wants to know of spawns: as an event, or with its stack.
+    #[inline]
+    pub(crate) fn spawned(&self, at: u64, birth: (u64, u64, u32), is_task: bool) {
+        if self.wants.load(Ordering::Relaxed) & (Kind::TaskSpawned.bit() | SPAWN_STACKS) != 0 {
+            self.tell_spawn(at, birth, is_task);
+        }
+    }
+
+    #[cold]
+    fn tell_spawn(&self, at: u64, (id, parent, site): (u64, u64, u32), is_task: bool) {
+        self.emit(Kind::TaskSpawned, || {
+            Event::task_spawned(at, id, parent, site)
+        });
+        if is_task && self.wants.load(Ordering::Relaxed) & SPAWN_STACKS != 0 {
+            wish::spawns(self, &self.unsampled, id);
+        }
+    }
+
+    /// Stacks of spawns are wished for from now on, or are not any more. Any thread.
+    fn wish_spawns(&self, on: bool) {
+        if on && !self.facts.internal {
+            self.wants.fetch_or(SPAWN_STACKS, Ordering::Relaxed);
+        } else {
+            self.wants.fetch_and(!SPAWN_STACKS, Ordering::Relaxed);
+        }
+    }
+
     #[cold]
     fn push(&self, event: Event) {
         if let Some(ring) = self.ring.get() {
@@ -337,7 +370,8 @@ impl LoopRecord {
         if kinds != 0 {
             self.ring.get_or_init(|| Ring::new(ring::CAPACITY));
         }
-        self.wants.store(kinds, Ordering::Release);
+        let kept = |old: u32| Some(old & SPAWN_STACKS | kinds & !SPAWN_STACKS);
+        let _ = (self.wants).fetch_update(Ordering::Release, Ordering::Relaxed, kept);
     }
 
     /// The ring, once somebody wanted events.
@@ -506,7 +540,13 @@ impl LoopRecord {
 /// A task being polled states what it is about to wait for. `at` is where its `.await` stands.
 #[inline]
 pub(crate) fn waiting(on: WaitingOn, at: &'static Location<'static>) {
-    current::here_row(|_, row| row.waiting(on, at));
+    current::here_row(|record, row| {
+        row.waiting(on, at);
+        // Lies beside `waits`, which was written just now.
+        if row.watched.load(Ordering::Relaxed) & watched::WISHED != 0 {
+            wish::waits(record, row);
+        }
+    });
 }
 
 /// The id of the task or callback that runs on this thread; 0 for none.
@@ -533,6 +573,7 @@ pub(crate) fn enlist(record: &Arc<LoopRecord>) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(record.clone());
+    record.wish_spawns(wish::spawn_rate() != 0);
     LOOPS_VERSION.fetch_add(1, Ordering::Release);
     current::BELL.nudge();
 }

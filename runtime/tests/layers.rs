@@ -115,6 +115,7 @@ const UNSAFE: &[&str] = &[
     "context.rs",
     "inspect/stack/capture.rs",
     "inspect/stack/here.rs",
+    "inspect/stack/snap.rs",
     "process/kernel.rs",
 ];
 

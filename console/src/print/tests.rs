@@ -371,7 +371,10 @@ fn one_task_in_full() {
         .id;
     let detail = Decoder::task_detail(
         viewer
-            .task(&pb::TaskRequest { id, blocks: 0 })
+            .task(&pb::TaskRequest {
+                id,
+                ..pb::TaskRequest::default()
+            })
             .expect("a task"),
     );
     let text = task::text(&detail, &plain::look(&hello(), detail.at_ns, 0), OUT);
@@ -424,7 +427,10 @@ fn events_for_people_and_for_scripts() {
 fn a_task_tells_every_arm_it_waits_for_and_what_it_has() {
     let viewer = Viewer::new(fixture::shop());
     let detail = |id| {
-        let request = pb::TaskRequest { id, blocks: 0 };
+        let request = pb::TaskRequest {
+            id,
+            ..pb::TaskRequest::default()
+        };
         Decoder::task_detail(viewer.task(&request).expect("a task"))
     };
     let select = detail(760);

@@ -213,7 +213,10 @@ impl Session {
         match self
             .client
             .clone()
-            .task(pb::TaskRequest { id, blocks: 0 })
+            .task(pb::TaskRequest {
+                id,
+                ..pb::TaskRequest::default()
+            })
             .await
         {
             Ok(detail) => Ok(Some(detail.into_inner())),

@@ -205,6 +205,10 @@ pub struct Frame {
     /// The frame the block is blamed on: the innermost one of the app.
     #[prost(bool, tag = "8")]
     pub culprit: bool,
+    /// In an await stack: the number in the list, from 1, of the frame that awaits this one. 0: it is
+    /// the task's own future, or this is a stack of functions, whose callers follow.
+    #[prost(uint32, tag = "20")]
+    pub awaited_by: u32,
 }
 /// How many events of one kind were made and not delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2879,6 +2883,10 @@ pub struct TaskRequest {
     /// How many of its blocks are wanted. 0: 10.
     #[prost(uint32, tag = "2")]
     pub blocks: u32,
+    /// Its await stack is wanted: read from its memory at once where the debug information suffices,
+    /// and copied at its next wait. Both take a moment: ask again for what came of it.
+    #[prost(bool, tag = "10")]
+    pub await_stack: bool,
 }
 /// All that is known of one task. NOT_FOUND when it never was or when its ended row has been
 /// overwritten.
@@ -2962,6 +2970,30 @@ pub struct TaskDetail {
     /// Child processes that it started.
     #[prost(message, repeated, tag = "25")]
     pub processes: ::prost::alloc::vec::Vec<ChildRow>,
+    /// Where it waits, innermost first, down to the task's own future. Of several futures that it
+    /// waits for at once each has its frames, and `awaited_by` tells where they join. Empty: nobody
+    /// asked (`TaskRequest.await_stack`), or `await_why` says why.
+    #[prost(message, repeated, tag = "40")]
+    pub await_stack: ::prost::alloc::vec::Vec<Frame>,
+    /// The moment that `await_stack` is of. 0: it is empty.
+    #[prost(uint64, tag = "41")]
+    pub await_stack_at_ns: u64,
+    /// How `await_stack` was come by.
+    #[prost(enumeration = "AwaitHow", tag = "42")]
+    pub await_how: i32,
+    /// Why `await_stack` is empty, is of an earlier wait, or is not finer, in words; or what is being
+    /// done about it. Empty: nothing is amiss.
+    #[prost(string, tag = "43")]
+    pub await_why: ::prost::alloc::string::String,
+    /// Its stack will be copied at its next wait, which has not come.
+    #[prost(bool, tag = "44")]
+    pub await_asked: bool,
+    /// What copying the stack took of the loop's time. 0: nothing was copied.
+    #[prost(uint64, tag = "45")]
+    pub await_took_ns: u64,
+    /// Why there is no `spawn_stack`, in words. Empty: there is one.
+    #[prost(string, tag = "46")]
+    pub spawn_why: ::prost::alloc::string::String,
     /// What it waits for, what the tasks behind that wait for, and so on: each step below the one that
     /// leads to it, as deep as `depth` says. Empty: it does not wait.
     #[prost(message, repeated, tag = "50")]
@@ -3150,6 +3182,44 @@ impl Target {
             "TARGET_SERIES" => Some(Self::Series),
             "TARGET_SIGNALS" => Some(Self::Signals),
             "TARGET_HOUR" => Some(Self::Hour),
+            _ => None,
+        }
+    }
+}
+/// How an await stack was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AwaitHow {
+    /// Not at all.
+    Unspecified = 0,
+    /// The stack was copied as the task went to wait: frames of functions.
+    Pending = 1,
+    /// The states of its futures were read in its memory, and told by the debug information: a frame
+    /// is an async function, block or other future, and its place the line of the await.
+    DebugInfo = 2,
+    /// Only the place of the await is known, which the future that waits recorded.
+    Place = 3,
+}
+impl AwaitHow {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AWAIT_HOW_UNSPECIFIED",
+            Self::Pending => "AWAIT_HOW_PENDING",
+            Self::DebugInfo => "AWAIT_HOW_DEBUG_INFO",
+            Self::Place => "AWAIT_HOW_PLACE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AWAIT_HOW_UNSPECIFIED" => Some(Self::Unspecified),
+            "AWAIT_HOW_PENDING" => Some(Self::Pending),
+            "AWAIT_HOW_DEBUG_INFO" => Some(Self::DebugInfo),
+            "AWAIT_HOW_PLACE" => Some(Self::Place),
             _ => None,
         }
     }

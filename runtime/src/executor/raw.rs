@@ -17,26 +17,37 @@ use std::task::{Context, Poll, Waker};
 use super::away::{Pushed, Stack, Taken, kind_of};
 use super::error::JoinError;
 use crate::atomic::{self, AtomicUsize};
-use crate::record::task::TaskRow;
+use crate::record::task::{TaskRow, work};
 use crate::record::{LoopRecord, bound, memory};
 
 /// Called once the task is done, on the loop's thread.
 pub(crate) type Done = Box<dyn FnOnce()>;
 
-/// What every box begins with.
+/// What every box begins with. What other threads read of it, through the kernel, lies where
+/// `record::task::work` says.
+#[repr(C)]
 pub(crate) struct Head {
     table: &'static Table,
+    /// Where the future lies in the box while it is there; 0 if that is far.
+    future: u16,
+    /// There is nothing in the box whose drop could run the app's code.
+    inert: Cell<bool>,
     /// Where the task's row lies in its table.
     slot: u32,
     /// Who awaits the result.
     joiner: Cell<Option<Waker>>,
-    /// There is nothing in the box whose drop could run the app's code.
-    inert: Cell<bool>,
 }
+
+const _: () = assert!(
+    std::mem::offset_of!(Head, table) == work::TABLE
+        && std::mem::offset_of!(Head, future) == work::FUTURE
+        && std::mem::offset_of!(Table, poll) == work::POLL
+);
 
 /// Whether something was dropped without a panic; else the panic's payload.
 pub(crate) type Dropped = Result<(), Box<dyn Any + Send>>;
 
+#[repr(C)]
 struct Table {
     poll: unsafe fn(NonNull<Head>, &mut Context<'_>) -> Polled,
     drop_future: unsafe fn(NonNull<Head>, Option<JoinError>) -> Dropped,
@@ -88,15 +99,22 @@ pub(crate) fn fill<F: Future>(row: &TaskRow, slot: u32, future: F) {
     let at = cell.as_mut_ptr();
     let head = Head {
         table: &Typed::<F>::TABLE,
+        future: 0,
+        inert: Cell::new(false),
         slot,
         joiner: Cell::new(None),
-        inert: Cell::new(false),
     };
     // SAFETY: the box is valid for writes, and this is its field.
     unsafe { (&raw mut (*at).head).write(head) };
     let stage = UnsafeCell::new(Stage::Future(future));
     // SAFETY: as above; with this all of it is initialised.
     unsafe { (&raw mut (*at).stage).write(stage) };
+    // SAFETY: as above; the reference ends here. The compiler knows the offset.
+    if let Stage::Future(future) = unsafe { &*(*at).stage.get() } {
+        let offset = std::ptr::from_ref(future) as usize - at as usize;
+        // SAFETY: as above.
+        unsafe { (*at).head.future = u16::try_from(offset).unwrap_or(0) };
+    }
     row.work
         .store(Box::into_raw(cell).cast(), Ordering::Relaxed);
 }

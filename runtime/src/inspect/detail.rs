@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 
 use loop_proto::pb;
 
+mod stacks;
+
 use super::desk::Desk;
 use super::graph::{around, waits_of};
 use super::live::wake_cause;
@@ -32,13 +34,25 @@ const RESOURCES: usize = 1000;
 const PARENTS: usize = 64;
 
 /// The detail of a live or an ended task; `None`: there is none, or its row was overwritten.
-pub(crate) fn detail(id: u64, blocks: usize, desk: &mut Desk) -> Option<pb::TaskDetail> {
+///
+/// `await_stack`: where it waits is to be found out.
+pub(crate) fn detail(
+    id: u64,
+    blocks: usize,
+    await_stack: bool,
+    desk: &mut Desk,
+) -> Option<pb::TaskDetail> {
     let look = Look::new(true);
     desk.texts.note();
     let mut detail = match look.task(id) {
-        Some((spot, facts)) if facts.state != State::Done => live(&look, desk, spot, &facts),
+        Some((spot, facts)) if facts.state != State::Done => {
+            let mut detail = live(&look, desk, spot, &facts);
+            stacks::awaits(&look, desk, (spot, &facts), await_stack, &mut detail);
+            detail
+        }
         _ => ended(&look, desk, id)?,
     };
+    stacks::spawned(&look, desk, id, &mut detail);
     let parent = detail.task.as_ref().map_or(0, |task| task.parent_id);
     detail.parents = ancestors(&look, desk, parent);
     let held: Vec<_> = desk

@@ -15,6 +15,13 @@ use crate::record::LoopRecord;
 ))]
 pub(crate) mod capture;
 pub(crate) mod copies;
+pub(crate) mod depot;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod dwarf;
 #[cfg(all(
     feature = "stacks",
     target_os = "linux",
@@ -33,7 +40,25 @@ pub(crate) mod names;
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+mod snap;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod suspended;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 pub(crate) mod unwind;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod walk;
 
 /// One frame as it was found: no names, no look into the loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +91,8 @@ pub(crate) enum How {
     Signal,
     /// Read from outside, from a thread that waited in the kernel.
     Outside,
+    /// The thread copied it itself.
+    Itself,
 }
 
 /// One stack, innermost frame first.

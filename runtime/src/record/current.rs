@@ -135,6 +135,11 @@ impl Current {
         self.base.store(address, Ordering::Relaxed);
     }
 
+    /// The address of the frame that polls; 0 before the first poll. The loop's own thread.
+    pub(crate) fn base(&self) -> usize {
+        self.base.load(Ordering::Relaxed)
+    }
+
     /// The loop begins to wait in its reactor.
     #[inline]
     pub(crate) fn park(&self, now: u64) {

@@ -84,6 +84,17 @@ pub(crate) mod mark {
     pub(crate) const AWAITED: u8 = 2;
 }
 
+/// Where a reader of `TaskRow::work` finds what tells the future: `executor/raw.rs` keeps to it.
+pub(crate) mod work {
+    /// Offset, in the box, of the address of its table: what is known of the type.
+    pub(crate) const TABLE: usize = 0;
+    /// Offset, in the box, of the offset of the future in the box, 16 bits; 0 for one that does not
+    /// fit.
+    pub(crate) const FUTURE: usize = 8;
+    /// Offset, in the table, of the address of the function `poll::<F>`.
+    pub(crate) const POLL: usize = 0;
+}
+
 /// What is being waited for: the kind in the upper byte, the row's id below.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct WaitingOn(pub(crate) u64);
@@ -167,6 +178,7 @@ pub(crate) struct TaskRow {
     pub(crate) refs_here: AtomicI32,
     pub(crate) phase: AtomicU8,
     /// Its place among the watched tasks of the loop, from 1; 0: nobody looks. Set by an observer.
+    /// And the bit `watched::WISHED`.
     pub(crate) watched: AtomicU8,
     /// Bits of `flag`. Here because each poll looks for a cancel; rarely written elsewhere.
     pub(crate) flags: AtomicU8,

@@ -14,6 +14,9 @@ use crate::clock;
 
 /// Tasks of one loop that can be watched at a time.
 pub(crate) const PLACES: usize = 16;
+/// The bit of `TaskRow::watched` that says that the stack at the task's next wait is wished for; no
+/// place has so high a number.
+pub(crate) const WISHED: u8 = 0x80;
 /// A place that nobody asked for so long may go to another task.
 const KEPT: Duration = Duration::from_secs(30);
 /// A place that was taken from a task rests for so long: the loop may be about to count into it.
@@ -47,13 +50,14 @@ pub(crate) struct Watched([OnceLock<Box<Place>>; PLACES]);
 impl Watched {
     /// What is counted of the task in `row`. The loop's thread.
     fn of(&self, row: &TaskRow) -> Option<&Place> {
-        let number = usize::from(row.watched.load(Ordering::Relaxed)).checked_sub(1)?;
+        let watched = row.watched.load(Ordering::Relaxed) & !WISHED;
+        let number = usize::from(watched).checked_sub(1)?;
         let place = self.0.get(number)?.get()?;
         if place.task.load(Ordering::Acquire) == row.task_id() {
             return Some(place);
         }
         // The row has another task by now, or the place has.
-        row.watched.store(0, Ordering::Relaxed);
+        row.watched.fetch_and(WISHED, Ordering::Relaxed);
         None
     }
 

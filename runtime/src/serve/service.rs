@@ -120,10 +120,12 @@ impl pb::inspect_server::Inspect for Inspect {
         request: Request<pb::TaskRequest>,
     ) -> Result<Response<pb::TaskDetail>, Status> {
         self.shared.want_findings();
-        let id = request.get_ref().id;
+        let wanted = request.get_ref();
+        let id = wanted.id;
         let found = detail(
             id,
-            request.get_ref().blocks as usize,
+            wanted.blocks as usize,
+            wanted.await_stack,
             &mut self.shared.desk(),
         );
         found.map(Response::new).ok_or_else(|| {

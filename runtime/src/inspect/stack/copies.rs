@@ -87,7 +87,7 @@ impl Copies {
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 struct Namer {
-    unwinding: super::unwind::Unwinding,
+    walker: super::walk::Walker,
     resolver: super::names::resolve::Resolver,
 }
 
@@ -99,7 +99,7 @@ struct Namer {
 impl Namer {
     fn new() -> Option<Self> {
         Some(Self {
-            unwinding: super::unwind::Unwinding::of_copies(),
+            walker: super::walk::Walker::new(),
             resolver: super::names::resolve::Resolver::new(),
         })
     }
@@ -108,7 +108,9 @@ impl Namer {
         let Some(copied) = super::here::take(copy) else {
             return Known::Unknown;
         };
-        let stack = self.unwinding.copied(&copied);
+        self.walker.stack = copied.bytes;
+        let (registers, base) = (copied.registers, copied.base);
+        let stack = self.walker.walk(registers, base, super::How::Itself);
         let (lines, _) = self.resolver.lines(&stack, [None; 2]);
         words(&lines).map_or(Known::Unknown, |words| Known::Place(words.into()))
     }

@@ -148,7 +148,7 @@ pub(super) fn take(number: u64) -> Option<Copied> {
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn registers() -> Registers {
+pub(super) fn registers() -> Registers {
     let (pc, sp, fp): (u64, u64, u64);
     // SAFETY: reads three registers, changes nothing.
     unsafe {
@@ -167,7 +167,7 @@ fn registers() -> Registers {
 
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
-fn registers() -> Registers {
+pub(super) fn registers() -> Registers {
     let (pc, sp, fp, lr): (u64, u64, u64, u64);
     // SAFETY: reads four registers, changes nothing.
     unsafe {

@@ -34,6 +34,8 @@ pub(crate) struct Line {
     pub(crate) inlined: bool,
     /// The block is blamed on it.
     pub(crate) culprit: bool,
+    /// Of a future: the number, from 1, of the line of the one that awaits it; else 0.
+    pub(crate) awaited_by: u32,
 }
 
 /// What the word before a place says.

@@ -98,7 +98,7 @@ impl Wire<'_> {
     }
 
     /// A stack in words where names were found, else in addresses that a console can look up.
-    fn frames(&mut self, stack: &Stack, lines: Option<&[Line]>) -> Vec<pb::Frame> {
+    pub(crate) fn frames(&mut self, stack: &Stack, lines: Option<&[Line]>) -> Vec<pb::Frame> {
         let Some(lines) = lines else {
             let plain = stack.frames.iter().map(|frame| pb::Frame {
                 module_text: self.texts.own(&frame.module),
@@ -126,6 +126,7 @@ impl Wire<'_> {
                 } as i32,
                 inlined: line.inlined,
                 culprit: line.culprit,
+                awaited_by: line.awaited_by,
             });
         }
         frames

@@ -226,7 +226,7 @@ fn a_stranded_task_is_found_and_a_waiting_one_is_not() {
         let detail = client
             .task(pb::TaskRequest {
                 id: finding.subject_id,
-                blocks: 0,
+                ..pb::TaskRequest::default()
             })
             .await
             .unwrap()
@@ -529,7 +529,10 @@ impl Asks {
 }
 
 async fn detail_of(client: &mut Client, id: u64) -> pb::TaskDetail {
-    let request = pb::TaskRequest { id, blocks: 0 };
+    let request = pb::TaskRequest {
+        id,
+        ..pb::TaskRequest::default()
+    };
     client.task(request).await.unwrap().into_inner()
 }
 

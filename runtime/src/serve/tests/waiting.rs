@@ -72,7 +72,7 @@ fn a_lock_names_its_holder_and_everybody_who_waits_first_in_line_first() {
 
         let request = pb::TaskRequest {
             id: expected[0],
-            blocks: 0,
+            ..pb::TaskRequest::default()
         };
         let detail = client.task(request).await.unwrap().into_inner();
         let wait = &detail.waits[0];
@@ -114,7 +114,7 @@ fn a_task_that_waits_in_several_ways_tells_every_arm() {
         let mut client = inspected.client().await;
         let request = pb::TaskRequest {
             id: task.id().get(),
-            blocks: 0,
+            ..pb::TaskRequest::default()
         };
         let detail = client.task(request).await.unwrap().into_inner();
         let mut texts = loop_proto::message::Texts::default();

@@ -154,11 +154,27 @@ impl Resolver {
                     ),
                     inlined: depth + 1 < symbols.len(),
                     culprit: false,
+                    awaited_by: 0,
                 });
             }
         }
         let place = Place::in_stack(&mut lines);
         (lines, place)
+    }
+
+    /// The place of an await that debug information told: a line without a column.
+    #[cfg_attr(not(feature = "stacks"), allow(dead_code))]
+    pub(crate) fn place_of(&self, file: &str, line: u64) -> String {
+        if file.is_empty() || line == 0 {
+            return String::new();
+        }
+        format!("{}:{line}", short(file, &self.roots))
+    }
+
+    /// Whose code a future is, by the file of its await, else by its name.
+    #[cfg_attr(not(feature = "stacks"), allow(dead_code))]
+    pub(crate) fn whose(&self, file: &str, function: &str) -> super::Whose {
+        whose(file, function, "", self.runtime.as_deref())
     }
 
     fn place(&self, symbol: &Symbol) -> String {
