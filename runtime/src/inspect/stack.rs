@@ -40,6 +40,12 @@ pub(crate) mod names;
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
+mod sections;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 mod snap;
 #[cfg(all(
     feature = "stacks",
@@ -47,6 +53,12 @@ mod snap;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod suspended;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod symbols;
 #[cfg(all(
     feature = "stacks",
     target_os = "linux",

@@ -34,6 +34,12 @@ mod gate;
 mod graph;
 mod hour;
 mod jobs;
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod stacks;
 mod waiting;
 mod watched;
 

@@ -174,6 +174,7 @@ mod tests {
             whose: Whose::App,
             inlined: false,
             culprit: at == 0,
+            awaited_by: 0,
         };
         let mut deep = sample(1, 100);
         deep.stack = Some(Arc::new(Stack {

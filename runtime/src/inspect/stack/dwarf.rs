@@ -4,7 +4,6 @@
 //! Read when first asked for, a unit at a time, on a thread that may take its time. Knows neither
 //! tasks nor memory.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -15,10 +14,10 @@ use gimli::{
     Operation, Unit, UnitHeader, UnitOffset,
 };
 
-mod sections;
 mod shape;
 
-pub(super) use sections::Sections;
+use super::sections::Sections;
+pub(super) use super::sections::Why;
 pub(super) use shape::{Member, Scalar, Shape};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -26,9 +25,6 @@ type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
 
 /// A type: where it stands in `.debug_info`.
 pub(super) type Type = usize;
-
-/// Why something is not known, in words.
-pub(super) type Why = Cow<'static, str>;
 
 /// Shapes and names that are remembered.
 const KNOWN: usize = 1 << 16;

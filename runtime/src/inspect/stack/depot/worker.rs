@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::{AWAITS, Copied, Depot, Job, Suspect, Told};
 use crate::clock;
-use crate::inspect::stack::dwarf::{Reader, Sections, Why};
+use crate::inspect::stack::dwarf::{Reader, Why};
 use crate::inspect::stack::names::resolve::Resolver;
 use crate::inspect::stack::names::{Line, Place};
+use crate::inspect::stack::sections::Sections;
 use crate::inspect::stack::snap::{self, Snap};
 use crate::inspect::stack::suspended::{self, Chain, Link, Loaded};
 use crate::inspect::stack::walk::Walker;
@@ -173,7 +174,7 @@ impl Worker {
             None => Err(Why::from(
                 "this is a library in another program, whose debug info is not read",
             )),
-            Some(loaded) => Sections::of_this_program().map(|sections| (loaded, sections)),
+            Some(loaded) => Sections::debug_info().map(|sections| (loaded, sections)),
         };
         let why = match &opened {
             Err(why) => why.clone(),

@@ -12,7 +12,7 @@ use std::thread;
 
 use super::{Line, Place, root, short, whose};
 use crate::inspect::blocks::{Block, Blocks};
-use crate::inspect::stack::Stack;
+use crate::inspect::stack::{Frame, Stack};
 
 /// Addresses whose names are remembered.
 const KNOWN: usize = 4096;
@@ -84,6 +84,7 @@ struct Symbol {
 /// Names addresses of this process, and remembers.
 pub(crate) struct Resolver {
     known: HashMap<u64, Found>,
+    paths: Paths,
     /// This crate's folder, and the folders that the compiler was told paths from.
     runtime: Option<String>,
     roots: Vec<String>,
@@ -100,6 +101,7 @@ impl Resolver {
         let told = own.and_then(|symbol| root(&symbol.file, file!()));
         Self {
             known: HashMap::new(),
+            paths: Paths::default(),
             runtime: own
                 .and_then(|symbol| symbol.file.strip_suffix(suffix))
                 .map(str::to_owned),
@@ -113,11 +115,7 @@ impl Resolver {
         stack: &Stack,
         places: [Option<&'static Location<'static>>; 2],
     ) -> (Vec<Line>, Option<Place>) {
-        let found: Vec<Found> = stack
-            .frames
-            .iter()
-            .map(|frame| self.found(frame.address))
-            .collect();
+        let found: Vec<Found> = stack.frames.iter().map(|frame| self.found(frame)).collect();
         // Where a frame stands in the file of a known place, it tells the folder that the
         // compiler was told such paths from.
         for place in places.into_iter().flatten() {
@@ -185,16 +183,68 @@ impl Resolver {
         format!("{file}:{}:{}", symbol.line, symbol.column)
     }
 
-    fn found(&mut self, address: u64) -> Found {
+    fn found(&mut self, frame: &Frame) -> Found {
+        let address = frame.address;
         if let Some(found) = self.known.get(&address) {
             return found.clone();
         }
         if self.known.len() == KNOWN {
             self.known.clear();
         }
-        let found: Found = symbols(address).into();
+        let mut found = symbols(address);
+        if let Some(outermost) = found.last_mut()
+            && !outermost.function.contains("::")
+            && let Some(path) = self.paths.of(frame)
+        {
+            outermost.function = path;
+        }
+        let found: Found = found.into();
         self.known.insert(address, found.clone());
         found
+    }
+}
+
+/// The names of functions with their paths, which not every debug information has. Read from the
+/// program's file when first needed.
+#[derive(Default)]
+struct Paths {
+    #[cfg(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    of_program: Option<(String, crate::inspect::stack::symbols::Symbols)>,
+}
+
+impl Paths {
+    #[cfg(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    fn of(&mut self, frame: &Frame) -> Option<String> {
+        use crate::inspect::stack::symbols::Symbols;
+        let (program, symbols) = self.of_program.get_or_insert_with(|| {
+            let path = std::fs::read_link("/proc/self/exe");
+            let path = path
+                .ok()
+                .and_then(|path| path.into_os_string().into_string().ok());
+            (path.unwrap_or_default(), Symbols::of_this_program())
+        });
+        if *frame.module != **program {
+            return None;
+        }
+        let name = backtrace::SymbolName::new(symbols.at(frame.offset)?);
+        Some(format!("{name:#}"))
+    }
+
+    #[cfg(not(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    )))]
+    fn of(&mut self, _: &Frame) -> Option<String> {
+        None
     }
 }
 
@@ -241,7 +291,13 @@ mod tests {
     #[test]
     fn an_own_function_has_name_file_and_owner() {
         let mut resolver = Resolver::new();
-        let found = resolver.found(own_address());
+        let found = resolver.found(&Frame {
+            module: "".into(),
+            build_id: "".into(),
+            offset: 0,
+            address: own_address(),
+            function: None,
+        });
         let symbol = found.last().unwrap();
         assert!(
             symbol.function.ends_with("resolve::own_address"),

@@ -1,9 +1,11 @@
-//! The sections of the program's file that hold debug information, copied.
+//! The sections of the program's file that hold debug information or symbols, copied.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::Why;
+/// Why something is not known, in words.
+pub(super) type Why = Cow<'static, str>;
 
 /// More debug information than this is not read: it stays in memory while somebody looks.
 const MOST: u64 = 1 << 30;
@@ -11,17 +13,32 @@ const MOST: u64 = 1 << 30;
 const COMPRESSED: u64 = 0x800;
 
 /// Those that are wanted, by name.
-pub(in super::super) struct Sections(Vec<(String, Vec<u8>)>);
+pub(super) struct Sections(Vec<(String, Vec<u8>)>);
 
 impl Sections {
-    /// Of the program that runs here. Errors: there are none, in words.
-    pub(in super::super) fn of_this_program() -> Result<Self, Why> {
-        let file = File::open("/proc/self/exe")
-            .map_err(|why| Why::from(format!("the program's file cannot be opened: {why}")))?;
-        Self::of(&file)
+    /// The debug information of the program that runs here. Errors: there is none, in words.
+    pub(super) fn debug_info() -> Result<Self, Why> {
+        Self::debug_info_of(&program()?)
     }
 
-    pub(super) fn of(file: &File) -> Result<Self, Why> {
+    fn debug_info_of(file: &File) -> Result<Self, Why> {
+        let sections = Self::of(file, |name| name.starts_with(".debug_"))?;
+        if sections.get(".debug_info").is_empty() {
+            return Err(
+                "no debug info in this build (`debug = true` in the profile puts it there, and \
+                 `strip` takes it away)"
+                    .into(),
+            );
+        }
+        Ok(sections)
+    }
+
+    /// Its symbols: empty where it was stripped.
+    pub(super) fn symbols() -> Result<Self, Why> {
+        Self::of(&program()?, |name| [".symtab", ".strtab"].contains(&name))
+    }
+
+    fn of(file: &File, wants: impl Fn(&str) -> bool) -> Result<Self, Why> {
         let not_elf = || Why::from("the program's file is no ELF file of 64 bits");
         let header = bytes(file, 0, 64)?;
         if header[..6] != *b"\x7fELF\x02\x01" {
@@ -36,18 +53,8 @@ impl Sections {
         let entries: Vec<&[u8]> = table.chunks_exact(size as usize).collect();
         let names = entries.get(usize::from(strings)).ok_or_else(not_elf)?;
         let names = bytes(file, word(names, 0x18), word(names, 0x20))?;
-        let wanted = |entry: &&&[u8]| name(&names, entry).starts_with(".debug_");
+        let wanted = |entry: &&&[u8]| wants(name(&names, entry));
         let wanted: Vec<&[u8]> = entries.iter().filter(wanted).copied().collect();
-        if !wanted
-            .iter()
-            .any(|entry| name(&names, entry) == ".debug_info")
-        {
-            return Err(
-                "no debug info in this build (`debug = true` in the profile puts it there, and \
-                 `strip` takes it away)"
-                    .into(),
-            );
-        }
         if wanted
             .iter()
             .any(|entry| word(entry, 0x08) & COMPRESSED != 0)
@@ -76,6 +83,12 @@ impl Sections {
         let found = self.0.iter().find(|(other, _)| other == name);
         found.map_or(&[], |(_, content)| content)
     }
+}
+
+fn program() -> Result<File, Why> {
+    // The file that runs, also if another one has its name by now.
+    File::open("/proc/self/exe")
+        .map_err(|why| format!("the program's file cannot be opened: {why}").into())
 }
 
 fn name<'a>(names: &'a [u8], entry: &[u8]) -> &'a str {
@@ -128,7 +141,11 @@ mod tests {
 
     #[test]
     fn what_is_no_program_or_is_cut_off_is_said_so() {
-        let why = |content: &[u8]| Sections::of(&file(content, "loop-sections")).err().unwrap();
+        let why = |content: &[u8]| {
+            Sections::debug_info_of(&file(content, "loop-sections"))
+                .err()
+                .unwrap()
+        };
         assert!(why(&[7; 100]).contains("no ELF file"));
         assert!(why(b"short").contains("cut off"));
         let mut header = [0; 64];
@@ -145,7 +162,9 @@ mod tests {
         let mut content = vec![0; 128];
         content[..6].copy_from_slice(b"\x7fELF\x02\x01");
         (content[0x28], content[0x3a], content[0x3c]) = (64, 64, 1);
-        let why = Sections::of(&file(&content, "loop-bare")).err().unwrap();
+        let why = Sections::debug_info_of(&file(&content, "loop-bare"))
+            .err()
+            .unwrap();
         assert!(why.contains("no debug info in this build"), "{why}");
     }
 }
