@@ -4,6 +4,7 @@
 use loop_proto::pb;
 
 use super::shared::Shared;
+use crate::inspect::stack::depot::depot;
 
 /// One thing that can be recorded.
 struct Recording {
@@ -59,8 +60,8 @@ const TABLE: &[Recording] = &[
     },
     Recording {
         what: "spawn-stacks",
-        state: |_| (false, "not built: the spawn place is recorded".to_owned()),
-        turn: None,
+        state: |_| depot().sampling(),
+        turn: Some(|_, on| depot().sample_spawns(on.then_some(1))),
     },
 ];
 
@@ -79,6 +80,11 @@ pub(crate) fn all(shared: &Shared) -> Vec<pb::Recorded> {
 
 /// Turns something on or off. Errors: why it is not, as a sentence.
 pub(crate) fn turn(shared: &Shared, what: &str, on: bool) -> Result<(), String> {
+    if let Some(rate) = what.strip_prefix("spawn-stacks/") {
+        let rate = rate.parse().ok().filter(|rate| *rate > 0);
+        let rate = rate.ok_or("`spawn-stacks/N` takes one spawn of N, and N is a number from 1")?;
+        return depot().sample_spawns(on.then_some(rate));
+    }
     let Some(recording) = TABLE.iter().find(|recording| recording.what == what) else {
         let words: Vec<_> = TABLE
             .iter()

@@ -321,13 +321,15 @@ impl Depot {
         })
     }
 
-    /// Has one of `rate` spawns taken from now on; 0 for none. Errors: why it cannot.
-    pub(crate) fn sample_spawns(&'static self, rate: u32) -> Result<(), String> {
-        if rate != 0 {
+    /// Has one of `rate` spawns taken from now on, or none. Errors: why it cannot.
+    pub(crate) fn sample_spawns(&'static self, rate: Option<u32>) -> Result<(), String> {
+        if rate.is_some() {
+            // Makes the slots ready.
             self.send(Job::Look)?;
         }
-        wish::sample_spawns(rate);
-        Ok(())
+        wish::sample_spawns(rate.unwrap_or(0));
+        // Has whoever sleeps see that there is something to look at now.
+        rate.map_or(Ok(()), |_| self.send(Job::Look))
     }
 
     /// How spawns are sampled, in words; and whether they are.

@@ -142,6 +142,8 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
                 "there is no loop 1099511627776",
             ),
             (record("everything", true), "what can be turned: polls"),
+            (record("spawn-stacks/0", true), "takes one spawn of N"),
+            (record("spawn-stacks/many", true), "takes one spawn of N"),
             (record("tasks", false), "tasks cannot be turned off"),
         ] {
             let reply = command(&mut client, action.clone()).await;
@@ -215,7 +217,7 @@ fn a_nudge_tells_a_lost_wake_from_a_task_that_waits_for_good_reason() {
         ends.await.unwrap();
         let request = pb::TaskRequest {
             id: waits.id().get(),
-            blocks: 0,
+            ..pb::TaskRequest::default()
         };
         let detail = client.task(request).await.unwrap().into_inner();
         let wake = detail.task.unwrap().last_wake.expect("it was woken");

@@ -115,7 +115,7 @@ fn a_sampled_spawn_tells_who_called_whom() {
         let id = unsampled.id().get();
         let (detail, _) = detail_when(&mut client, id, |_| true).await;
         assert_eq!(detail.spawn_why, "spawns are not sampled");
-        depot().sample_spawns(1).unwrap();
+        depot().sample_spawns(Some(1)).unwrap();
         assert!(depot().sampling().0);
         let mut functions = Vec::new();
         // Other tests spawn too, and a stack may find no slot.
@@ -142,7 +142,7 @@ fn a_sampled_spawn_tells_who_called_whom() {
             words.contains("all, ") && words.contains(" ns each"),
             "{words}"
         );
-        depot().sample_spawns(0).unwrap();
+        depot().sample_spawns(None).unwrap();
         assert!(!depot().sampling().0);
         unsampled.cancel();
     });
