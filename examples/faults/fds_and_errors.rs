@@ -12,7 +12,7 @@ use super::{Program, ms, program};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub(super) const PROGRAMS: [Program; 7] = [
+pub(super) const PROGRAMS: [Program; 8] = [
     program(
         "unread-panic",
         "unread-error",
@@ -61,13 +61,22 @@ pub(super) const PROGRAMS: [Program; 7] = [
         "abandoned-fd",
         "A stream is kept after the task that served it ended.",
         || Box::pin(abandoned_fd()),
-    ),
+    )
+    .quick(),
     program(
         "orphan-timer",
         "orphan-timer",
-        "A sleep was polled once and is kept.",
+        "A sleep was polled once, and outlives the task that did.",
         || Box::pin(orphan_timer()),
-    ),
+    )
+    .quick(),
+    program(
+        "unasked-timer",
+        "orphan-timer",
+        "A sleep was polled once, and its task does other things for ever.",
+        || Box::pin(unasked_timer()),
+    )
+    .quick(),
     program(
         "large-future",
         "large-future",
@@ -95,7 +104,7 @@ async fn abandoned_fd() {
         left
     });
     let _kept = served.await.expect("it ends");
-    sleep(ms(300)).await;
+    sleep(ms(2_000)).await;
 }
 
 /// Keeps a sleep that nobody polls on.
@@ -114,7 +123,20 @@ async fn orphan_timer() {
         Kept { _sleep: kept }
     });
     let _kept = kept.await.expect("it ends");
-    sleep(ms(300)).await;
+    sleep(ms(1_200)).await;
+}
+
+async fn unasked_timer() {
+    let mut kept = Box::pin(sleep(HOUR));
+    std::future::poll_fn(|cx| {
+        assert!(kept.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    for _ in 0..2_000 {
+        sleep(ms(1)).await;
+    }
+    drop(kept);
 }
 
 async fn large_future() {

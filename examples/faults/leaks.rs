@@ -9,7 +9,7 @@ use std::time::Duration;
 use loop_runtime::group::TaskGroup;
 use loop_runtime::sync::Event;
 use loop_runtime::{
-    Task, catch_cancel, create_future, create_task, get_running_loop, sleep, timeout,
+    Task, catch_cancel, create_future, create_task, get_running_loop, sleep, timeout, yield_now,
 };
 
 use super::{Program, ms, program};
@@ -18,7 +18,7 @@ use super::{Program, ms, program};
 const SEEN: Duration = ms(700);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub(super) const PROGRAMS: [Program; 14] = [
+pub(super) const PROGRAMS: [Program; 20] = [
     program(
         "pending",
         "stranded",
@@ -38,6 +38,13 @@ pub(super) const PROGRAMS: [Program; 14] = [
         "stranded",
         "What a task waits for goes away without waking it.",
         || Box::pin(waker_thrown_away()),
+    )
+    .also("left-behind"),
+    program(
+        "waker-lost-on-a-thread",
+        "stranded",
+        "A thread takes a waker and ends without waking.",
+        || Box::pin(waker_lost_on_a_thread()),
     )
     .also("left-behind"),
     program(
@@ -135,6 +142,44 @@ pub(super) const PROGRAMS: [Program; 14] = [
         "A held task waits for nothing; only a cancel ends it.",
         || Box::pin(stuck_abortable()),
     ),
+    program(
+        "outlives-its-request",
+        "outlived-parent",
+        "A request starts a task on the side and forgets it.",
+        || Box::pin(outlives_its_request()),
+    )
+    .quick(),
+    program(
+        "idle-orphan",
+        "idle-orphan",
+        "Of thirty requests two wait for an answer that nobody sends.",
+        || Box::pin(idle_orphan()),
+    )
+    .also("outlived-parent")
+    .quick(),
+    program(
+        "growing",
+        "growing",
+        "Of the requests that come all the time some never end.",
+        || Box::pin(growing(ms(50))),
+    )
+    .also("idle-orphan")
+    .quick(),
+    program(
+        "growing-slowly",
+        "growing",
+        "Once in a while a request never ends; the others take their time.",
+        || Box::pin(growing(ms(230))),
+    )
+    .also("idle-orphan")
+    .quick(),
+    program(
+        "waker-hoard",
+        "waker-hoard",
+        "A list of waiters gets a waker at each poll and forgets none.",
+        || Box::pin(waker_hoard()),
+    )
+    .quick(),
 ];
 
 async fn left_to_itself(future: impl Future<Output = ()> + 'static) {
@@ -153,6 +198,93 @@ async fn waker_thrown_away() {
     sleep(ms(20)).await;
     drop(slot.borrow_mut().take());
     sleep(SEEN).await;
+}
+
+async fn waker_lost_on_a_thread() {
+    let (wakers, taken) = std::sync::mpsc::channel::<Waker>();
+    let thread = std::thread::spawn(move || {
+        let waker = taken.recv().expect("one comes");
+        std::thread::sleep(ms(20));
+        drop(waker);
+    });
+    let future = poll_fn(move |cx| {
+        wakers.send(cx.waker().clone()).expect("it waits for it");
+        Poll::<()>::Pending
+    });
+    create_task(future).detach();
+    sleep(SEEN).await;
+    thread.join().expect("it ends");
+}
+
+async fn outlives_its_request() {
+    let open = Rc::new(Event::new());
+    let waits = open.clone();
+    let request = create_task(async move {
+        create_task(async move { waits.wait().await }).detach();
+        sleep(ms(50)).await;
+    });
+    request.await.expect("it ends");
+    sleep(4 * SEEN).await;
+    open.set();
+}
+
+/// Answers after `answer`; `None`: when `open` is set.
+async fn request(answer: Option<Duration>, open: Rc<Event>) {
+    yield_now().await;
+    match answer {
+        Some(after) => sleep(after).await,
+        None => open.wait().await,
+    }
+}
+
+async fn idle_orphan() {
+    let open = Rc::new(Event::new());
+    for at in 0..30 {
+        let answer = (at % 15 != 7).then_some(ms(5));
+        create_task(request(answer, open.clone())).detach();
+        sleep(ms(10)).await;
+    }
+    // Others go on being served.
+    for _ in 0..40 {
+        create_task(request(Some(ms(5)), open.clone())).detach();
+        sleep(SEEN / 10).await;
+    }
+    open.set();
+    sleep(ms(50)).await;
+}
+
+async fn growing(every: Duration) {
+    let open = Rc::new(Event::new());
+    let mut at = 0_u64;
+    let until = loop_runtime::time::now() + ms(4_500);
+    while loop_runtime::time::now() < until {
+        at += 1;
+        let answer = (at % 3 != 0).then_some(ms(20));
+        create_task(request(answer, open.clone())).detach();
+        sleep(every / 3).await;
+    }
+    open.set();
+    sleep(ms(50)).await;
+}
+
+async fn waker_hoard() {
+    let waiters = Rc::new(RefCell::new(Vec::new()));
+    let (own, mut polls) = (waiters.clone(), 0);
+    let task = create_task(poll_fn(move |cx| {
+        polls += 1;
+        own.borrow_mut().push(cx.waker().clone());
+        match polls {
+            0..=1_500 => cx.waker().wake_by_ref(),
+            1_502.. => return Poll::Ready(()),
+            _ => {}
+        }
+        Poll::Pending
+    }));
+    sleep(2 * SEEN).await;
+    let last: Option<Waker> = waiters.borrow_mut().pop();
+    last.expect("there are many").wake();
+    task.await.expect("it ends");
+    waiters.borrow_mut().clear();
 }
 
 async fn many_stranded() {

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use loop_runtime::Builder;
+use loop_runtime::{Builder, LeakLimits};
 
 mod blocking;
 mod deadlocks;
@@ -35,6 +35,9 @@ struct Program {
     also: &'static str,
     says: &'static str,
     body: fn() -> Body,
+    /// What rests is suspected after a second, and a generation is a quarter of one: a leak that takes
+    /// minutes to show does so in seconds.
+    quick: bool,
 }
 
 const fn program(
@@ -49,10 +52,17 @@ const fn program(
         also: "",
         says,
         body,
+        quick: false,
     }
 }
 
 impl Program {
+    /// With limits short enough for a program that lasts some seconds.
+    const fn quick(mut self) -> Self {
+        self.quick = true;
+        self
+    }
+
     /// What may follow from its fault.
     const fn also(mut self, also: &'static str) -> Self {
         self.also = also;
@@ -93,7 +103,12 @@ fn main() -> ExitCode {
         eprintln!("there is no program called {name:?}; --list tells which there are");
         return ExitCode::from(2);
     };
-    match Builder::new().name(program.name).run((program.body)()) {
+    let mut builder = Builder::new().name(program.name);
+    if program.quick {
+        let limits = LeakLimits::default().idle(ms(1_000)).outlived(ms(1_000));
+        builder = builder.leak_limits(limits.generation(ms(250)));
+    }
+    match builder.run((program.body)()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -19,7 +19,7 @@ pub use fingerprint::fingerprint;
 pub use rules::{
     abandoned_fd, blocked, growing, idle_orphan, ignored_cancel, large_future, late_timer,
     left_behind, never_polled, never_yields, of_task, orphan_timer, outlived_parent, span,
-    spinning, starved, stranded, stuck_abortable, unread_error, wake_storm,
+    spinning, starved, stranded, stuck_abortable, unread_error, wake_storm, waker_hoard,
 };
 
 use crate::pb::{FindingName, Grade};
@@ -44,7 +44,7 @@ pub struct Verdict {
 
 impl FindingName {
     /// Every name.
-    pub const ALL: [FindingName; 19] = [
+    pub const ALL: [FindingName; 20] = [
         FindingName::Blocked,
         FindingName::Stranded,
         FindingName::Deadlocked,
@@ -64,6 +64,7 @@ impl FindingName {
         FindingName::UnreadError,
         FindingName::IgnoredCancel,
         FindingName::LargeFuture,
+        FindingName::WakerHoard,
     ];
 
     /// Its word, the same on screens, in JSON, in filters and at the gate: `left-behind`.

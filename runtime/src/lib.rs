@@ -100,8 +100,8 @@ pub use id::{LoopId, RowId, TaskId};
 pub use record::bound::WrongLoop;
 pub use record::vars::Context;
 pub use run::{
-    Builder, DefaultLoopPolicy, InspectorStatus, LoopPolicy, LoopPool, PoolError, PoolServer,
-    Runner, get_event_loop, get_event_loop_policy, new_event_loop, run, set_event_loop,
+    Builder, DefaultLoopPolicy, InspectorStatus, LeakLimits, LoopPolicy, LoopPool, PoolError,
+    PoolServer, Runner, get_event_loop, get_event_loop_policy, new_event_loop, run, set_event_loop,
     set_event_loop_policy,
 };
 pub use spawn::{

@@ -416,7 +416,9 @@ impl Reactor {
                     Direction::Read => &row.reader,
                     Direction::Write => &row.writer,
                 };
-                field.store(record::current_task(), Ordering::Relaxed);
+                let task = record::current_task();
+                field.store(task, Ordering::Relaxed);
+                row.used_by(task);
             }
             let interest = row.interest.load(Ordering::Relaxed) | direction.bit();
             row.interest.store(interest, Ordering::Relaxed);

@@ -193,12 +193,22 @@ pub(crate) struct LoopFacts {
     pub(crate) stays: AtomicBool,
     /// Lowest address of the thread's stack and its size, where known.
     pub(crate) stack: [AtomicU64; 2],
+    /// How its last run or test ended: when, nanoseconds on CLOCK_MONOTONIC; 0: it has not. Then,
+    /// once the grace was over: when that was, and how long it took by the loop's own clock.
+    pub(crate) scope_end: [AtomicU64; 3],
     /// A reading of the thread at the start of its run: tick, then time on a CPU, time without
     /// one, and slices as `os::Sched` has them, 0 if not told, then its CPU clock.
     pub(crate) baseline: [AtomicU64; 5],
 }
 
 impl LoopFacts {
+    /// When the scope ended of what was left behind by it: the grace counts as long as it was by the
+    /// loop's own clock, which a test may turn.
+    pub(crate) fn scope_ended(&self) -> Option<u64> {
+        let [ended, over, grace] = [0, 1, 2].map(|at| self.scope_end[at].load(Ordering::Relaxed));
+        (over > 0).then(|| over.saturating_sub(grace).min(ended.max(1)))
+    }
+
     /// Whether this is a loop of the app's that will close.
     pub(crate) fn is_awaited(&self) -> bool {
         !self.internal && !self.stays.load(Ordering::Relaxed)
@@ -269,6 +279,7 @@ impl LoopRecord {
                 internal,
                 stays: AtomicBool::new(false),
                 stack: [AtomicU64::new(0), AtomicU64::new(0)],
+                scope_end: [const { AtomicU64::new(0) }; 3],
                 baseline: [const { AtomicU64::new(0) }; 5],
             },
         })
@@ -553,6 +564,21 @@ pub(crate) fn waiting(on: WaitingOn, at: &'static Location<'static>) {
 #[inline]
 pub(crate) fn current_task() -> u64 {
     current::here_row(|_, row| row.task_id()).unwrap_or(0)
+}
+
+/// Whose waker `data` belongs to, if that is the task that runs on this thread: the address of its
+/// row, and its polls that have begun. Null: it is another's, or none of ours.
+#[inline]
+pub(crate) fn asker(data: *const ()) -> (*mut TaskRow, u32) {
+    current::here_row(|_, row| {
+        let own = std::ptr::eq(std::ptr::from_ref(row).cast(), data);
+        own.then(|| {
+            let polls = row.polls.load(Ordering::Relaxed) as u32;
+            (std::ptr::from_ref(row).cast_mut(), polls.wrapping_add(1))
+        })
+    })
+    .flatten()
+    .unwrap_or((std::ptr::null_mut(), 0))
 }
 
 /// The task that runs on this thread is known by `to` from now on, if it was by `from`.

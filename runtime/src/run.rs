@@ -13,8 +13,10 @@ use std::cell::Cell;
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::clock;
 use crate::context::Organs;
 use crate::event_loop::{EventLoop, RunError};
 use crate::record::task::flag;
@@ -23,6 +25,7 @@ use crate::signal;
 mod builder;
 pub(crate) mod entry;
 mod inspector;
+mod limits;
 mod policy;
 mod pool;
 mod runner;
@@ -30,6 +33,7 @@ mod runner;
 pub use builder::Builder;
 pub use inspector::InspectorStatus;
 pub(crate) use inspector::{hand_over, test_begins};
+pub use limits::LeakLimits;
 pub use policy::{
     DefaultLoopPolicy, LoopPolicy, get_event_loop, get_event_loop_policy, new_event_loop,
     set_event_loop, set_event_loop_policy,
@@ -177,12 +181,19 @@ fn clean_up(
     let executor = &organs.executor;
     // 1.
     if !interrupted {
+        let grace = inspector::grace().unwrap_or(manners.grace);
+        let [ended, over, took] = &organs.record.facts.scope_end;
+        let began = organs.now();
+        ended.store(clock::mono(), Ordering::Relaxed);
+        over.store(0, Ordering::Relaxed);
         let waited = organs.clone();
         let done = move || !waited.executor.has_loose_tasks();
-        let _ = event_loop.turn_until(manners.grace, done, &mut idle);
+        let _ = event_loop.turn_until(grace, done, &mut idle);
+        took.store(organs.now().saturating_sub(began), Ordering::Relaxed);
+        over.store(clock::mono(), Ordering::Relaxed);
         executor.for_each_loose(|row| row.set_flag(flag::LEFT, true));
         left(organs);
-        inspector::run_ended(manners.grace);
+        inspector::run_ended(grace);
     }
     // 2.
     event_loop.enter(|| executor.cancel_all());

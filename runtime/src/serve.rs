@@ -8,6 +8,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +49,9 @@ const NAMING: Duration = Duration::from_secs(1);
 pub(crate) struct Settings {
     pub(crate) listen_tcp: Option<SocketAddr>,
     pub(crate) carry: Carry,
+    /// How long what rests, a child without its parent, and a generation: what a run says of them
+    /// holds for the process.
+    pub(crate) leaks: Option<[Duration; 3]>,
 }
 
 /// Where the inspector is to be found, or why it is not.
@@ -76,6 +80,8 @@ pub(crate) struct Inspector {
     files: Mutex<Option<listen::Files>>,
     watchdog: Option<Watchdog>,
     started_at_ns: u64,
+    /// The grace that the gate gives tasks, nanoseconds; 0: what the run says.
+    grace_ns: AtomicU64,
     /// Loops whose verdict has gone out and that are not closed yet; held while one goes out.
     leaving: Mutex<Vec<LoopId>>,
 }
@@ -130,13 +136,23 @@ pub(crate) fn ensure(settings: &Settings) {
             },
         }
     };
+    if let Some([idle, outlived, generation]) = settings.leaks {
+        let ns = |limit: Duration| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let limits = &mut inspector.shared.desk().judge.limits;
+        limits.idle_ns = ns(idle);
+        limits.outlive_ns = ns(outlived);
+        limits.slot_ns = ns(generation).max(1_000_000);
+    }
     match wish {
         Wish::Wait(limit) if fresh => {
             tracing::info!(status = ?inspector.status, "waiting for a console before the first poll");
             inspector.shared.wait_for_viewer(limit);
         }
         Wish::Connect(_) if fresh => {
-            if let Some(begin) = inspector.shared.gate.begun()
+            let begun = inspector.shared.gate.begun();
+            let grace = begun.map_or(0, |begin| begin.grace_ns);
+            inspector.grace_ns.store(grace, Ordering::Relaxed);
+            if let Some(begin) = begun
                 && begin.block_budget_ns > 0
             {
                 let budget = Duration::from_nanos(begin.block_budget_ns);
@@ -215,6 +231,7 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
         files: Mutex::new(files),
         watchdog,
         started_at_ns: clock::mono(),
+        grace_ns: AtomicU64::new(0),
         leaving: Mutex::default(),
     })
 }
@@ -316,6 +333,12 @@ pub(crate) fn run_ended(grace: Duration) {
     }
 }
 
+/// The grace that tasks have by the gate's word. `None`: there is no gate, or it leaves it to the run.
+pub(crate) fn grace() -> Option<Duration> {
+    let grace = gated()?.grace_ns.load(Ordering::Relaxed);
+    (grace > 0).then(|| Duration::from_nanos(grace))
+}
+
 fn gated() -> Option<Arc<Inspector>> {
     only().here.as_ref().filter(|here| here.gated).cloned()
 }
@@ -326,6 +349,8 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
     let Some(here) = only().here.clone() else {
         return;
     };
+    // The grace that the tasks had, as `run` asked for it.
+    let grace = self::grace().unwrap_or(grace);
     if here.gated {
         here.judge(grace);
     }

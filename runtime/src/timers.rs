@@ -98,10 +98,22 @@ impl Timers {
     /// the next `fire`, before any later one.
     pub(crate) fn arm(&self, deadline: u64, action: impl Into<Action>, what: Arm) -> TimerKey {
         let id = self.owner.ids.next();
+        let action = action.into();
+        let asker = match &action {
+            Action::Wake(waker) => record::asker(waker.data()),
+            Action::Call(_) => (std::ptr::null_mut(), 0),
+        };
         let row = self.record.timers.take(&self.owner.timers);
         match row {
             Some((_, row)) => {
-                row.armed(id, what.kind, what.owner, what.now, deadline, what.place);
+                let Arm {
+                    kind,
+                    owner,
+                    now,
+                    place,
+                    ..
+                } = what;
+                row.armed(id, kind, owner, now, deadline, place, asker);
                 if what.period != 0 {
                     row.period.store(what.period, Ordering::Relaxed);
                 }
@@ -117,7 +129,7 @@ impl Timers {
         let timer = Timer {
             id,
             row: row.map(|(slot, _)| slot),
-            action: Some(action.into()),
+            action: Some(action),
         };
         let slot = self.wheel.borrow_mut().insert(deadline, what.now, timer);
         TimerKey { slot, id }
@@ -164,10 +176,14 @@ impl Timers {
         if let Some(Action::Wake(old)) = &timer.action
             && old.will_wake(waker)
         {
+            if let Some(row) = self.row(timer) {
+                row.asked_by(record::asker(waker.data()));
+            }
             return;
         }
         let old = timer.action.replace(Action::Wake(waker.clone()));
         if let Some(row) = self.row(timer) {
+            row.asked_by(record::asker(waker.data()));
             let owner = record::current_task();
             if owner != 0 {
                 row.owner.store(owner, Ordering::Relaxed);

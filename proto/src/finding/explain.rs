@@ -52,7 +52,7 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
         ],
         FindingName::Stranded => [
             "certain",
-            "For how long it has been pending, that no waker and no handle is alive, how often it was polled, where it awaits.",
+            "For how long it has been pending, that no waker and no handle is alive, how often it was polled, where it awaits; whether its last poll kept no waker, or when the last one was dropped, by which task, timer, source or thread, and in which line, where the loop's own thread did it.",
         ],
         FindingName::Deadlocked => [
             "certain for joins; suspect where a lock takes part",
@@ -76,7 +76,7 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
         ],
         FindingName::StuckAbortable => [
             "warning",
-            "For how long it has been pending, that no waker is alive, and how many handles could cancel it.",
+            "For how long it has been pending, that no waker is alive, how many handles could cancel it, and how the last waker went, as for stranded.",
         ],
         FindingName::Starved | FindingName::NeverPolled => [
             "warning",
@@ -92,7 +92,10 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
         ],
         FindingName::NeverYields => ["warning", "For how long its first poll has lasted."],
         FindingName::LateTimer => ["warning", "How late it is, or was when it last fired."],
-        FindingName::OrphanTimer => ["warning", "That firing it wakes nobody."],
+        FindingName::OrphanTimer => [
+            "warning",
+            "Whether its task has ended, or how often that was polled since it last asked for the timer; when it was armed and when it is due.",
+        ],
         FindingName::AbandonedFd => [
             "suspect",
             "Why nobody can use it, for how long nothing has happened on it, and its peer.",
@@ -106,6 +109,7 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
             "How long ago it was asked to stop, and what it does now.",
         ],
         FindingName::LargeFuture => ["warning", "The size of its future, and the limit."],
+        FindingName::WakerHoard => ["warning", "How many wakers of it are alive, and the limit."],
     }
 }
 
@@ -142,21 +146,21 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::OutlivedParent => [
             "A task lives on though the task that spawned it has ended, and nobody holds its handle.",
-            "Not ended, no handle alive, parent ended longer ago than the limit (10 s).",
+            "Not ended, no handle alive, parent ended longer ago than the limit (10 s, or what `Builder::leak_limits` says); or its group was dropped before it ended.",
             "Work was started on the side of a request and forgotten.",
             "async fn handle(r: Request) { create_task(audit(r)); }",
             "Await it, spawn it in a TaskGroup of the request, or give it to a task that is meant to own such work.",
         ],
         FindingName::Growing => [
             "Ever more tasks spawned at one place survive.",
-            "In at least 8 of the last 10 slots the number of surviving generations (minutes of birth) rose, and the oldest task is 5 times as old as usual there. A rush of load does not do this, a leak does.",
+            "In at least 8 of the last 10 slots the number of surviving generations (minutes of birth) rose, and the oldest task is 5 times as old as the 99th percentile of those that ended. Where fewer than 20 have ended: in 27 of the last 30. A rush of load does not do this, a leak does. `Builder::leak_limits` sets the length of a slot.",
             "Tasks that wait for something that for some of them never comes: a peer without a timeout, a queue that is never closed.",
             "loop { let c = accept().await; create_task(async move { c.read_to_end().await }) }",
             "Give each wait a timeout, close queues when their senders are done, and look at what the oldest ones wait for.",
         ],
         FindingName::IdleOrphan => [
             "A task that nobody holds has slept far longer than tasks of its place usually do.",
-            "Waits, no handle alive, waits for no timer and no visitor, asleep for over 60 s and over 20 times the 99th percentile of its place.",
+            "Waits, no handle alive, waits for no timer and no visitor (a listening socket, a signal, a child), asleep for over 60 s and over 20 times what is usual at its place: the 99th percentile of the mean waits of its tasks, or the second longest wait that was seen to end. Not said while most tasks of the place sleep as long, as those of an idle pool do, unless 20 times as many have ended there. `Builder::leak_limits` sets the 60 s.",
             "It waits for a message or a peer that has gone away silently.",
             "create_task(async move { while let Some(m) = queue.get().await { work(m).await } });",
             "Close what it waits for, or give the wait a timeout; keep its handle if it may be cancelled.",
@@ -212,14 +216,14 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::OrphanTimer => [
             "A timer is armed, but firing it will wake nobody.",
-            "Armed, and no waker or callback belongs to it.",
+            "Armed, and no waker or callback belongs to it; or the task whose own waker it has is over, in two looks; or that task was polled 1,000 times since it last asked for the timer, which was armed more than 60 s ago.",
             "A sleep was polled by hand and then kept without being polled on, or its task has ended while something keeps the sleep.",
             "let mut s = Box::pin(sleep(hour)); poll_once(&mut s); store(s);",
             "Drop the sleep when nobody awaits it: that removes the timer.",
         ],
         FindingName::AbandonedFd => [
             "A descriptor is registered, but nobody can use it any more.",
-            "The task that used it has ended and nobody waits for it, or that task can never be woken; and nothing happened on it for 60 s.",
+            "The task that waited for it last (or, if none ever did, that registered it) has ended and nobody waits for it, or that task can never be woken; it was not handed from task to task, as a pool does; and nothing happened on it for 60 s, or what `Builder::leak_limits` says.",
             "A socket was kept in a map or a leaked value after the task that served it ended.",
             "connections.insert(id, stream); /* never removed */",
             "Drop the stream with the task that serves it.",
@@ -244,6 +248,13 @@ fn texts(name: FindingName) -> [&'static str; 5] {
             "A big array or many nested futures live across an await; each move of the future copies them.",
             "let buffer = [0u8; 65_536]; read(&mut buffer).await",
             "Put the buffer in a Vec, and box large futures before they are joined or selected.",
+        ],
+        FindingName::WakerHoard => [
+            "Very many wakers of one task are alive.",
+            "More than 1,000 wakers of it are alive. One is enough for each thing that a task waits for.",
+            "Something clones the waker at each poll and keeps them all: a list of waiters that nobody clears, a channel that never forgets.",
+            "poll_fn(|cx| { waiters.push(cx.waker().clone()); Poll::Pending })",
+            "Keep one waker per wait and replace it only if will_wake says no; drop it when the wait ends.",
         ],
     }
 }

@@ -36,6 +36,12 @@ pub struct Limits {
     pub storm_poll_ns: u64,
     /// Bytes from which on a future is large.
     pub future_bytes: u64,
+    /// The length of a generation: tasks of one place that were spawned in one such slot of time.
+    pub slot_ns: u64,
+    /// So many polls of its task without being asked for make a timer an orphan.
+    pub unasked_polls: u64,
+    /// More wakers than this of one task are a hoard.
+    pub hoard_wakers: u64,
 }
 
 impl Default for Limits {
@@ -57,6 +63,9 @@ impl Default for Limits {
             storm_wakes: 5_000,
             storm_poll_ns: 5_000,
             future_bytes: 16 * 1024,
+            slot_ns: 60 * SECOND,
+            unasked_polls: 1_000,
+            hoard_wakers: 1_000,
         }
     }
 }
@@ -111,9 +120,12 @@ pub struct TaskFacts {
     pub group_dropped_ns: Option<u64>,
     /// When the run, scope or test ended that it belongs to. `None`: it has not.
     pub scope_ended_ns: Option<u64>,
+    /// That run, scope or test itself found its grace over and the task still there.
+    pub grace_over: bool,
     /// When somebody asked to cancel it. `None`: nobody did.
     pub cancel_requested_ns: Option<u64>,
-    /// The 99th percentile of the idle times of tasks of its place. `None`: not known.
+    /// What tasks of its place usually sleep at most: the 99th percentile, or the second longest
+    /// that was seen to end. `None`: not known, or most of them sleep as long now.
     pub usual_idle_ns: Option<u64>,
     /// How many tasks of its loop are ready, itself included. `None`: not known.
     pub ready_tasks: Option<u64>,
@@ -140,6 +152,7 @@ impl Default for TaskFacts {
             parent_ended_ns: None,
             group_dropped_ns: None,
             scope_ended_ns: None,
+            grace_over: false,
             cancel_requested_ns: None,
             usual_idle_ns: None,
             ready_tasks: None,
@@ -212,6 +225,10 @@ pub struct TimerFacts {
     pub due_ns: u64,
     /// Firing it wakes a task or runs a callback.
     pub has_waker: bool,
+    /// The task that it would wake has ended.
+    pub task_gone: bool,
+    /// How often that task was polled since it last asked for the timer.
+    pub unasked_polls: u64,
     /// By how much it was late when it last fired. `None`: it has not fired.
     pub last_late_ns: Option<u64>,
 }
@@ -243,7 +260,7 @@ pub struct GrowthFacts<'a> {
     pub at_ns: u64,
     /// The age of the oldest task that lives.
     pub oldest_age_ns: u64,
-    /// The 99th percentile of the lives of those that ended. `None`: none has.
+    /// The 99th percentile of the lives of those that ended. `None`: too few have.
     pub usual_life_ns: Option<u64>,
     /// How many are alive.
     pub live: u64,

@@ -67,6 +67,7 @@ pub fn of_task(task: &TaskFacts, limits: &Limits) -> Vec<Verdict> {
     add(never_yields(task, limits));
     add(never_polled(task, limits));
     add(large_future(task, limits));
+    add(waker_hoard(task, limits));
     all
 }
 
@@ -132,14 +133,15 @@ pub fn stuck_abortable(task: &TaskFacts) -> Option<Verdict> {
 }
 
 /// `left-behind`, left behind: the task has not ended though the run, scope or test that it
-/// belongs to has, longer ago than the grace.
+/// belongs to has, longer ago than the grace, or that scope found its own grace over.
 ///
 /// Not of tasks that are allowed to live for ever.
 #[must_use]
 pub fn left_behind(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
     let ended_at = task.scope_ended_ns?;
     let late = task.at_ns.saturating_sub(ended_at);
-    let holds = task.state != State::Done && late >= limits.grace_ns && !task.allowed_forever;
+    let over = task.grace_over || late >= limits.grace_ns;
+    let holds = task.state != State::Done && over && !task.allowed_forever;
     holds.then(|| {
         let asked = match task.cancel_requested_ns {
             Some(_) => "it was asked to stop",
@@ -228,7 +230,7 @@ pub fn idle_orphan(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
         let evidence = vec![
             format!("not woken for {}", span(idle)),
             format!(
-                "99 of 100 waits of tasks of its place are below {}",
+                "tasks of its place usually wait for less than {}",
                 span(usual)
             ),
             "no handle to it is alive, and it waits for no timer".to_owned(),
@@ -509,11 +511,24 @@ pub fn late_timer(timer: &TimerFacts, limits: &Limits) -> Option<Verdict> {
     )
 }
 
-/// `orphan-timer`, warning: the timer is armed, and firing it will wake nobody.
+/// `orphan-timer`, warning: the timer is armed, and firing it will wake nobody, since it has no
+/// waker or its task has ended; or its task was polled very often since it last asked for the
+/// timer, which was armed longer ago than the idle limit.
 #[must_use]
-pub fn orphan_timer(timer: &TimerFacts) -> Option<Verdict> {
-    (!timer.has_waker).then(|| {
-        let evidence = vec!["firing it wakes nobody".to_owned()];
+pub fn orphan_timer(timer: &TimerFacts, limits: &Limits) -> Option<Verdict> {
+    let armed = timer.at_ns.saturating_sub(timer.armed_at_ns);
+    let unasked = timer.unasked_polls >= limits.unasked_polls && armed >= limits.idle_ns;
+    (!timer.has_waker || timer.task_gone || unasked).then(|| {
+        let why = match timer.unasked_polls {
+            _ if timer.task_gone => "the task that it would wake has ended".to_owned(),
+            _ if !timer.has_waker => "firing it wakes nobody".to_owned(),
+            polls => format!("its task was polled {polls} times since it last asked for it"),
+        };
+        let left = timer.due_ns.saturating_sub(timer.at_ns);
+        let evidence = vec![
+            why,
+            format!("armed {} ago, due in {}", span(armed), span(left)),
+        ];
         verdict(
             FindingName::OrphanTimer,
             Grade::Warning,
@@ -550,26 +565,57 @@ pub fn abandoned_fd(source: &SourceFacts, limits: &Limits) -> Option<Verdict> {
     })
 }
 
+/// `waker-hoard`, warning: more wakers of the task are alive than anybody needs. Each is memory, and
+/// most can wake for nothing only.
+#[must_use]
+pub fn waker_hoard(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
+    (task.wakers > limits.hoard_wakers && task.state != State::Done).then(|| {
+        let evidence = vec![
+            format!("wakers of it that are alive: {}", task.wakers),
+            format!(
+                "the limit is {}; one is enough for a wait",
+                limits.hoard_wakers
+            ),
+        ];
+        verdict(
+            FindingName::WakerHoard,
+            Grade::Warning,
+            task.since_ns,
+            evidence,
+        )
+    })
+}
+
 /// `growing`, suspect: of the last ten slots at least eight had more surviving generations than
 /// the one before, and the oldest task is at least five times as old as those of its place
 /// usually get. A steady pool keeps its generations, a rush of load adds tasks but few
 /// generations; a leak adds one a slot.
+///
+/// Where too few have ended to know what is usual, users who came and stay are growth too: said
+/// only when 27 of the last 30 slots rose.
 #[must_use]
 pub fn growing(place: &GrowthFacts<'_>) -> Option<Verdict> {
-    const SLOTS: usize = 10;
-    const RISES: usize = 8;
-    let recent = &place.generations[place.generations.len().checked_sub(SLOTS + 1)?..];
+    let (slots, least) = match place.usual_life_ns {
+        Some(_) => (10, 8),
+        None => (30, 27),
+    };
+    let recent = &place.generations[place.generations.len().checked_sub(slots + 1)?..];
     let rises = recent.windows(2).filter(|pair| pair[1] > pair[0]).count();
     let old = place
         .usual_life_ns
         .is_none_or(|usual| place.oldest_age_ns >= usual.saturating_mul(5));
-    (rises >= RISES && old).then(|| {
+    (rises >= least && old).then(|| {
         let usual = match place.usual_life_ns {
             Some(usual) => format!("99 of 100 that ended lived less than {}", span(usual)),
-            None => "none has ended".to_owned(),
+            None => "too few have ended to know how old they usually get".to_owned(),
         };
         let evidence = vec![
-            format!("generations alive: {} then {}", recent[0], recent[SLOTS]),
+            format!(
+                "generations alive: {}, and {} before; each is {} of spawns",
+                recent[slots],
+                recent[0],
+                span(place.slot_ns)
+            ),
             format!(
                 "{} alive, the oldest for {}",
                 place.live,
@@ -579,7 +625,7 @@ pub fn growing(place: &GrowthFacts<'_>) -> Option<Verdict> {
         ];
         let since = place
             .at_ns
-            .saturating_sub(place.slot_ns.saturating_mul(SLOTS as u64));
+            .saturating_sub(place.slot_ns.saturating_mul(slots as u64));
         verdict(FindingName::Growing, Grade::Suspect, since, evidence)
     })
 }

@@ -485,6 +485,8 @@ fn timers_are_late_now_or_were_late_last_time() {
         armed_at_ns: SECOND,
         due_ns: 20 * SECOND,
         has_waker: true,
+        task_gone: false,
+        unasked_polls: 0,
         last_late_ns: None,
     };
     assert_eq!(late_timer(&timer, &limits()), None);
@@ -509,15 +511,49 @@ fn timers_are_late_now_or_were_late_last_time() {
     )
     .expect("was late");
     assert_eq!(was.measured_ns, Some(SECOND));
-    assert_eq!(orphan_timer(&timer), None);
-    assert_eq!(
-        orphan_timer(&TimerFacts {
-            has_waker: false,
-            ..timer
-        })
-        .map(|verdict| verdict.since_ns),
-        Some(SECOND)
-    );
+}
+
+#[test]
+fn a_timer_is_an_orphan_when_its_task_is_gone_or_long_asks_no_more() {
+    let timer = TimerFacts {
+        at_ns: 100 * SECOND,
+        armed_at_ns: 40 * SECOND,
+        due_ns: 200 * SECOND,
+        has_waker: true,
+        task_gone: false,
+        unasked_polls: 999,
+        last_late_ns: None,
+    };
+    let why = |timer: TimerFacts| {
+        let verdict = orphan_timer(&timer, &limits());
+        verdict.map(|verdict| verdict.evidence[0].clone())
+    };
+    assert_eq!(why(timer), None);
+    let gone = TimerFacts {
+        task_gone: true,
+        ..timer
+    };
+    assert_eq!(why(gone).unwrap(), "the task that it would wake has ended");
+    let unasked = TimerFacts {
+        unasked_polls: 1_000,
+        ..timer
+    };
+    assert!(why(unasked).unwrap().contains("polled 1000 times"));
+    let fresh = TimerFacts {
+        armed_at_ns: 40 * SECOND + 1,
+        ..unasked
+    };
+    assert_eq!(why(fresh), None, "a deadline that is asked for later");
+}
+
+#[test]
+fn a_thousand_wakers_are_no_hoard_and_one_more_is() {
+    let with = |wakers| TaskFacts {
+        wakers,
+        ..waiting()
+    };
+    assert_eq!(names(&with(1_000)), Vec::<&str>::new());
+    assert_eq!(names(&with(1_001)), ["waker-hoard"]);
 }
 
 #[test]
@@ -598,6 +634,14 @@ fn growth_is_of_generations_and_not_of_load() {
         ..facts(&leak)
     };
     assert_eq!(growing(&young), None);
+    // Too few have ended: users who come and stay look the same for a while.
+    let long: Vec<u64> = (5..40).collect();
+    let unknown = |generations| GrowthFacts {
+        usual_life_ns: None,
+        ..facts(generations)
+    };
+    assert_eq!(growing(&unknown(&leak)), None);
+    assert!(growing(&unknown(&long)).is_some());
 }
 
 #[test]
@@ -621,7 +665,7 @@ fn every_name_has_a_word_a_bit_and_an_explanation() {
             .iter()
             .fold(0, |bits, name| bits | name.bit())
             .count_ones(),
-        19
+        20
     );
     assert_eq!(
         bits(&[2, 3, 99, -1]),
@@ -657,6 +701,7 @@ proptest! {
             parent_ended_ns: optional[0],
             group_dropped_ns: optional[1],
             scope_ended_ns: optional[1],
+            grace_over: flags[2],
             cancel_requested_ns: optional[2],
             usual_idle_ns: optional[3],
             ready_tasks: optional[4],

@@ -877,6 +877,8 @@ pub enum FindingName {
     IgnoredCancel = 18,
     /// `large-future`: the future of a task is very big.
     LargeFuture = 19,
+    /// `waker-hoard`: very many wakers of one task are alive.
+    WakerHoard = 22,
 }
 impl FindingName {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -905,6 +907,7 @@ impl FindingName {
             Self::UnreadError => "FINDING_NAME_UNREAD_ERROR",
             Self::IgnoredCancel => "FINDING_NAME_IGNORED_CANCEL",
             Self::LargeFuture => "FINDING_NAME_LARGE_FUTURE",
+            Self::WakerHoard => "FINDING_NAME_WAKER_HOARD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -930,6 +933,7 @@ impl FindingName {
             "FINDING_NAME_UNREAD_ERROR" => Some(Self::UnreadError),
             "FINDING_NAME_IGNORED_CANCEL" => Some(Self::IgnoredCancel),
             "FINDING_NAME_LARGE_FUTURE" => Some(Self::LargeFuture),
+            "FINDING_NAME_WAKER_HOARD" => Some(Self::WakerHoard),
             _ => None,
         }
     }

@@ -23,6 +23,9 @@ pub const FINDINGS: &[&str] = &[
     "unread-error",
     "ignored-cancel",
     "large-future",
+    "",
+    "",
+    "waker-hoard",
 ];
 
 /// The words of each list lie at the number that the schema's enum gives them.
@@ -190,7 +193,8 @@ mod tests {
 
     #[test]
     fn names_of_findings_are_those_of_the_schema() {
-        for (number, word) in FINDINGS.iter().enumerate().skip(1) {
+        let words = FINDINGS.iter().enumerate();
+        for (number, word) in words.filter(|(_, word)| !word.is_empty()) {
             let name = pb::FindingName::try_from(number as i32)
                 .expect("named")
                 .as_str_name();

@@ -75,6 +75,7 @@ impl Desk {
     /// Once a second: closes slots of time, and lets go of what nobody looks at.
     pub(crate) fn second(&mut self) {
         let look = Look::new(true);
+        self.judge.note(&look);
         let second = look.now.mono.saturating_sub(1_000_000_000);
         let recent = self.blocks.as_ref().map(|blocks| blocks.recent());
         self.history.second(&look, &mut self.census, |id| {

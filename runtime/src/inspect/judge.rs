@@ -5,34 +5,40 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use loop_proto::finding::{self as rules, Limits, Verdict};
 use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 
 use super::blocks::Blocks;
-use super::ids::IdMap;
+use super::ids::{IdMap, IdSet};
 use super::names;
 use super::stack::copies::Copies;
 use super::stack::names::PlaceKind;
-use super::tables::{Look, LoopLook, Spot, TaskName, since};
+use super::tables::{Look, LoopLook, Spot, TaskName, since, state_of};
 use super::waits::{Found, Wanted, address};
 use crate::id::LoopId;
-use crate::record::slab::CHUNK;
+use crate::record::names::NameId;
+use crate::record::slab::{CHUNK, Finder};
 use crate::record::source::Kind as SourceKind;
 use crate::record::task::{Kind, On, Outcome, State, TaskFacts, TaskRow, flag};
-use crate::record::timer::Kind as TimerKind;
+use crate::record::timer::{Kind as TimerKind, TimerRow};
 
 mod blocks;
 mod drops;
 mod facts;
+pub(crate) mod growth;
 mod joins;
 pub(crate) mod losses;
 #[cfg(test)]
 mod tests;
+mod usual;
 use blocks::{BlockKey, Fold};
 use drops::Drops;
 use facts::{Seen, said};
+use growth::Growth;
 use losses::Losses;
+use usual::Usual;
 
 /// Findings that hold no more and are kept.
 const CLEARED: usize = 256;
@@ -40,6 +46,8 @@ const CLEARED: usize = 256;
 const SHOWN_NS: u64 = 60_000_000_000;
 /// Moments that are less apart are the same one.
 const JITTER_NS: u64 = 1_000_000;
+/// A source that so many tasks took over from another is one that is handed around.
+const HANDED_ON: u32 = 2;
 /// Facts of single tasks that are kept between two walks; more are not told apart.
 const KEPT: usize = 1 << 20;
 
@@ -89,6 +97,8 @@ pub(crate) struct Judge {
     made: u64,
     by_task: Arc<IdMap<u64>>,
     seen: Seen,
+    growth: Growth,
+    usual: Usual,
     pub(crate) limits: Limits,
     /// Where last wakers were dropped.
     pub(crate) copies: Copies,
@@ -110,6 +120,8 @@ pub(crate) struct Walk {
     by_task: IdMap<u64>,
     seen: Seen,
     drops: Drops,
+    /// Sources at which visitors are waited for.
+    doors: IdSet,
 }
 
 impl Judge {
@@ -143,10 +155,26 @@ impl Judge {
         counts
     }
 
+    /// Takes note of what passes whether anybody looks or not: who ended, and, once a slot of time
+    /// has ended, who survives.
+    pub(crate) fn note(&mut self, look: &Look) {
+        self.usual.read_ended(look);
+        self.growth.take(look, self.limits.slot_ns);
+    }
+
+    /// How long to wait before the next look, so that no slot of time passes unseen.
+    pub(crate) fn pause(&self) -> Duration {
+        const LEAST: Duration = Duration::from_millis(20);
+        Duration::from_nanos(self.limits.slot_ns / 2).clamp(LEAST, Duration::from_secs(1))
+    }
+
     /// Begins a walk.
-    pub(crate) fn begin(&self, look: Look) -> Walk {
+    pub(crate) fn begin(&mut self, look: Look) -> Walk {
+        self.note(&look);
+        self.usual.begin_walk();
         Walk {
             drops: Drops::of(&look),
+            doors: doors(&look),
             look,
             at: 0,
             slot: 0,
@@ -186,7 +214,12 @@ impl Judge {
                     &self.seen,
                     &mut walk.seen,
                     &self.limits,
-                    (&walk.drops, &mut self.copies),
+                    &mut Aside {
+                        drops: &walk.drops,
+                        doors: &walk.doors,
+                        copies: &mut self.copies,
+                        usual: &mut self.usual,
+                    },
                 );
             }
             if end < slots {
@@ -210,7 +243,9 @@ impl Judge {
                 found: &mut walk.found,
                 by_task: &mut walk.by_task,
             };
-            judge_timers(&mut note, &self.limits);
+            let orphans = (&self.seen.orphans, &mut walk.seen.orphans);
+            judge_timers(&mut note, &self.limits, orphans);
+            judge_growth(&mut note, &self.growth, &self.usual);
             judge_sources(&mut note, &self.limits);
             judge_ended(&mut note);
             if let Some(blocks) = blocks {
@@ -234,6 +269,7 @@ impl Judge {
             .chain(walk.blocks.iter_mut().map(|(_, held)| held))
             .for_each(|held| losses.mark(held));
         let now = walk.look.now.mono;
+        self.usual.end_walk(now);
         walk.seen.settle(&walk.look, &self.seen, now);
         self.seen = walk.seen;
         self.by_task = Arc::new(walk.by_task);
@@ -304,7 +340,11 @@ impl Judge {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.by_task.len() * 32 + self.seen.bytes() + self.holds.len() * size_of::<Held>()
+        self.by_task.len() * 32
+            + self.seen.bytes()
+            + self.growth.bytes()
+            + self.usual.bytes()
+            + self.holds.len() * size_of::<Held>()
     }
 }
 
@@ -394,7 +434,7 @@ fn judge_task(
     before: &Seen,
     seen: &mut Seen,
     limits: &Limits,
-    (drops, copies): (&Drops, &mut Copies),
+    aside: &mut Aside<'_>,
 ) {
     if facts.parent != 0 {
         seen.parents.entry(facts.parent).or_default();
@@ -437,6 +477,19 @@ fn judge_task(
     }
     let since_ns = since_ns.min(now.mono);
     seen.joins.offer(spot, &facts, since_ns);
+    let usual = &mut *aside.usual;
+    usual.look_at(&facts, since_ns, &now, limits.idle_ns);
+    // Asked only of those of whom it may be said.
+    let rests = facts.state == State::Wait
+        && facts.handles == 0
+        && facts.wakers > 0
+        && now.mono.saturating_sub(since_ns) >= limits.idle_ns;
+    let usual_idle_ns = rests
+        .then(|| {
+            let finished = usual::finished(&note.at.record, facts.site);
+            usual.sleep((facts.loop_id, facts.site), finished)
+        })
+        .flatten();
     let of_rules = rules::TaskFacts {
         at_ns: now.mono,
         state: match facts.state {
@@ -453,18 +506,18 @@ fn judge_task(
         allowed_forever: facts.has(flag::FOREVER),
         pending_on_purpose: on == On::Forever,
         waits_for_timer: on == On::Timer,
-        waits_for_visitors: matches!(on, On::Signal | On::Child),
+        waits_for_visitors: matches!(on, On::Signal | On::Child)
+            || on == On::Source && aside.doors.contains(&facts.waiting_on.id()),
         parent_ended_ns: before.parent_ended(facts.parent),
         // Asked to cancel when its group was dropped; if others asked again since, it was before.
         group_dropped_ns: facts.has(flag::OUTLIVED).then(|| {
             let asked = note.at.record.requests.of(facts.id);
             asked.map_or(now.mono, |asked| now.mono_of(asked.last))
         }),
-        scope_ended_ns: facts.has(flag::LEFT).then(|| {
-            // Marked when the grace was over, and not dated: seen first at the latest now.
-            let first = seen.first(&before.left, facts.id, now.mono, |seen| &mut seen.left);
-            first.saturating_sub(limits.grace_ns)
-        }),
+        scope_ended_ns: facts
+            .has(flag::LEFT)
+            .then(|| note.at.record.facts.scope_ended().unwrap_or(now.mono)),
+        grace_over: facts.has(flag::LEFT),
         cancel_requested_ns: (facts.cancels > 0).then(|| {
             if let Some(asked) = note.at.record.requests.of(facts.id) {
                 return now.mono_of(asked.first);
@@ -474,7 +527,7 @@ fn judge_task(
                 &mut seen.cancelled
             })
         }),
-        usual_idle_ns: None,
+        usual_idle_ns,
         ready_tasks: Some(note.at.record.stats.ready.load(Ordering::Relaxed).into())
             .filter(|ready| *ready > 0),
         window: seen.window(
@@ -509,7 +562,7 @@ fn judge_task(
         ) {
             // Only of the one that stands for all of its place.
             if note.would_tell(&verdict, &about) {
-                let told = drops.told(&facts, note, copies);
+                let told = aside.drops.told(&facts, note, aside.copies);
                 verdict.evidence.push(told);
             }
         }
@@ -517,12 +570,79 @@ fn judge_task(
     }
 }
 
-fn judge_timers(note: &mut Note<'_>, limits: &Limits) {
+/// What a walk looks things up in.
+struct Aside<'a> {
+    drops: &'a Drops,
+    doors: &'a IdSet,
+    copies: &'a mut Copies,
+    usual: &'a mut Usual,
+}
+
+/// The sources at which it is normal to wait for days.
+fn doors(look: &Look) -> IdSet {
+    use SourceKind::{TcpListener, Udp, UnixDatagram, UnixListener};
+    let mut doors = IdSet::default();
+    for at in &look.loops {
+        for (_, row) in at.record.sources.live() {
+            let kind = SourceKind::from_raw(row.kind.load(Ordering::Relaxed));
+            if matches!(kind, TcpListener | Udp | UnixDatagram | UnixListener) {
+                doors.insert(row.source_id());
+            }
+        }
+    }
+    doors
+}
+
+/// What the task of a timer has done since it asked for it: it is gone, or its polls.
+fn asker_of(row: &TimerRow, tasks: &Finder<'_, TaskRow>) -> Option<(bool, u64)> {
+    let (address, asked) = row.asker();
+    let task = tasks.at(address)?;
+    let owner = row.owner.load(Ordering::Relaxed);
+    let gone = task.task_id() != owner || state_of(task) == State::Done;
+    let polls = task.polls.load(Ordering::Relaxed) as u32;
+    // In the poll that asks, it is one behind.
+    let unasked = polls.saturating_sub(asked).into();
+    (owner != 0).then_some((gone, if gone { 0 } else { unasked }))
+}
+
+/// Places whose tasks survive in ever more generations.
+fn judge_growth(note: &mut Note<'_>, growth: &Growth, usual: &Usual) {
+    let (at, now) = (note.at, note.look.now.mono);
+    for grown in growth.of_loop(at.record.id.get(), usual, now) {
+        let Some(verdict) = rules::growing(&grown.facts) else {
+            continue;
+        };
+        let site = at.site(grown.site);
+        let name = note
+            .look
+            .task_name(at, NameId::NONE, 0, Kind::Task as u8, grown.site);
+        let about = About {
+            subject: Subject::Task,
+            id: grown.oldest,
+            name: Some(name),
+            place: site.place,
+            function: names::of_type(site.type_name).to_owned(),
+            user: !at.record.facts.internal,
+            awaits: None,
+        };
+        let key = about.key(verdict.name);
+        note.add(verdict, &about);
+        // All that live there, not only the oldest, of which `add` counts one.
+        if let Some(held) = note.found.get_mut(&key) {
+            held.count += grown.facts.live.saturating_sub(1);
+        }
+    }
+}
+
+fn judge_timers(note: &mut Note<'_>, limits: &Limits, (before, orphans): (&IdSet, &mut IdSet)) {
     let (look, at) = (note.look, note.at);
+    let tasks = at.record.tasks.finder();
     for (_, row) in at.record.timers.live() {
         let due = row.deadline.load(Ordering::Relaxed);
         let late = row.late.load(Ordering::Relaxed);
-        if due.saturating_add(limits.late_ns) > look.now.mono && late < limits.late_ns {
+        let asker = asker_of(row, &tasks);
+        let asked = asker.is_none_or(|(gone, unasked)| !gone && unasked < limits.unasked_polls);
+        if asked && due.saturating_add(limits.late_ns) > look.now.mono && late < limits.late_ns {
             continue;
         }
         let Some(facts) = row.read().filter(|facts| facts.armed) else {
@@ -532,14 +652,25 @@ fn judge_timers(note: &mut Note<'_>, limits: &Limits) {
         if internal && !look.internal {
             continue;
         }
+        // A sleep that a task gave away with its result is dropped soon, or asked for by another.
+        let gone = asker.is_some_and(|(gone, _)| gone) && {
+            orphans.insert(facts.id);
+            before.contains(&facts.id)
+        };
         let of_rules = rules::TimerFacts {
             at_ns: look.now.mono,
             armed_at_ns: facts.armed_at,
             due_ns: facts.deadline,
             has_waker: true,
+            task_gone: gone,
+            unasked_polls: asker.map_or(0, |(_, unasked)| unasked),
             last_late_ns: (facts.fired > 0).then_some(facts.late),
         };
-        if let Some(verdict) = rules::late_timer(&of_rules, limits) {
+        let late = rules::late_timer(&of_rules, limits);
+        for verdict in late
+            .into_iter()
+            .chain(rules::orphan_timer(&of_rules, limits))
+        {
             let about = About {
                 subject: Subject::Timer,
                 id: facts.id,
@@ -573,7 +704,7 @@ fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
             continue;
         };
         wanted.tasks.extend(
-            [facts.reader, facts.writer, facts.owner]
+            [facts.reader, facts.writer, facts.user, facts.owner]
                 .iter()
                 .filter(|task| **task != 0),
         );
@@ -588,13 +719,15 @@ fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
         let waits = [facts.reader, facts.writer];
         let user = waits
             .into_iter()
-            .chain([facts.owner])
+            .chain([facts.user, facts.owner])
             .find(|task| *task != 0);
+        // What went from task to task belongs to none of them: a pool keeps it.
+        let pooled = facts.handed_on >= HANDED_ON;
         let of_rules = rules::SourceFacts {
             at_ns: look.now.mono,
             idle_since_ns: facts.last_ready.max(facts.since),
             waited_for: facts.interest != 0,
-            task_gone: user.is_some_and(|task| !found.tasks.contains_key(&task)),
+            task_gone: !pooled && user.is_some_and(|task| !found.tasks.contains_key(&task)),
             task_stranded: user.is_some_and(|task| {
                 note.by_task
                     .get(&task)

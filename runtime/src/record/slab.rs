@@ -29,6 +29,29 @@ pub(crate) struct Slab<T> {
     high: AtomicU32,
 }
 
+/// Where a slab's chunks lay at one moment, in order of address.
+pub(crate) struct Finder<'a, T> {
+    starts: Vec<usize>,
+    _slab: &'a Slab<T>,
+}
+
+impl<'a, T> Finder<'a, T> {
+    /// The row at `address`, if it is one of the slab's.
+    pub(crate) fn at(&self, address: *const T) -> Option<&'a T> {
+        let after = self
+            .starts
+            .partition_point(|start| *start <= address as usize);
+        let start = self.starts.get(after.checked_sub(1)?)?;
+        let offset = address as usize - start;
+        if offset >= size_of::<Chunk<T>>() || offset % size_of::<T>() != 0 {
+            return None;
+        }
+        // SAFETY: the address was just shown to be that of a row inside a chunk of the slab, and
+        // chunks live as long as it does.
+        Some(unsafe { &*address })
+    }
+}
+
 /// The slots of one slab that are free. Belongs to the thread that owns the loop.
 pub(crate) struct Slots {
     free: RefCell<Vec<u32>>,
@@ -84,6 +107,20 @@ impl<T: Row> Slab<T> {
             // chunks live as long as `self`.
             Some(unsafe { &*address })
         })
+    }
+
+    /// Answers as `at`, for many addresses: a snapshot of where the chunks lie.
+    pub(crate) fn finder(&self) -> Finder<'_, T> {
+        let chunks = (self.slots() as usize).div_ceil(CHUNK);
+        let chunks = self.chunks[..chunks].iter();
+        let mut starts: Vec<usize> = chunks
+            .map(|chunk| chunk.load(Ordering::Acquire) as usize)
+            .collect();
+        starts.sort_unstable();
+        Finder {
+            starts,
+            _slab: self,
+        }
     }
 
     /// Takes a slot for a new row. Owner's thread only, which `Slots: !Sync` says.

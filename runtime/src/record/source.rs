@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn from_raw(raw: u8) -> Self {
+    pub(crate) fn from_raw(raw: u8) -> Self {
         use Kind::{
             Child, Fd, Internal, Pipe, Tcp, TcpListener, Udp, Unix, UnixDatagram, UnixListener,
         };
@@ -125,6 +125,9 @@ pub(crate) struct SourceRow {
     pub(crate) writer: AtomicU64,
     /// Who registered it.
     pub(crate) owner: AtomicU64,
+    /// Who waited for it last, and how often another one did than before.
+    user: AtomicU64,
+    handed_on: AtomicU32,
     /// The child whose exit or pipe it is, by the id of its row; 0 for none.
     pub(crate) child: AtomicU64,
     /// Nanoseconds, loop's clock.
@@ -167,6 +170,10 @@ pub(crate) struct SourceFacts {
     pub(crate) reader: u64,
     pub(crate) writer: u64,
     pub(crate) owner: u64,
+    /// Who waited for it last; 0: nobody has.
+    pub(crate) user: u64,
+    /// How often one waited that had not done so before it.
+    pub(crate) handed_on: u32,
     pub(crate) child: u64,
     pub(crate) stream: u8,
     pub(crate) since: u64,
@@ -199,6 +206,7 @@ impl SourceRow {
         for word in [
             &self.reader,
             &self.writer,
+            &self.user,
             &self.child,
             &self.last_ready,
             &self.wakes,
@@ -211,6 +219,7 @@ impl SourceRow {
         self.owner.store(owner, relaxed);
         self.since.store(now, relaxed);
         self.backlog.store(0, relaxed);
+        self.handed_on.store(0, relaxed);
         self.kind.store(registration.kind as u8, relaxed);
         self.interest.store(0, relaxed);
         self.ready.store(0, relaxed);
@@ -226,6 +235,20 @@ impl SourceRow {
     #[inline]
     pub(crate) fn source_id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
+    }
+
+    /// A task waits for it. The loop's thread.
+    #[inline]
+    pub(crate) fn used_by(&self, task: u64) {
+        let before = self.user.load(Ordering::Relaxed);
+        if before != task {
+            self.user.store(task, Ordering::Relaxed);
+            if before != 0 {
+                let handed = self.handed_on.load(Ordering::Relaxed);
+                self.handed_on
+                    .store(handed.saturating_add(1), Ordering::Relaxed);
+            }
+        }
     }
 
     pub(crate) fn vacate(&self) {
@@ -257,6 +280,8 @@ impl SourceRow {
             reader: self.reader.load(relaxed),
             writer: self.writer.load(relaxed),
             owner: self.owner.load(relaxed),
+            user: self.user.load(relaxed),
+            handed_on: self.handed_on.load(relaxed),
             child: self.child.load(relaxed),
             stream: self.stream.load(relaxed),
             since: self.since.load(relaxed),

@@ -1,10 +1,11 @@
 //! The row of a timer: due when, for whom, set where, how late it was.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::place::PlaceCell;
 use super::slab::{self, Row};
+use super::task::TaskRow;
 
 /// What a timer is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +57,10 @@ pub(crate) struct TimerRow {
     pub(crate) armed_at: AtomicU64,
     pub(crate) period: AtomicU64,
     pub(crate) place: PlaceCell,
+    /// The row of the task whose own waker it has; null: it has another.
+    asker: AtomicPtr<TaskRow>,
+    /// That task's polls that had begun when it last asked.
+    asked: AtomicU32,
 }
 
 const _: () = assert!(size_of::<TimerRow>() == 96);
@@ -94,6 +99,7 @@ impl TimerRow {
         now: u64,
         deadline: u64,
         place: Option<&'static Location<'static>>,
+        asker: (*mut TaskRow, u32),
     ) {
         let relaxed = Ordering::Relaxed;
         slab::vacate(&self.id);
@@ -107,11 +113,26 @@ impl TimerRow {
         self.rearmed.store(0, relaxed);
         self.kind.store(kind as u8, relaxed);
         self.armed.store(1, relaxed);
+        self.asked_by(asker);
         match place {
             Some(place) => self.place.set(place),
             None => self.place.clear(),
         }
         self.id.store(id, Ordering::Release);
+    }
+
+    /// A task asks for it, as `record::asker` says.
+    #[inline]
+    pub(crate) fn asked_by(&self, (row, polls): (*mut TaskRow, u32)) {
+        self.asker.store(row, Ordering::Relaxed);
+        self.asked.store(polls, Ordering::Relaxed);
+    }
+
+    /// Who asked last, and in which poll; null where that is not known.
+    #[inline]
+    pub(crate) fn asker(&self) -> (*const TaskRow, u32) {
+        let row = self.asker.load(Ordering::Relaxed);
+        (row, self.asked.load(Ordering::Relaxed))
     }
 
     /// The row's identity on its own loop's thread.

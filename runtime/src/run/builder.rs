@@ -182,6 +182,18 @@ impl Builder {
         self
     }
 
+    /// From when on what rests is suspected of being leaked. There is one inspector a process: what
+    /// the latest run says holds for all of its loops. Without the feature `inspect` nothing is
+    /// suspected.
+    #[cfg_attr(not(feature = "inspect"), allow(unused_mut, unused_variables))]
+    pub fn leak_limits(mut self, limits: super::LeakLimits) -> Self {
+        #[cfg(feature = "inspect")]
+        {
+            self.settings.leaks = Some(limits);
+        }
+        self
+    }
+
     /// Has `factory` make the loop. Of these settings those of the run still hold (`grace`,
     /// `shutdown_limit`, `interrupts`, `inspector`, `debug`); those of the loop are the factory's.
     ///

@@ -72,6 +72,7 @@ impl LoopHandle {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) listen_tcp: Option<std::net::SocketAddr>,
+    pub(crate) leaks: Option<super::LeakLimits>,
 }
 
 #[cfg(feature = "inspect")]
@@ -90,6 +91,9 @@ mod face {
             serve::Settings {
                 listen_tcp: self.listen_tcp,
                 carry,
+                leaks: self
+                    .leaks
+                    .map(|limits| [limits.idle, limits.outlived, limits.generation]),
             }
         }
     }
@@ -135,6 +139,11 @@ mod face {
         serve::run_ended(grace);
     }
 
+    /// The grace that a gate gives tasks, if one judges and says so.
+    pub(crate) fn grace() -> Option<Duration> {
+        serve::grace()
+    }
+
     /// A run is over, and its loop about to close. `test` is the test's name, if it was one.
     pub(crate) fn hand_over(event_loop: &EventLoop, test: &str, grace: Duration) {
         serve::hand_over(event_loop.id(), test, grace);
@@ -159,9 +168,12 @@ mod face {
 
     pub(crate) fn ensure(_: &Settings) {}
     pub(crate) fn run_ended(_: Duration) {}
+    pub(crate) fn grace() -> Option<Duration> {
+        None
+    }
     pub(crate) fn hand_over(_: &EventLoop, _: &str, _: Duration) {}
     pub(crate) fn test_begins() {}
 }
 
 use face::status;
-pub(crate) use face::{ensure, hand_over, run_ended, test_begins};
+pub(crate) use face::{ensure, grace, hand_over, run_ended, test_begins};

@@ -102,10 +102,11 @@ pub(super) struct Seen {
     pub(super) lone: IdMap<u64>,
     /// Who waits for whom.
     pub(super) joins: Joins,
-    /// When a mark was first seen, by task.
-    pub(super) left: IdMap<u64>,
+    /// Timers whose task has ended.
+    pub(super) orphans: IdSet,
     /// Counts of those that were polled often.
     marks: IdMap<Mark>,
+    /// When it was first seen that a task is to be cancelled.
     pub(super) cancelled: IdMap<u64>,
     pub(super) parents: IdMap<Parent>,
     /// Tasks that there was no room to remember.
@@ -225,7 +226,7 @@ impl Seen {
     pub(super) fn bytes(&self) -> usize {
         self.joins.bytes()
             + 72 * self.marks.len()
-            + 24 * (self.lone.len() + self.left.len() + self.cancelled.len())
+            + 24 * (self.lone.len() + self.orphans.len() + self.cancelled.len())
             + 32 * (self.parents.len() + self.alive.len())
     }
 }

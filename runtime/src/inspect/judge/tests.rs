@@ -146,6 +146,45 @@ fn a_stranding_tells_whether_the_poll_kept_no_waker_or_who_dropped_the_last() {
     assert!(told.contains("is not known: very many"), "{told}");
 }
 
+/// One of a place whose tasks usually sleep for 10 ms. It has a waker and no handle, and has slept
+/// for `minutes`.
+fn sleeper(bench: &Bench, id: u64, minutes: u64) {
+    let row = bench.lone(id, 0);
+    let ticks = |span| crate::clock::ns_to_ticks(span);
+    let now = row.spawned_at.load(Ordering::Relaxed);
+    let woken = now - ticks(Duration::from_secs(60 * minutes));
+    row.refs_here.store(1, Ordering::Relaxed);
+    row.polls.store(100, Ordering::Relaxed);
+    row.woken_at.store(woken, Ordering::Relaxed);
+    let born = woken - ticks(Duration::from_millis(990));
+    row.spawned_at.store(born, Ordering::Relaxed);
+}
+
+#[test]
+fn who_sleeps_far_longer_than_others_of_its_place_is_an_orphan_and_a_pool_is_not() {
+    let mut bench = Bench::new();
+    for id in 1..=30 {
+        sleeper(&bench, id, 2);
+    }
+    bench.walk();
+    assert_eq!(bench.walk(), [], "a pool at night");
+
+    let mut bench = Bench::new();
+    for id in 1..=30 {
+        sleeper(&bench, id, if id == 7 { 2 } else { 0 });
+    }
+    assert_eq!(bench.walk(), [], "what is usual takes a walk");
+    assert_eq!(bench.walk(), [(FindingName::IdleOrphan, 1)]);
+    assert_eq!(bench.judge.holds().next().unwrap().subject_id, 7);
+    let row = bench
+        .record
+        .tasks
+        .live()
+        .find(|(_, row)| row.task_id() == 7);
+    row.unwrap().1.set_flag(flag::FOREVER, true);
+    assert_eq!(bench.walk(), [], "a daemon");
+}
+
 #[test]
 fn subjects_of_one_place_are_one_finding_that_keeps_its_id_and_its_beginning() {
     let mut bench = Bench::new();
