@@ -16,6 +16,7 @@ pub mod page;
 pub mod sort;
 pub mod suggest;
 
+pub mod blocking;
 pub mod budget;
 pub mod finding;
 

@@ -1227,6 +1227,13 @@ pub struct LoopRow {
     /// Why stacks cannot be taken of it. Empty: they can.
     #[prost(string, tag = "41")]
     pub stacks_off: ::prost::alloc::string::String,
+    /// How many steps were over the budget on the wall, but not shown to have held the loop: the
+    /// thread waited for a CPU. Not among `blocks`.
+    #[prost(uint64, tag = "50")]
+    pub host_blocks: u64,
+    /// How many of those the CPU quota of the control group explains.
+    #[prost(uint64, tag = "51")]
+    pub throttled_blocks: u64,
 }
 /// One poll over its budget, ended or still running.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1296,10 +1303,12 @@ pub struct BlockRow {
     /// Why there is no stack. Empty: there is one.
     #[prost(string, tag = "21")]
     pub stack_missing: ::prost::alloc::string::String,
-    /// How many tasks were ready and had to wait behind it. Absent: still running or not counted.
+    /// How many tasks were seen to wait behind it, ready or with a timer that was due; more may have
+    /// come after the last look. Absent: still running or not counted.
     #[prost(uint64, optional, tag = "22")]
     pub waited_behind: ::core::option::Option<u64>,
-    /// The longest that one of those waited, in ns. Absent: as above.
+    /// The longest that one of those waited, in ns, up to now or to the end of the block. Absent:
+    /// nobody was seen to wait.
     #[prost(uint64, optional, tag = "23")]
     pub worst_wait_ns: ::core::option::Option<u64>,
     /// The watchdog overslept itself meanwhile, so the block is not counted.
@@ -1323,6 +1332,24 @@ pub struct BlockRow {
     /// Names of the findings that hold of it.
     #[prost(enumeration = "FindingName", repeated, tag = "30")]
     pub findings: ::prost::alloc::vec::Vec<i32>,
+    /// The stacks that were taken while it lasted, the first first: at one, two and four times the
+    /// budget, as far as it lasted. `stack` is what they have in common. Empty: see `stack_missing`.
+    #[prost(message, repeated, tag = "31")]
+    pub samples: ::prost::alloc::vec::Vec<StackSample>,
+    /// The system call that it slept in. Empty: none is known.
+    #[prost(string, tag = "32")]
+    pub call: ::prost::alloc::string::String,
+    /// Time that the CPU quota of its control group took meanwhile, in ns; never part of `lower_ns`.
+    /// Absent: there is no quota, or the host does not tell.
+    #[prost(uint64, optional, tag = "33")]
+    pub throttled_ns: ::core::option::Option<u64>,
+    /// The smallest quota that its control group is under, in CPUs. Absent: as above.
+    #[prost(double, optional, tag = "34")]
+    pub quota_cpus: ::core::option::Option<f64>,
+    /// How many tasks wait behind it now: ready ones, and those whose timer is due. Absent: it has
+    /// ended, or nobody looked.
+    #[prost(uint64, optional, tag = "35")]
+    pub waiting_now: ::core::option::Option<u64>,
     /// The part of `wall_ns` in which the app said, with `allow_blocking`, that it blocks on purpose,
     /// in ns. Not part of `lower_ns` and `upper_ns`; where those stay below the budget because of it,
     /// the row is shown and is no finding.
@@ -1335,6 +1362,20 @@ pub struct BlockRow {
     /// It is in such a stretch now; only of a running block.
     #[prost(bool, tag = "42")]
     pub allowed_now: bool,
+}
+/// One stack that was taken of a block.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StackSample {
+    /// When it was taken.
+    #[prost(uint64, tag = "1")]
+    pub at_ns: u64,
+    /// Its frames, innermost first.
+    #[prost(message, repeated, tag = "2")]
+    pub frames: ::prost::alloc::vec::Vec<Frame>,
+    /// How many of them, counted from the outermost, are the same in all samples of the block; the
+    /// innermost of those may be at another line. 0: it could not be compared, or nothing is.
+    #[prost(uint32, tag = "3")]
+    pub common: u32,
 }
 /// An armed timer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2195,6 +2236,8 @@ pub enum BlockCause {
     Host = 5,
     /// A debugger or a signal had stopped it.
     Stopped = 6,
+    /// The control group had used up its CPU quota. Never over budget by itself.
+    Throttled = 7,
 }
 impl BlockCause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2210,6 +2253,7 @@ impl BlockCause {
             Self::PageIn => "BLOCK_CAUSE_PAGE_IN",
             Self::Host => "BLOCK_CAUSE_HOST",
             Self::Stopped => "BLOCK_CAUSE_STOPPED",
+            Self::Throttled => "BLOCK_CAUSE_THROTTLED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2222,6 +2266,7 @@ impl BlockCause {
             "BLOCK_CAUSE_PAGE_IN" => Some(Self::PageIn),
             "BLOCK_CAUSE_HOST" => Some(Self::Host),
             "BLOCK_CAUSE_STOPPED" => Some(Self::Stopped),
+            "BLOCK_CAUSE_THROTTLED" => Some(Self::Throttled),
             _ => None,
         }
     }

@@ -85,7 +85,16 @@ pub(super) const GRADES: &[&str] = &["", "certain", "left-behind", "suspect", "w
 pub(super) const SUBJECTS: &[&str] = &[
     "", "task", "timer", "source", "job", "child", "resource", "loop", "signal", "place",
 ];
-pub(super) const CAUSES: &[&str] = &["", "cpu", "syscall", "lock", "page-in", "host", "stopped"];
+pub(super) const CAUSES: &[&str] = &[
+    "",
+    "cpu",
+    "syscall",
+    "lock",
+    "page-in",
+    "host",
+    "stopped",
+    "throttled",
+];
 pub(super) const EVENTS: &[&str] = &[
     "",
     "spawned",

@@ -8,18 +8,25 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::cause::Judgement;
+use super::cause::quota::Throttled;
+use super::cause::{Judgement, Kind as Cause};
 use super::history::blocks::Worst;
-use super::stack::Stack;
-use super::stack::names::{Line, Place};
+use super::stack::names::Place;
+use super::stack::samples::{Named, Samples};
+use super::watchdog::Behind;
 use crate::clock;
 use crate::id::LoopId;
 use crate::record::allowed::Share;
 use crate::record::current::Doing;
 use crate::record::over::Blamed;
 
-/// Ended blocks that are kept.
-pub(crate) const KEPT: usize = 256;
+/// Ended blocks that are kept of a loop, and of all loops together.
+pub(crate) const KEPT: usize = 128;
+const KEPT_IN_ALL: usize = 1024;
+/// The last ones of a loop that keep their stacks, as the worst of the hour do: they are some 30 kB.
+const WITH_STACKS: usize = 8;
+/// Steps that a quota held up are kept apart, so that they push out no block.
+const KEPT_THROTTLED: usize = 16;
 
 /// How a block came to be known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,20 +82,38 @@ pub(crate) struct Block {
     /// The watchdog overslept so much that the bound was lowered below the budget.
     pub(crate) vetoed: bool,
     pub(crate) cause: Judgement,
-    pub(crate) stack: Option<Arc<Stack>>,
+    pub(crate) samples: Samples,
     /// Why there is no stack. Empty: there is one.
     pub(crate) stack_missing: String,
-    /// The stack in words, once names were found.
-    pub(crate) lines: Option<Arc<[Line]>>,
     pub(crate) place: Place,
     /// CPU time and time without a CPU, over what was looked at. Nanoseconds.
     pub(crate) cpu_ns: Option<u64>,
     pub(crate) delay_ns: Option<u64>,
-    /// Tasks that were ready behind it at the last look.
-    pub(crate) ready: u32,
+    /// What a CPU quota took meanwhile. `None`: there is no quota, or it is not told.
+    pub(crate) throttled: Option<Throttled>,
+    /// Who waited at the last look. `None`: nobody looked.
+    pub(crate) behind: Option<Behind>,
 }
 
 impl Block {
+    /// The best place that is known without a stack.
+    pub(crate) fn place_without_stack(&self) -> Place {
+        Place::without_stack(
+            self.task.and_then(|task| task.await_place),
+            self.spawn_place,
+        )
+    }
+
+    /// The same without its stacks, to be kept for long.
+    fn let_go_of_stacks(&mut self) {
+        if self.samples.taken() > 0 {
+            self.samples = Samples::default();
+            self.stack_missing = format!(
+                "its stacks were let go of: those of the last {WITH_STACKS} blocks of a loop are kept, and of the hour's worst"
+            );
+        }
+    }
+
     /// Runs now, and all that is known so far is that its thread gets no CPU.
     pub(crate) fn waits_for_cpu(&self) -> bool {
         self.ended.is_none() && self.verdict == Verdict::Open
@@ -118,6 +143,8 @@ pub(crate) struct Tally {
     pub(crate) soft: u64,
     /// Over budget on the wall, but not by the app's doing.
     pub(crate) host: u64,
+    /// Those of `host` that a CPU quota explains.
+    pub(crate) throttled: u64,
     /// Ended over budget, and nobody could say how: the log had wrapped.
     pub(crate) lost: u64,
     /// The longest proven lower bound, nanoseconds.
@@ -143,13 +170,51 @@ pub(crate) struct Efforts {
 /// Called with each block that is proven, changes its stack or names, and ends.
 pub(crate) type Notify = Arc<dyn Fn(&Block) + Send + Sync>;
 
+/// What is kept of one loop.
+#[derive(Default)]
+struct OfLoop {
+    tally: Tally,
+    /// Oldest first.
+    recent: VecDeque<Arc<Block>>,
+    throttled: VecDeque<Arc<Block>>,
+}
+
+impl OfLoop {
+    fn keep(&mut self, block: Arc<Block>) {
+        self.recent.push_back(block);
+        if self.recent.len() > KEPT {
+            self.recent.pop_front();
+        }
+        if let Some(at) = self.recent.len().checked_sub(WITH_STACKS + 1) {
+            Arc::make_mut(&mut self.recent[at]).let_go_of_stacks();
+        }
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     now: Vec<Arc<Block>>,
-    recent: VecDeque<Arc<Block>>,
+    loops: HashMap<LoopId, OfLoop>,
     /// The worst of the last hour, which `recent` may hold no more.
     worst: Worst,
-    tallies: HashMap<LoopId, Tally>,
+}
+
+impl Inner {
+    fn recent(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.loops.values().flat_map(|of| &of.recent)
+    }
+
+    /// Makes room: the oldest block of all goes, if there are too many.
+    fn limit(&mut self) {
+        let kept: usize = self.loops.values().map(|of| of.recent.len()).sum();
+        if kept <= KEPT_IN_ALL {
+            return;
+        }
+        let first = |of: &&mut OfLoop| of.recent.front().map_or(u64::MAX, |block| block.began);
+        if let Some(of) = self.loops.values_mut().min_by_key(first) {
+            of.recent.pop_front();
+        }
+    }
 }
 
 /// The table.
@@ -214,26 +279,34 @@ impl Blocks {
             .cloned()
     }
 
-    /// The blocks that last ended, oldest first, without those that were the host's doing.
-    pub(crate) fn recent(&self) -> Vec<Arc<Block>> {
-        self.inner().recent.iter().cloned().collect()
+    /// The blocks of a loop that last ended, oldest first, without what was the host's doing.
+    pub(crate) fn recent(&self, loop_id: LoopId) -> Vec<Arc<Block>> {
+        let inner = self.inner();
+        let of = inner.loops.get(&loop_id);
+        of.map_or_else(Vec::new, |of| of.recent.iter().cloned().collect())
+    }
+
+    /// The same of all loops, those that are closed included.
+    pub(crate) fn latest(&self) -> Vec<Arc<Block>> {
+        in_order(self.inner().recent().cloned().collect())
+    }
+
+    /// The latest, the worst of the last hour, and what a quota held up.
+    pub(crate) fn all(&self) -> Vec<Arc<Block>> {
+        let inner = self.inner();
+        let throttled = inner.loops.values().flat_map(|of| &of.throttled);
+        let all = inner.recent().chain(inner.worst.all()).chain(throttled);
+        in_order(all.cloned().collect())
     }
 
     /// What is known of the last hour: the latest and the worst, oldest first, and how many ended.
     pub(crate) fn hour(&self, now: u64) -> (Vec<Arc<Block>>, u64) {
         let mut inner = self.inner();
         inner.worst.age(now);
-        let mut all: Vec<_> = inner
-            .recent
-            .iter()
-            .chain(inner.worst.all())
-            .cloned()
-            .collect();
+        let all = inner.recent().chain(inner.worst.all()).cloned().collect();
         let ended = inner.worst.ended();
         drop(inner);
-        all.sort_by_key(|block| (block.ended, block.id));
-        all.dedup_by_key(|block| block.id);
-        (all, ended)
+        (in_order(all), ended)
     }
 
     /// Bytes that the memory of the last hour's worst takes, and the most that it may.
@@ -243,11 +316,11 @@ impl Blocks {
 
     /// Sums of one loop.
     pub(crate) fn tally(&self, loop_id: LoopId) -> Tally {
-        self.inner()
-            .tallies
+        let inner = self.inner();
+        inner
+            .loops
             .get(&loop_id)
-            .copied()
-            .unwrap_or_default()
+            .map_or_else(Tally::default, |of| of.tally)
     }
 
     /// Shows a block that goes on, in place of what the loop's last look said.
@@ -271,7 +344,8 @@ impl Blocks {
             let now = inner.now.remove(at);
             shown = with_names_of(shown, &now);
         }
-        let tally = inner.tallies.entry(shown.loop_id).or_default();
+        let of = inner.loops.entry(shown.loop_id).or_default();
+        let tally = &mut of.tally;
         let keep = match shown.verdict {
             Verdict::Proven => {
                 tally.proven += 1;
@@ -290,11 +364,15 @@ impl Blocks {
             }
         };
         if keep {
-            if inner.recent.len() == KEPT {
-                inner.recent.pop_front();
-            }
-            inner.recent.push_back(shown.clone());
+            of.keep(shown.clone());
             inner.worst.file(&shown, clock::mono());
+            inner.limit();
+        } else if shown.cause.kind == Cause::Throttled {
+            tally.throttled += 1;
+            if of.throttled.len() == KEPT_THROTTLED {
+                of.throttled.pop_front();
+            }
+            of.throttled.push_back(shown.clone());
         }
         drop(inner);
         self.changed(keep.then_some(&*shown));
@@ -303,44 +381,42 @@ impl Blocks {
     /// Whether a stack has been taken whose names are still being looked up.
     pub(crate) fn has_unnamed(&self) -> bool {
         let inner = self.inner();
-        let all = inner.now.iter().chain(&inner.recent);
-        all.into_iter()
-            .any(|block| block.stack.is_some() && block.lines.is_none())
+        let mut all = inner.now.iter().chain(inner.recent());
+        all.any(|block| block.samples.wants_names())
     }
 
     /// Counts blocks of which nothing but the number is known.
     pub(crate) fn lose(&self, loop_id: LoopId, count: u64) {
-        self.inner().tallies.entry(loop_id).or_default().lost += count;
+        self.inner().loops.entry(loop_id).or_default().tally.lost += count;
         self.changed(None);
     }
 
-    /// Adds what was found out about a block's stack, if the block is still in the table.
-    pub(crate) fn name(&self, id: u64, samples: u32, lines: Arc<[Line]>, place: Option<Place>) {
+    /// Adds what was found out about a block's first `names.len()` stacks, if the block is still in
+    /// the table. `place`: what is to blame in what they have in common, if anything is.
+    pub(crate) fn name(&self, id: u64, names: &Arc<[Named]>, place: Option<&Place>) {
         let mut inner = self.inner();
         let mut kept = inner.worst.find(id).cloned();
-        let Inner { now, recent, .. } = &mut *inner;
-        let listed = now.iter_mut().chain(recent).find(|block| block.id == id);
-        let Some(block) = listed.or(kept.as_mut()) else {
-            return;
-        };
-        // A later stack may have been taken meanwhile; its own names are on the way.
-        if block
-            .stack
-            .as_ref()
-            .is_none_or(|stack| stack.samples != samples)
-        {
-            return;
+        let Inner { now, loops, .. } = &mut *inner;
+        let ended = loops.values_mut().flat_map(|of| &mut of.recent);
+        let listed = now.iter_mut().chain(ended).chain(kept.as_mut());
+        let mut told = None;
+        for block in listed.filter(|block| block.id == id) {
+            // Its stacks may have been let go of meanwhile.
+            if block.samples.taken() < names.len() {
+                continue;
+            }
+            let named = Arc::make_mut(block);
+            named.samples.name(names.clone());
+            named.place = place.map_or_else(|| named.place_without_stack(), Clone::clone);
+            told = Some(block.clone());
         }
-        let mut named = Block::clone(block);
-        named.lines = Some(lines);
-        if let Some(place) = place {
-            named.place = place;
+        if let Some(named) = &told {
+            inner.worst.replace(named);
         }
-        let named = Arc::new(named);
-        *block = named.clone();
-        inner.worst.replace(&named);
         drop(inner);
-        self.changed(Some(&named));
+        if told.is_some() {
+            self.changed(told.as_deref());
+        }
     }
 
     fn changed(&self, tell: Option<&Block>) {
@@ -351,18 +427,20 @@ impl Blocks {
     }
 }
 
-/// `next`, with the names that `before` has, if both show the same stack; else with the place that
-/// an older stack told, which stands until the newer one has names.
+/// Each once, in the order of their ends; of two copies the one that has its stacks.
+fn in_order(mut all: Vec<Arc<Block>>) -> Vec<Arc<Block>> {
+    all.sort_by_key(|block| (block.ended, block.id, block.samples.taken() == 0));
+    all.dedup_by_key(|block| block.id);
+    all
+}
+
+/// `next`, with the names that `before` was given since the watchdog made its copy, and with the
+/// place that they told.
 fn with_names_of(mut next: Arc<Block>, before: &Block) -> Arc<Block> {
-    if next.lines.is_some() || before.lines.is_none() {
-        return next;
-    }
-    let named = Arc::make_mut(&mut next);
-    named.place.clone_from(&before.place);
-    if named.stack.as_ref().map(|stack| stack.samples)
-        == before.stack.as_ref().map(|stack| stack.samples)
-    {
-        named.lines.clone_from(&before.lines);
+    if before.samples.is_named() {
+        let named = Arc::make_mut(&mut next);
+        named.samples.names_of(&before.samples);
+        named.place.clone_from(&before.place);
     }
     next
 }

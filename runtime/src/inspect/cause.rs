@@ -1,12 +1,17 @@
-//! Why a poll takes so long: from readings of its thread to a cause in words, and what to do.
+//! Why a poll takes so long: from readings of its thread to a cause in words. What to do about each
+//! is told by the schema's crate.
 //!
 //! A pure function. No cause is named unless what its rule needs was read; else it is unknown and
 //! says why. Knows no loop, no stack and no clock.
 
 pub(crate) mod calls;
 pub(crate) mod proc;
+pub(crate) mod quota;
+
+use loop_proto::blocking;
 
 use crate::os::Sched;
+use quota::Throttled;
 
 /// A cheap reading of a thread. Ticks around it; what is absent was not told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,8 +71,20 @@ pub(crate) struct Evidence<'a> {
     pub(crate) proven: bool,
     /// What the watchdog itself overslept meanwhile, beyond its own waits for a CPU.
     pub(crate) gap: u64,
-    /// What a CPU quota took from this process meanwhile. `None`: not told.
-    pub(crate) throttled: Option<u64>,
+    /// What a CPU quota took from the thread's group meanwhile. `None`: not told.
+    pub(crate) throttled: Option<Throttled>,
+    /// Time on the wall that is not shown to have been the poll's own: so much the host, or a
+    /// quota, may have taken.
+    pub(crate) unproven: u64,
+    /// Why the thread cannot be read at all. Empty: it can.
+    pub(crate) unread: &'a str,
+}
+
+impl Evidence<'_> {
+    /// What a quota took of this poll: no more than what was not its own.
+    pub(crate) fn throttled(&self) -> u64 {
+        self.throttled.map_or(0, |all| all.ns.min(self.unproven))
+    }
 }
 
 /// Classes of causes.
@@ -81,6 +98,8 @@ pub(crate) enum Kind {
     PageIn,
     /// No CPU for the thread: the host, not the app.
     Host,
+    /// No CPU for the group: its quota was used up.
+    Throttled,
     /// Stopped by a signal or a debugger.
     Stopped,
 }
@@ -93,24 +112,15 @@ pub(crate) struct Judgement {
     pub(crate) words: String,
     /// What was read.
     pub(crate) because: String,
-    /// One sentence; empty where nothing sensible can be said.
-    pub(crate) advice: &'static str,
+    /// The system call that it slept in. Empty: none is known.
+    pub(crate) call: &'static str,
 }
 
 /// A window shorter than this says nothing about where time went.
 const SHORTEST: u64 = 1_000_000;
 
-const CPU_ADVICE: &str =
-    "Move the work to run_in_executor, or cut it in parts with yield_now between them.";
-const SLEEP_ADVICE: &str = "Await loop_runtime::sleep instead of the thread's sleep.";
-const LOCK_ADVICE: &str =
-    "Use a Lock of this runtime, or hold the thread's lock for less long and never over an await.";
-const NET_ADVICE: &str = "Use the runtime's sockets: this one blocks the whole loop.";
-const FILE_ADVICE: &str = "Do file work in run_in_executor; the kernel has no other way to wait.";
-const CHILD_ADVICE: &str = "Await the child with create_subprocess_exec.";
-const CALL_ADVICE: &str = "Make the call in run_in_executor.";
-const PAGE_ADVICE: &str = "Touch the memory before, lock it, or give the host more of it.";
-const HOST_ADVICE: &str = "Nothing to mend in the app: give it more CPU, or pack the host less.";
+/// A quota that took less than this is not worth a word.
+const WORTH_A_WORD: u64 = 1_000_000;
 
 /// Nobody looked for a cause: it was allowed to block.
 pub(crate) fn allowed() -> Judgement {
@@ -129,44 +139,65 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> Judgement {
             kind: Kind::Stopped,
             words: "stopped".to_owned(),
             because: format!("thread state {state}: a signal or a debugger holds it"),
-            advice: "",
+            call: "",
         };
     }
     if !evidence.proven {
         return host(evidence);
     }
-    if let Some(judgement) = page_in(evidence).or_else(|| waits_in_call(evidence)) {
-        return judgement;
+    let mut judgement = page_in(evidence)
+        .or_else(|| waits_in_call(evidence))
+        .unwrap_or_else(|| by_shares(evidence));
+    if evidence.throttled() >= WORTH_A_WORD {
+        let besides = format!("; besides, throttled {}", by_quota(evidence));
+        judgement.because.push_str(&besides);
+        if judgement.kind == Kind::Unknown {
+            judgement.words = format!("cause unknown ({})", judgement.because);
+        }
     }
-    by_shares(evidence)
+    judgement
+}
+
+/// `220.0 ms by the cgroup quota (20 % of a CPU)`.
+fn by_quota(evidence: &Evidence<'_>) -> String {
+    let mut text = format!("{} by the cgroup quota", span(evidence.throttled()));
+    if let Some(limit) = evidence.throttled.and_then(|all| all.limit) {
+        text.push_str(&format!(" ({})", blocking::quota(limit)));
+    }
+    text
 }
 
 fn host(evidence: &Evidence<'_>) -> Judgement {
     let Window { wall, delay, .. } = evidence.window;
-    let (words, because) = match (evidence.throttled, delay) {
+    let throttled = evidence.throttled();
+    if throttled >= WORTH_A_WORD && throttled >= evidence.unproven / 2 {
+        return Judgement {
+            kind: Kind::Throttled,
+            words: "throttled".to_owned(),
+            because: by_quota(evidence),
+            call: "",
+        };
+    }
+    let (words, because) = match delay {
         _ if evidence.gap > 0 => (
             "host",
             format!("the watchdog itself overslept {}", span(evidence.gap)),
         ),
-        (Some(throttled @ 1..), _) => (
-            "waiting for a CPU",
-            format!("a CPU quota took {}", span(throttled)),
-        ),
-        (_, Some(delay @ 1..)) => (
+        Some(delay @ 1..) => (
             "waiting for a CPU",
             format!("up to {} of {} without a CPU", span(delay), span(wall)),
         ),
-        (_, Some(_)) => (
+        Some(_) => (
             "waiting for a CPU",
             "runnable, and its CPU clock stands still".to_owned(),
         ),
-        (_, None) => return unknown("this host does not tell when a thread waits for a CPU"),
+        None => return unknown("schedstat is absent: its waits for a CPU are not told"),
     };
     Judgement {
         kind: Kind::Host,
         words: words.to_owned(),
         because,
-        advice: HOST_ADVICE,
+        call: "",
     }
 }
 
@@ -188,7 +219,7 @@ fn page_in(evidence: &Evidence<'_>) -> Option<Judgement> {
         kind: Kind::PageIn,
         words: "page-in".to_owned(),
         because,
-        advice: PAGE_ADVICE,
+        call: "",
     })
 }
 
@@ -232,37 +263,24 @@ fn waits_in_call(evidence: &Evidence<'_>) -> Option<Judgement> {
     if let Some(wchan) = &last.wchan {
         because.push_str(&format!(", kernel function {wchan}"));
     }
-    let (kind, words, advice) = match name {
+    let (kind, words) = match name {
         Some(call @ ("futex" | "futex_wait" | "futex_waitv")) => {
-            (Kind::Lock, format!("a lock ({call})"), LOCK_ADVICE)
+            // Two that wait for one lock wait at one address.
+            if let Some(InCall::Call { first, .. }) = last.call {
+                because.push_str(&format!(", at address {first:#x}"));
+            }
+            (Kind::Lock, format!("a lock ({call})"))
         }
-        Some("nanosleep" | "clock_nanosleep") => (Kind::Syscall, "sleep".to_owned(), SLEEP_ADVICE),
-        Some(call) => (Kind::Syscall, format!("syscall {call}"), advice_for(call)),
-        None => (
-            Kind::Syscall,
-            format!("syscall number {number}"),
-            CALL_ADVICE,
-        ),
+        Some("nanosleep" | "clock_nanosleep") => (Kind::Syscall, "sleep".to_owned()),
+        Some(call) => (Kind::Syscall, format!("syscall {call}")),
+        None => (Kind::Syscall, format!("syscall number {number}")),
     };
     Some(Judgement {
         kind,
         words,
         because,
-        advice,
+        call: name.unwrap_or(""),
     })
-}
-
-fn advice_for(call: &str) -> &'static str {
-    match call {
-        "connect" | "accept" | "accept4" | "recvfrom" | "recvmsg" | "recvmmsg" | "sendto"
-        | "sendmsg" | "sendmmsg" | "poll" | "ppoll" | "select" | "pselect6" => NET_ADVICE,
-        "fsync" | "fdatasync" | "syncfs" | "sync" | "sync_file_range" | "msync" | "open"
-        | "openat" | "pread64" | "pwrite64" | "preadv" | "pwritev" | "getdents64" | "unlink"
-        | "unlinkat" | "rename" | "renameat" | "truncate" | "ftruncate" | "fallocate" | "flock"
-        | "copy_file_range" => FILE_ADVICE,
-        "wait4" | "waitid" => CHILD_ADVICE,
-        _ => CALL_ADVICE,
-    }
 }
 
 fn by_shares(evidence: &Evidence<'_>) -> Judgement {
@@ -272,6 +290,9 @@ fn by_shares(evidence: &Evidence<'_>) -> Judgement {
         delay,
         slices,
     } = evidence.window;
+    if !evidence.unread.is_empty() {
+        return unknown(evidence.unread);
+    }
     let Some(cpu) = cpu else {
         return unknown("its CPU time could not be read");
     };
@@ -286,7 +307,7 @@ fn by_shares(evidence: &Evidence<'_>) -> Judgement {
             kind: Kind::Cpu,
             words: "CPU".to_owned(),
             because,
-            advice: CPU_ADVICE,
+            call: "",
         };
     }
     let slept = slices.map_or(String::new(), |slices| {
@@ -300,7 +321,7 @@ fn unknown(why: &str) -> Judgement {
         kind: Kind::Unknown,
         words: format!("cause unknown ({why})"),
         because: why.to_owned(),
-        advice: "",
+        call: "",
     }
 }
 

@@ -77,7 +77,7 @@ impl Desk {
         let look = Look::new(true);
         self.judge.note(&look);
         let second = look.now.mono.saturating_sub(1_000_000_000);
-        let recent = self.blocks.as_ref().map(|blocks| blocks.recent());
+        let recent = self.blocks.as_ref().map(|blocks| blocks.latest());
         self.history.second(&look, &mut self.census, |id| {
             let ended = |tick: u64| look.now.mono_of(tick) >= second;
             let blocks = recent.iter().flatten();

@@ -35,6 +35,7 @@ mod here;
 ))]
 pub(crate) mod modules;
 pub(crate) mod names;
+pub(crate) mod samples;
 #[cfg(all(
     feature = "stacks",
     target_os = "linux",
@@ -116,33 +117,6 @@ pub(crate) struct Stack {
     /// Tick at which it was taken.
     pub(crate) at: u64,
     pub(crate) how: How,
-    /// How many stacks agreed on these frames.
-    pub(crate) samples: u32,
-}
-
-impl Stack {
-    /// What this stack and a later one have in common: the frames from the root inwards, up to
-    /// where they part. Of the function in which they part the later place is shown.
-    pub(crate) fn common(&self, later: &Self) -> Self {
-        let mut frames: Vec<Frame> = Vec::new();
-        for (ours, theirs) in self.frames.iter().rev().zip(later.frames.iter().rev()) {
-            if !ours.same_function(theirs) {
-                break;
-            }
-            frames.push(theirs.clone());
-            if ours.offset != theirs.offset {
-                break;
-            }
-        }
-        frames.reverse();
-        Self {
-            frames,
-            complete: self.complete && later.complete,
-            at: later.at,
-            how: later.how,
-            samples: self.samples + 1,
-        }
-    }
 }
 
 /// Takes stacks. One thread, the watchdog's, uses it.
@@ -177,51 +151,5 @@ pub(crate) fn copy_at_drops() {
     {
         here::prepare();
         crate::record::drops::COPY_STACK.get_or_init(|| here::copy);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stack(frames: &[(u64, u64)], at: u64) -> Stack {
-        Stack {
-            frames: frames
-                .iter()
-                .map(|&(function, offset)| Frame {
-                    module: "app".into(),
-                    build_id: "".into(),
-                    offset,
-                    address: offset,
-                    function: Some(function),
-                })
-                .collect(),
-            complete: true,
-            at,
-            how: How::Signal,
-            samples: 1,
-        }
-    }
-
-    fn offsets(stack: &Stack) -> Vec<u64> {
-        stack.frames.iter().map(|frame| frame.offset).collect()
-    }
-
-    #[test]
-    fn a_function_that_spins_stays_with_its_later_place() {
-        let common = stack(&[(50, 51), (30, 31), (10, 11)], 1)
-            .common(&stack(&[(50, 57), (30, 31), (10, 11)], 2));
-        assert_eq!(offsets(&common), [57, 31, 11]);
-        assert_eq!((common.samples, common.at), (2, 2));
-    }
-
-    #[test]
-    fn what_lies_inside_the_parting_frame_is_left_out() {
-        // The same function, at another line: what either called is no longer common.
-        let common = stack(&[(50, 51), (30, 31), (10, 11)], 1)
-            .common(&stack(&[(60, 61), (30, 35), (10, 11)], 2));
-        assert_eq!(offsets(&common), [35, 11]);
-        let common = stack(&[(50, 51), (10, 11)], 1).common(&stack(&[(60, 61), (10, 11)], 2));
-        assert_eq!(offsets(&common), [11]);
     }
 }

@@ -5,6 +5,7 @@
 //! no names, takes no lock of the loader, and waits for nobody but the table's pointer copies.
 //! `watch` is what it knows of one loop. Knows no task, no wire and no viewer.
 
+mod behind;
 mod bounds;
 mod gaps;
 mod poll;
@@ -16,12 +17,13 @@ use std::time::Duration;
 use std::{io, process};
 
 use super::blocks::{Blocks, Notify};
-use super::cause::proc::Quota;
+use super::cause::quota::Quota;
 use super::stack::Sampler;
 use super::stack::names::resolve::Names;
 use crate::clock;
 use crate::record::current::BELL;
 use crate::record::{self, LoopRecord};
+pub(crate) use behind::Behind;
 use gaps::Gaps;
 use watch::Watch;
 
@@ -106,7 +108,7 @@ impl Watchdog {
             stacks_off: stacks_off.clone().unwrap_or_default(),
             names: Names::new(blocks.clone()),
             gaps: Gaps::default(),
-            quota: Quota::open().ok(),
+            quota: Quota::default(),
         };
         let leave = Leave(shared.clone());
         let thread = thread::Builder::new()
@@ -184,11 +186,13 @@ struct Desk {
     stacks_off: String,
     names: Names,
     gaps: Gaps,
-    quota: Option<Quota>,
+    quota: Quota,
 }
 
 fn run(shared: &Shared, mut desk: Desk) {
     BELL.answer_here();
+    // Where there is no quota now, it is read only when something runs for long.
+    desk.quota.read(0, clock::ticks());
     let mut watches: Vec<Watch> = Vec::new();
     let mut version = 0;
     loop {

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::inspect::stack::How;
+use crate::inspect::stack::{How, Stack};
 
 fn block(id: u64, verdict: Verdict) -> Block {
     Block {
@@ -25,13 +25,13 @@ fn block(id: u64, verdict: Verdict) -> Block {
         verdict,
         vetoed: false,
         cause: Judgement::default(),
-        stack: None,
+        samples: Samples::default(),
         stack_missing: String::new(),
-        lines: None,
         place: Place::default(),
         cpu_ns: None,
         delay_ns: None,
-        ready: 0,
+        throttled: None,
+        behind: None,
     }
 }
 
@@ -47,15 +47,24 @@ pub(crate) fn sample(id: u64, lower: u64) -> Block {
     }
 }
 
-fn stack(samples: u32) -> Option<Arc<Stack>> {
-    Some(Arc::new(Stack {
+fn stack() -> Stack {
+    Stack {
         frames: Vec::new(),
         complete: true,
         at: 1,
         how: How::Signal,
-        samples,
-    }))
+    }
 }
+
+fn names(count: usize) -> Arc<[Named]> {
+    let named = Named {
+        lines: Arc::from([]),
+        common: 0,
+    };
+    vec![named; count].into()
+}
+
+const LOOP: fn() -> LoopId = || LoopId::from_raw(7);
 
 #[test]
 fn a_block_is_shown_while_it_lasts_and_kept_when_it_ended() {
@@ -71,7 +80,7 @@ fn a_block_is_shown_while_it_lasts_and_kept_when_it_ended() {
     blocks.show(&block(1, Verdict::Proven), true);
     blocks.file(block(1, Verdict::Proven));
     assert!(blocks.now(LoopId::from_raw(7)).is_none());
-    assert_eq!(blocks.recent().len(), 1);
+    assert_eq!(blocks.recent(LOOP()).len(), 1);
     let tally = blocks.tally(LoopId::from_raw(7));
     assert_eq!((tally.proven, tally.worst, tally.host), (1, 91, 0));
     assert_eq!(told.load(Ordering::Relaxed), 2, "not of what is unproven");
@@ -84,25 +93,85 @@ fn what_the_host_did_is_counted_but_pushes_nothing_out() {
         blocks.file(block(id, Verdict::Proven));
         blocks.file(block(10_000 + id, Verdict::Host));
     }
-    let recent = blocks.recent();
+    let recent = blocks.recent(LOOP());
     assert_eq!((recent.len(), recent[0].id), (KEPT, 5));
     assert_eq!(blocks.tally(LoopId::from_raw(7)).host, KEPT as u64 + 5);
 }
 
 #[test]
-fn names_of_an_older_stack_are_not_put_on_a_newer_one() {
+fn names_of_older_stacks_are_shown_until_the_newest_has_its_own() {
     let blocks = Blocks::new(None);
     let mut shown = block(1, Verdict::Proven);
-    shown.stack = stack(2);
+    shown.samples.push(stack());
     blocks.show(&shown, false);
-    blocks.name(1, 1, Arc::from([]), None);
-    let now = || blocks.now(LoopId::from_raw(7)).unwrap();
-    assert!(now().lines.is_none());
-    blocks.name(1, 2, Arc::from([]), None);
-    assert!(now().lines.is_some());
-    // The watchdog's copy has no names; its next look does not take them away.
+    assert!(blocks.has_unnamed());
+    let place = Place {
+        text: "parse.rs:54".to_owned(),
+        ..Place::default()
+    };
+    blocks.name(1, &names(1), Some(&place));
+    let now = || blocks.now(LOOP()).unwrap();
+    assert!(now().samples.is_named() && !blocks.has_unnamed());
+    // The watchdog's copy has neither names nor place; its next look does not take them away.
+    shown.samples.push(stack());
     blocks.show(&shown, false);
-    assert!(now().lines.is_some());
+    assert!(now().samples.is_named() && blocks.has_unnamed());
+    assert_eq!(now().place.text, "parse.rs:54");
+    // What both have in common has no line of the app: then nothing in the stack is to blame.
+    blocks.name(1, &names(2), None);
+    assert_eq!(
+        (now().place.text.as_str(), blocks.has_unnamed()),
+        ("", false)
+    );
     blocks.file(shown);
-    assert!(blocks.recent()[0].lines.is_some());
+    assert!(blocks.recent(LOOP())[0].samples.is_named());
+}
+
+#[test]
+fn the_last_blocks_of_a_loop_and_the_worst_of_the_hour_keep_their_stacks() {
+    let blocks = Blocks::new(None);
+    for id in 0..60_u64 {
+        let lower = if id == 20 { 9_000 } else { 100 - id };
+        let mut block = sample(id, lower);
+        block.samples.push(stack());
+        blocks.file(block);
+    }
+    let recent = blocks.recent(LOOP());
+    let with_stack = |block: &&Arc<Block>| block.samples.taken() > 0;
+    assert_eq!(recent.iter().filter(with_stack).count(), WITH_STACKS);
+    assert!(recent[0].stack_missing.contains("let go of"));
+    let all = blocks.all();
+    assert_eq!(all.len(), 60, "each once");
+    assert!(all[20].samples.taken() > 0, "it was the worst");
+}
+
+#[test]
+fn what_a_quota_held_up_is_kept_apart_and_counts_against_nobody() {
+    let blocks = Blocks::new(None);
+    for id in 0..40_u64 {
+        let mut held_up = block(id, Verdict::Host);
+        held_up.ended = Some(id + 1);
+        held_up.cause.kind = Cause::Throttled;
+        blocks.file(held_up);
+    }
+    let tally = blocks.tally(LOOP());
+    assert_eq!((tally.proven, tally.host, tally.throttled), (0, 40, 40));
+    assert!(blocks.recent(LOOP()).is_empty() && blocks.latest().is_empty());
+    assert_eq!(blocks.all().len(), KEPT_THROTTLED);
+}
+
+#[test]
+fn many_loops_together_keep_no_more_than_is_allowed() {
+    let blocks = Blocks::new(None);
+    for id in 0..2_000_u64 {
+        let mut one = sample(id, 100);
+        one.loop_id = LoopId::from_raw(1 + id as u32 % 40);
+        one.began = id;
+        blocks.file(one);
+    }
+    let kept = blocks.latest();
+    assert_eq!(
+        (kept.len(), kept[0].id),
+        (KEPT_IN_ALL, 2_000 - KEPT_IN_ALL as u64)
+    );
 }

@@ -2,8 +2,7 @@
 //!
 //! A file that cannot be read is an absent field. Knows no loop and judges nothing.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 
 use super::{InCall, Look, Reading};
 use crate::clock;
@@ -115,33 +114,6 @@ fn parse_call(text: &str) -> Option<InCall> {
             pc,
         }),
         _ => None,
-    }
-}
-
-/// Time that the CPU quota of this process's control group took away. Sums, nanoseconds.
-#[derive(Debug)]
-pub(crate) struct Quota(File);
-
-impl Quota {
-    /// Opens `cpu.stat` of the own group. Errors: no such file; then nothing is said of quotas.
-    pub(crate) fn open() -> io::Result<Self> {
-        let own = fs::read_to_string("/proc/self/cgroup")?;
-        let path = own.lines().find_map(|line| line.strip_prefix("0::"));
-        let inner = path.unwrap_or("/").trim_end_matches('/');
-        // In a container the group's path may be that of the host, and its files at the root.
-        File::open(format!("/sys/fs/cgroup{inner}/cpu.stat"))
-            .or_else(|_| File::open("/sys/fs/cgroup/cpu.stat"))
-            .map(Self)
-    }
-
-    /// `None`: the group has no quota, or the file cannot be read.
-    pub(crate) fn throttled(&self) -> Option<u64> {
-        use io::{Read, Seek};
-        let mut text = String::new();
-        let mut file = &self.0;
-        file.seek(io::SeekFrom::Start(0)).ok()?;
-        file.read_to_string(&mut text).ok()?;
-        parse_field(&text, "throttled_usec ").map(|usec| usec * 1000)
     }
 }
 

@@ -12,8 +12,9 @@ use crate::inspect::stack::names::Line;
 const MINUTE: u64 = 60_000_000_000;
 /// The worst blocks of the hour that are kept.
 pub(crate) const WORST: usize = 16;
-/// Innermost frames of one that are kept, and lines of its stack in words.
-const FRAMES: usize = 64;
+/// Frames of the stacks of one that are kept, and lines of them in words; else the inner end of
+/// what they have in common.
+const FRAMES: usize = 96;
 /// Bytes of those lines.
 const TEXT: usize = 16 << 10;
 
@@ -36,39 +37,19 @@ pub(crate) fn held(block: &Block) -> u64 {
     block.bracket.map_or(block.wall_ns, |held| held.lower)
 }
 
-/// The same block with no more of its stack than is kept.
+/// The same block with no more of its stacks than is kept.
 fn short(block: &Arc<Block>) -> Arc<Block> {
-    let frames = block.stack.as_ref().map_or(0, |stack| stack.frames.len());
-    let mut room = TEXT;
-    let mut fits = |line: &Line| {
-        let needs = line.function.len() + line.place.len();
-        let fits = needs <= room;
-        room = room.saturating_sub(needs);
-        fits
-    };
-    let all = block.lines.as_deref().unwrap_or_default();
-    let lines = all
-        .iter()
-        .take(FRAMES)
-        .take_while(|line| fits(line))
-        .count();
-    if frames <= FRAMES && lines == all.len() {
+    if block.samples.fit(FRAMES, TEXT) {
         return block.clone();
     }
     let mut short = Block::clone(block);
-    if let Some(stack) = &mut short.stack {
-        Arc::make_mut(stack).frames.truncate(FRAMES);
-    }
-    short.lines = short.lines.as_ref().map(|all| all[..lines].into());
+    short.samples.shorten(FRAMES, TEXT);
     Arc::new(short)
 }
 
-/// What one takes, its stack included: shared with the list of the latest or not.
+/// What one takes, its stacks included: shared with the list of the latest or not.
 fn bytes(block: &Block) -> usize {
-    let frames = block.stack.as_ref().map_or(0, |stack| stack.frames.len());
-    let lines = block.lines.as_deref().unwrap_or_default().iter();
-    let lines = lines.map(|line| size_of::<Line>() + line.function.len() + line.place.len());
-    size_of::<Block>() + frames * size_of::<Frame>() + lines.sum::<usize>()
+    size_of::<Block>() + block.samples.bytes()
 }
 
 impl Worst {
@@ -159,6 +140,7 @@ mod tests {
     #[test]
     fn a_deep_stack_is_kept_from_its_inner_end_within_the_bound() {
         use crate::inspect::stack::names::Whose;
+        use crate::inspect::stack::samples::Named;
         use crate::inspect::stack::{How, Stack};
         let frame = |offset| Frame {
             module: "app".into(),
@@ -177,13 +159,12 @@ mod tests {
             awaited_by: 0,
         };
         let mut deep = sample(1, 100);
-        deep.stack = Some(Arc::new(Stack {
+        deep.samples.push(Stack {
             frames: (0..512).map(frame).collect(),
             complete: true,
             at: 1,
             how: How::Signal,
-            samples: 1,
-        }));
+        });
         let mut kept = Worst::default();
         for number in 0..3_600 {
             kept.file(
@@ -196,12 +177,17 @@ mod tests {
         }
         // The names come later, as they do.
         deep.id = 3_540;
-        deep.lines = Some((0..512).map(line).collect());
+        deep.samples.name(Arc::from([Named {
+            lines: (0..512).map(line).collect(),
+            common: 512,
+        }]));
         kept.replace(&Arc::new(deep));
         let last = kept.find(3_540).unwrap();
-        let lines = last.lines.as_deref().unwrap();
+        let shown = last.samples.shown();
+        let lines = shown[0].lines.unwrap();
         assert!(lines[0].culprit && lines.len() < FRAMES, "{}", lines.len());
-        assert_eq!(last.stack.as_ref().unwrap().frames[0].offset, 0);
+        assert_eq!(shown[0].common, lines.len());
+        assert_eq!(shown[0].stack.frames[0].offset, 0);
         assert!(kept.bytes() <= Worst::limit());
         assert!(Worst::limit() <= 3 << 20, "{}", Worst::limit());
     }

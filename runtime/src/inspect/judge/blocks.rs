@@ -80,10 +80,9 @@ pub(super) fn same_as(fold: &Fold, filed: &Filed, before: &mut HashMap<Key, Held
 pub(super) fn judge(note: &mut Note<'_>, blocks: &Blocks, all: &mut Vec<(BlockKey, Held)>) {
     let id = note.at.record.id;
     let now = note.look.now;
-    let recent = blocks.recent().into_iter().filter(|block| {
-        let young = |tick: u64| now.since(tick) < SHOWN_NS;
-        block.loop_id == id && block.ended.is_some_and(young)
-    });
+    let young = |tick: u64| now.since(tick) < SHOWN_NS;
+    let recent = blocks.recent(id).into_iter();
+    let recent = recent.filter(|block| block.ended.is_some_and(young));
     for block in recent.chain(blocks.now(id)) {
         if let Some(held) = held(note, &block) {
             all.push((BlockKey::of(&block), held));

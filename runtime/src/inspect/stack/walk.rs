@@ -97,7 +97,6 @@ impl Walker {
             complete,
             at: clock::ticks(),
             how,
-            samples: 1,
         }
     }
 

@@ -3,11 +3,9 @@
 //! Knows its own looks, not the log of the loop; `watch` has that.
 
 use std::panic::Location;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::Desk;
 use super::bounds::{between, bound, delay_between};
+use super::{Desk, behind};
 use crate::clock;
 use crate::id;
 use crate::inspect::blocks::{Block, Bracket, Seen, Verdict};
@@ -15,6 +13,7 @@ use crate::inspect::cause::proc::Probe;
 use crate::inspect::cause::{self, Evidence, Judgement, Look, Reading};
 use crate::inspect::stack::Stack;
 use crate::inspect::stack::names::Place;
+use crate::inspect::stack::samples::Samples;
 use crate::record::LoopRecord;
 use crate::record::allowed::Share;
 use crate::record::current::{Doing, Moment};
@@ -43,8 +42,6 @@ pub(super) struct Poll {
     pub(super) first: Reading,
     pub(super) last: Reading,
     pub(super) looks: Vec<Look>,
-    /// The quota's sum at the first full look.
-    pub(super) throttled: Option<u64>,
     /// Nanoseconds that are proven so far, and what gaps took away from them.
     pub(super) lower: u64,
     pub(super) gap: u64,
@@ -62,9 +59,6 @@ impl Poll {
 
     /// Adds a full look, and raises what is proven.
     pub(super) fn weigh(&mut self, look: Look, desk: &Desk) {
-        if self.looks.is_empty() {
-            self.throttled = desk.quota.as_ref().and_then(|quota| quota.throttled());
-        }
         if let Some(proof) = self.proof(&look) {
             let anchors = [
                 self.before.map(|before| (self.since, before)),
@@ -124,13 +118,13 @@ impl Poll {
             verdict: Verdict::Open,
             vetoed: false,
             cause: Judgement::default(),
-            stack: None,
+            samples: Samples::default(),
             stack_missing: String::new(),
-            lines: None,
             place: Place::without_stack(task.and_then(|task| task.await_place), spawn_place),
             cpu_ns: None,
             delay_ns: None,
-            ready: 0,
+            throttled: None,
+            behind: None,
         })
     }
 
@@ -155,7 +149,9 @@ impl Poll {
         }
         block.allowed = allowed;
         block.wall_ns = clock::ticks_to_ns(reading.to.saturating_sub(since));
-        block.ready = record.stats.ready.load(Ordering::Relaxed);
+        if behind::is_cheap(record) {
+            block.behind = Some(behind::look(record));
+        }
         desk.blocks.show(block, false);
     }
 
@@ -175,9 +171,12 @@ impl Poll {
         block.stack_missing = "the loop's thread is not known".to_owned();
         block.cause = cause::judge(&Evidence {
             proven: true,
+            unread: "the loop's thread is not known",
             ..Evidence::default()
         });
-        block.ready = record.stats.ready.load(Ordering::Relaxed);
+        if first || behind::is_cheap(record) {
+            block.behind = Some(behind::look(record));
+        }
         desk.blocks.show(block, first);
     }
 
@@ -204,10 +203,9 @@ impl Poll {
             _ => Verdict::Open,
         };
         let window = between(self.first, last);
-        let throttled = self.throttled.and_then(|then| {
-            let now = desk.quota.as_ref()?.throttled()?;
-            Some(now.saturating_sub(then))
-        });
+        let own = if counted { lower } else { window.cpu.unwrap_or(0) };
+        desk.quota.read(probe.tid, last.to);
+        let throttled = desk.quota.since(self.since);
         let was = self.block.as_ref().map(|block| block.verdict);
         let cause = cause::judge(&Evidence {
             looks: &self.looks,
@@ -215,6 +213,8 @@ impl Poll {
             proven: verdict != Verdict::Open,
             gap,
             throttled,
+            unproven: wall.saturating_sub(own + clock::ticks_to_ns(self.allowed.ticks)),
+            unread: "",
         });
         let waits = delay_between(self.first, last).unwrap_or_default();
         let allowed = self.allowed;
@@ -233,7 +233,7 @@ impl Poll {
         block.cause = cause;
         block.cpu_ns = window.cpu;
         block.delay_ns = window.delay;
-        block.ready = record.stats.ready.load(Ordering::Relaxed);
+        block.throttled = throttled;
         if verdict == Verdict::Open {
             desk.blocks.show(block, false);
             // Sooner at first: it may be proven by the next look.
@@ -245,11 +245,18 @@ impl Poll {
         if was.is_none_or(|was| matches!(was, Verdict::Open | Verdict::Allowed)) {
             desk.blocks.show(block, true);
         }
+        let stacks = self.stacks;
         let took = self.take_stack(record, probe, budget, desk);
+        // Looking who waits costs a walk over the rows: as often as stacks are taken, and with each
+        // look where there are few.
+        let walk = self.stacks > stacks || behind::is_cheap(record);
         let block = self.block(record, budget);
+        if walk {
+            block.behind = Some(behind::look(record));
+        }
         desk.blocks.show(block, took);
-        if let (true, Some(stack)) = (took, &block.stack) {
-            desk.names.ask(block, stack.clone());
+        if took && block.samples.taken() > 0 {
+            desk.names.ask(block);
         }
         let stack_due = STACKS.get(self.stacks).map_or(u64::MAX, |times| {
             self.since + allowed.ticks + times * budget
@@ -307,15 +314,14 @@ impl Poll {
         let Some(block) = &mut self.block else {
             return false;
         };
-        match (taken, &block.stack) {
-            (Ok(stack), None) => block.stack = Some(Arc::new(stack)),
-            (Ok(stack), Some(old)) => block.stack = Some(Arc::new(old.common(&stack))),
-            (Err(why), None) => block.stack_missing = why,
+        match taken {
+            Ok(stack) => {
+                block.samples.push(stack);
+                block.stack_missing.clear();
+            }
+            Err(why) if block.samples.taken() == 0 => block.stack_missing = why,
             // A stack is there; that a second one failed takes nothing away from it.
-            (Err(_), Some(_)) => return false,
-        }
-        if block.stack.is_some() {
-            block.stack_missing.clear();
+            Err(_) => return false,
         }
         true
     }

@@ -17,6 +17,7 @@ use crate::inspect::blocks::{Block, Bracket, Seen, Verdict};
 use crate::inspect::cause::proc::Probe;
 use crate::inspect::cause::{self, Evidence, Judgement, Reading};
 use crate::inspect::stack::names::Place;
+use crate::inspect::stack::samples::Samples;
 use crate::os::Sched;
 use crate::record::LoopRecord;
 use crate::record::allowed::Share;
@@ -75,6 +76,10 @@ impl Watch {
         let over = self.take_log(desk);
         let reading = self.read();
         let second = self.record.current.read();
+        // What a poll loses to a quota is counted from a reading before it.
+        if desk.quota.is_set() {
+            desk.quota.read(self.tid(), reading.from);
+        }
         for over in over {
             self.settle(over, reading, desk);
         }
@@ -148,6 +153,11 @@ impl Watch {
             sched: (sched.slices != 0).then_some(sched),
             cpu: Some(word(4)).filter(|&cpu| cpu != 0),
         });
+    }
+
+    /// 0: not known.
+    fn tid(&self) -> u64 {
+        self.probe.as_ref().map_or(0, |probe| probe.tid)
     }
 
     fn read(&self) -> Reading {
@@ -242,6 +252,11 @@ impl Watch {
         // A block that was looked at keeps the cause that was seen, unless the verdict turned.
         } else if block.seen == Seen::Clock || !proven || block.cause == Judgement::default() {
             let window = around(before, after, over.took);
+            if desk.quota.is_set() {
+                desk.quota.read(self.tid(), after.to);
+            }
+            block.throttled = desk.quota.since(over.start);
+            let held = block.bracket.map(|held| held.lower).or(window.cpu);
             block.cpu_ns = window.cpu;
             block.delay_ns = window.delay;
             block.cause = cause::judge(&Evidence {
@@ -249,7 +264,9 @@ impl Watch {
                 window,
                 proven,
                 gap,
-                throttled: None,
+                throttled: block.throttled,
+                unproven: wall.saturating_sub(held.unwrap_or(0) + allowed),
+                unread: "",
             });
         }
         desk.blocks.file(block);
@@ -295,13 +312,13 @@ impl Watch {
             verdict: Verdict::Open,
             vetoed: false,
             cause: Judgement::default(),
-            stack: None,
+            samples: Samples::default(),
             stack_missing: "it was over before it could be looked at".to_owned(),
-            lines: None,
             place: Place::without_stack(over.task.and_then(|task| task.await_place), spawn_place),
             cpu_ns: None,
             delay_ns: None,
-            ready: self.record.stats.ready.load(Ordering::Relaxed),
+            throttled: None,
+            behind: None,
         }
     }
 
@@ -330,7 +347,6 @@ impl Watch {
                 first: reading,
                 last: reading,
                 looks: Vec::new(),
-                throttled: None,
                 lower: 0,
                 gap: 0,
                 allowed: Share::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loop_proto::finding as rules;
 use loop_proto::pb;
 
-use super::{Wire, some};
+use super::Wire;
 use crate::clock;
 use crate::inspect::blocks::Block;
 use crate::inspect::cause::Kind as Cause;
@@ -22,7 +22,7 @@ impl Wire<'_> {
         let Some(blocks) = self.blocks.clone() else {
             return Vec::new();
         };
-        let mut all = blocks.recent();
+        let mut all = blocks.all();
         let loops = self.look.loops.iter();
         all.extend(loops.filter_map(|at| blocks.now(at.record.id)));
         let wanted = |block: &Arc<Block>| {
@@ -47,18 +47,41 @@ impl Wire<'_> {
                     .task_name(at, task.name, task.number, task.kind, task.site),
             )
         });
-        let (stack, missing) = match &block.stack {
-            Some(stack) => (self.frames(stack, block.lines.as_deref()), String::new()),
-            None => (Vec::new(), block.stack_missing.clone()),
-        };
+        let shown = block.samples.shown();
+        // What all have in common, with the lines at which the last of them saw it.
+        let told = shown.iter().rfind(|one| one.common > 0).or(shown.last());
+        let stack = told.map_or_else(Vec::new, |one| {
+            let all = self.frames(one.stack, one.lines);
+            let common = if one.common > 0 {
+                one.common
+            } else {
+                all.len()
+            };
+            let inner = all.len().saturating_sub(common);
+            all.into_iter().skip(inner).collect()
+        });
+        let samples = shown
+            .iter()
+            .map(|one| pb::StackSample {
+                at_ns: now.mono_of(one.stack.at),
+                frames: self.frames(one.stack, one.lines),
+                common: one.common as u32,
+            })
+            .collect();
         let cause = &block.cause;
         // Where the kind says it all, the words would only say it again.
         let words = match cause.kind {
-            Cause::Unknown | Cause::Cpu => "",
+            Cause::Unknown | Cause::Cpu | Cause::Throttled => "",
             _ => cause.words.as_str(),
         };
-        let words = [words, cause.because.as_str(), cause.advice];
+        let words = [words, cause.because.as_str()];
         let reason: Vec<&str> = words.into_iter().filter(|text| !text.is_empty()).collect();
+        let until = block.ended.unwrap_or(now.ticks);
+        let waited = block.behind.map(|behind| behind.tasks);
+        let running = block.ended.is_none();
+        let quota = block
+            .throttled
+            .filter(|quota| quota.limit.is_some() || quota.ns > 0);
         let findings = rules::blocked(&facts).map(|verdict| verdict.name as i32);
         pb::BlockRow {
             id: block.id,
@@ -79,11 +102,11 @@ impl Wire<'_> {
             cause: cause_kind(cause.kind) as i32,
             cause_reason: reason.join("; "),
             stack,
-            stack_at_ns: block.stack.as_ref().map(|stack| now.mono_of(stack.at)),
-            stack_samples: block.stack.as_ref().map_or(0, |stack| stack.samples),
-            stack_missing: missing,
-            waited_behind: some(block.ready.into()),
-            worst_wait_ns: None,
+            stack_at_ns: told.map(|one| now.mono_of(one.stack.at)),
+            stack_samples: shown.len() as u32,
+            stack_missing: block.stack_missing.clone(),
+            waited_behind: waited.filter(|_| !running),
+            worst_wait_ns: block.behind.and_then(|behind| behind.worst(until)),
             vetoed: block.vetoed,
             waiting_for_cpu: block.waits_for_cpu(),
             spawn_place_text: self.texts.place(block.spawn_place),
@@ -94,6 +117,11 @@ impl Wire<'_> {
             allowed_ns: facts.allowed_ns,
             allowed_reason: facts.allowed_reason.to_owned(),
             allowed_now: block.allowed.open,
+            samples,
+            call: cause.call.to_owned(),
+            throttled_ns: quota.map(|quota| quota.ns.min(facts.wall_ns)),
+            quota_cpus: quota.and_then(|quota| quota.limit),
+            waiting_now: waited.filter(|_| running),
         }
     }
 
@@ -185,5 +213,6 @@ fn cause_kind(cause: Cause) -> pb::BlockCause {
         Cause::PageIn => pb::BlockCause::PageIn,
         Cause::Host => pb::BlockCause::Host,
         Cause::Stopped => pb::BlockCause::Stopped,
+        Cause::Throttled => pb::BlockCause::Throttled,
     }
 }

@@ -228,6 +228,8 @@ impl Wire<'_> {
             io_spurious: 0,
             oldest_ready_ns: some(oldest_ready),
             stacks_off: self.stacks_off.to_owned(),
+            host_blocks: tally.host,
+            throttled_blocks: tally.throttled,
         }
     }
 }

@@ -250,7 +250,6 @@ impl Worker {
             complete: true,
             at: clock::ticks(),
             how: How::Outside,
-            samples: 1,
         };
         (Arc::new(stack), own_first(lines).into())
     }

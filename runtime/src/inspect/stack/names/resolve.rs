@@ -12,6 +12,7 @@ use std::thread;
 
 use super::{Line, Place, root, short, whose};
 use crate::inspect::blocks::{Block, Blocks};
+use crate::inspect::stack::samples::{Named, common_lines};
 use crate::inspect::stack::{Frame, Stack};
 
 /// Addresses whose names are remembered.
@@ -25,7 +26,7 @@ pub(crate) struct Names {
 
 struct Job {
     block: u64,
-    stack: Arc<Stack>,
+    stacks: Vec<Arc<Stack>>,
     places: [Option<&'static Location<'static>>; 2],
 }
 
@@ -34,11 +35,11 @@ impl Names {
         Self { blocks, jobs: None }
     }
 
-    /// Asks for the names of `stack`; they come into the table. Never waits.
-    pub(crate) fn ask(&mut self, block: &Block, stack: Arc<Stack>) {
+    /// Asks for the names of the stacks of `block`; they come into the table. Never waits.
+    pub(crate) fn ask(&mut self, block: &Block) {
         let job = Job {
             block: block.id,
-            stack,
+            stacks: block.samples.stacks().to_vec(),
             places: [
                 block.spawn_place,
                 block.task.and_then(|task| task.await_place),
@@ -63,10 +64,9 @@ impl Names {
 fn run(jobs: &Receiver<Job>, table: &Weak<Blocks>) {
     let mut resolver = Resolver::new();
     for job in jobs {
-        let (mut lines, place) = resolver.lines(&job.stack, job.places);
-        lines.shrink_to_fit();
+        let (named, place) = resolver.samples(&job.stacks, job.places);
         let Some(table) = table.upgrade() else { return };
-        table.name(job.block, job.stack.samples, lines.into(), place);
+        table.name(job.block, &named, place.as_ref());
     }
 }
 
@@ -107,6 +107,40 @@ impl Resolver {
                 .map(str::to_owned),
             roots: told.into_iter().chain(here).collect(),
         }
+    }
+
+    /// The stacks of one block in words, and the place that is to blame: the innermost line of the
+    /// app in what all of them have in common.
+    pub(crate) fn samples(
+        &mut self,
+        stacks: &[Arc<Stack>],
+        places: [Option<&'static Location<'static>>; 2],
+    ) -> (Arc<[Named]>, Option<Place>) {
+        let mut lines: Vec<Vec<Line>> = stacks
+            .iter()
+            .map(|stack| self.lines(stack, places).0)
+            .collect();
+        let both: Vec<(&Stack, &[Line])> = stacks
+            .iter()
+            .zip(&lines)
+            .map(|(stack, lines)| (&**stack, lines.as_slice()))
+            .collect();
+        let commons = common_lines(&both);
+        let mut place = None;
+        for (lines, &common) in lines.iter_mut().zip(&commons) {
+            for line in &mut *lines {
+                line.culprit = false;
+            }
+            let inner = lines.len() - common;
+            // The last of them tells the line at which it was seen last.
+            place = Place::in_stack(&mut lines[inner..]).or(place);
+        }
+        let named = lines.into_iter().zip(commons);
+        let named = named.map(|(lines, common)| Named {
+            lines: lines.into(),
+            common,
+        });
+        (named.collect(), place)
     }
 
     /// The stack in words, and the place in it that is to blame.
