@@ -110,6 +110,8 @@ enum Sub {
     Tasks(ListArgs),
     /// Print event loops
     Loops(ListArgs),
+    /// Print blocks: what held a loop for longer than its budget, the last ones, with stacks
+    Blocks(ListArgs),
     /// Print armed timers
     Timers(ListArgs),
     /// Print I/O sources
@@ -351,6 +353,7 @@ pub enum What {
     Jobs,
     Children,
     Signals,
+    Blocks,
 }
 
 impl What {
@@ -366,6 +369,7 @@ impl What {
             What::Jobs => "jobs",
             What::Children => "children",
             What::Signals => "signals",
+            What::Blocks => "blocks",
         }
     }
 
@@ -381,6 +385,7 @@ impl What {
             What::Jobs => Table::Jobs,
             What::Children => Table::Children,
             What::Signals => Table::Signals,
+            What::Blocks => Table::Blocks,
         }
     }
 }
@@ -518,6 +523,7 @@ fn command(sub: Sub) -> Result<Command, Failure> {
         Sub::Jobs(args) => list(What::Jobs, args)?,
         Sub::Children(args) => list(What::Children, args)?,
         Sub::Signals(args) => list(What::Signals, args)?,
+        Sub::Blocks(args) => list(What::Blocks, args)?,
         Sub::Task(TaskArgs { id, target, json }) => Command::Task { id, target, json },
         Sub::Tree(args) => Command::Tree(Tree {
             target: args.target,

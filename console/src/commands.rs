@@ -276,6 +276,7 @@ fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
                 What::Jobs => Table::Jobs,
                 What::Children => Table::Children,
                 What::Signals => Table::Signals,
+                What::Blocks => Table::Blocks,
             },
             filter: list.filter.clone(),
             sort: list.sort.clone(),

@@ -96,6 +96,7 @@ fn every_list_has_its_flags() {
         ("jobs", What::Jobs),
         ("children", What::Children),
         ("signals", What::Signals),
+        ("blocks", What::Blocks),
     ] {
         assert_eq!(what.word(), word);
         let line = format!("{word} 48211 --filter id=7 --sort -id --watch 2s --limit 5 --json");

@@ -94,6 +94,7 @@ pub fn heads(what: What) -> Vec<Head> {
         What::Jobs => of(columns::JOBS),
         What::Children => of(columns::CHILDREN),
         What::Signals => of(columns::SIGNALS),
+        What::Blocks => of(columns::BLOCKS),
     }
 }
 

@@ -62,6 +62,8 @@ const LOOP: &[&str] = &[
     "blocks",
     "worst_block_ns",
     "block_budget_ns",
+    "host_blocks",
+    "throttled_blocks",
     "timers",
     "sources",
     "backend",
@@ -178,6 +180,37 @@ const SIGNAL: &[&str] = &[
     "place",
     "last_ns",
 ];
+const BLOCK: &[&str] = &[
+    "task",
+    "name",
+    "place",
+    "for_ns",
+    "cause",
+    "stack",
+    "id",
+    "loop",
+    "place_from",
+    "function",
+    "cause_reason",
+    "wall_only",
+    "at_most_ns",
+    "budget_ns",
+    "running",
+    "waiting_for_cpu",
+    "doing",
+    "stack_missing",
+    "call",
+    "advice",
+    "samples",
+    "agreement",
+    "waited",
+    "waiting_now",
+    "waited_worst_ns",
+    "throttled_ns",
+    "quota_cpus",
+    "at",
+    "age_ns",
+];
 const LEAK: &[&str] = &[
     "name",
     "grade",
@@ -207,6 +240,7 @@ pub fn fields(what: What) -> &'static [&'static str] {
         What::Jobs => JOB,
         What::Children => CHILD,
         What::Signals => SIGNAL,
+        What::Blocks => BLOCK,
     }
 }
 
@@ -248,6 +282,11 @@ pub fn list(what: What, whole: &Whole, hello: &Hello, only: &[String]) -> String
         ),
         Body::Signals(r) => (
             r.rows.iter().map(|one| clock.signal(one)).collect(),
+            r.matched,
+            r.total,
+        ),
+        Body::Blocks(r) => (
+            r.rows.iter().map(|one| clock.block(one)).collect(),
             r.matched,
             r.total,
         ),
@@ -369,7 +408,13 @@ pub fn block(b: &BlockRow) -> Value {
         "id": b.id, "loop": b.loop_id, "place_from": text(&b.place_from), "function": text(&b.function),
         "cause_reason": text(&b.cause_reason), "wall_only": b.wall_only, "at_most_ns": b.at_most_ns,
         "budget_ns": b.budget_ns, "running": b.running, "waiting_for_cpu": b.waiting_for_cpu,
-        "doing": text(&b.doing), "stack_missing": text(&b.no_stack),
+        "doing": text(&b.doing), "stack_missing": text(&b.no_stack), "call": text(&b.call), "advice": b.advice,
+        "samples": b.samples.iter().map(|s| json!({
+            "after_ns": s.at_ns.saturating_sub(b.at_ns), "common": s.common,
+            "frames": s.frames.iter().map(frame).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "agreement": text(&b.agreement()), "waited": b.waited, "waiting_now": b.waiting_now,
+        "waited_worst_ns": b.waited_worst_ns, "throttled_ns": b.throttled_ns, "quota_cpus": b.quota_cpus,
         "allowed_ns": b.allowed_ns, "allowed": (b.allowed_ns > 0).then(|| text(&b.allowed)), "allowed_now": b.allowed_now,
     })
 }
@@ -381,6 +426,7 @@ fn event_loop(l: &LoopRow) -> Value {
         "blocked": l.blocked.as_ref().map(block), "busy_ns": l.busy_ns, "busy_window_ns": l.busy_window_ns,
         "parked_ns": l.parked_ns, "polls": l.polls, "iterations": l.iterations, "blocks": l.blocks,
         "worst_block_ns": (l.blocks > 0).then_some(l.worst_block_ns), "block_budget_ns": l.budget_ns,
+        "host_blocks": l.host_blocks, "throttled_blocks": l.throttled_blocks,
         "timers": l.timers, "sources": l.sources, "backend": text(&l.backend),
     })
 }
@@ -409,6 +455,16 @@ impl Clock<'_> {
     fn until(&self, then_ns: u64) -> i64 {
         let ns = i128::from(then_ns) - i128::from(self.at_ns);
         i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// A block with the moment at which it began.
+    fn block(&self, b: &BlockRow) -> Value {
+        let mut value = block(b);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("at".to_owned(), json!(self.wall(b.at_ns)));
+            fields.insert("age_ns".to_owned(), json!(self.age(b.at_ns)));
+        }
+        value
     }
 
     /// A task.

@@ -84,6 +84,14 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             out,
             "No child processes.",
         ),
+        (What::Blocks, Body::Blocks(rows)) => table(
+            columns::BLOCKS,
+            &rows.rows,
+            look,
+            names,
+            out,
+            "Nothing was over its budget.",
+        ),
         (What::Signals, Body::Signals(rows)) => table(
             columns::SIGNALS,
             &rows.rows,

@@ -55,7 +55,7 @@ fn whole(body: &Body, at_ns: u64) -> Whole {
     }
 }
 
-const LISTS: [(What, Table); 9] = [
+const LISTS: [(What, Table); 10] = [
     (What::Tasks, Table::Tasks),
     (What::Loops, Table::Loops),
     (What::Timers, Table::Timers),
@@ -65,6 +65,7 @@ const LISTS: [(What, Table); 9] = [
     (What::Jobs, Table::Jobs),
     (What::Children, Table::Children),
     (What::Signals, Table::Signals),
+    (What::Blocks, Table::Blocks),
 ];
 
 fn rows(what: What, table: Table) -> Vec<Value> {
@@ -80,7 +81,13 @@ fn rows(what: What, table: Table) -> Vec<Value> {
 }
 
 /// Scripts rely on these; the list may only grow.
-const PROMISED: [(What, &[&str]); 9] = [
+const PROMISED: [(What, &[&str]); 10] = [
+    (
+        What::Blocks,
+        &[
+            "task", "name", "place", "for_ns", "cause", "stack", "id", "loop",
+        ],
+    ),
     (
         What::Tasks,
         &[

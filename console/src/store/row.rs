@@ -258,6 +258,10 @@ pub struct LoopRow {
     /// Blocks over budget since the start, and the worst of them.
     pub blocks: u64,
     pub worst_block_ns: u64,
+    /// Steps that were over it on the wall only, waiting for a CPU; and those of them that a CPU
+    /// quota explains.
+    pub host_blocks: u64,
+    pub throttled_blocks: u64,
     pub timers: u64,
     pub sources: u64,
     pub backend: String,
@@ -311,14 +315,26 @@ pub struct BlockRow {
     /// Which place this is: `stack`, `await`, `spawn`; empty when there is none.
     pub place_from: String,
     pub function: String,
-    /// Tasks that were ready when it ended, and the longest wait among them.
+    /// Tasks that were seen to wait behind it, of one that is over; and the longest of those waits.
     pub waited: Option<u64>,
     pub waited_worst_ns: Option<u64>,
-    /// `cpu`, `syscall`, `lock`, `page-in`, `host`, `stopped`, or empty: unknown.
+    /// Tasks that wait behind it now, of one that runs.
+    pub waiting_now: Option<u64>,
+    /// `cpu`, `syscall`, `lock`, `page-in`, `host`, `throttled`, `stopped`, or empty: unknown.
     pub cause: String,
+    /// The system call that it slept in.
+    pub call: String,
+    /// What to do about it.
+    pub advice: &'static str,
+    /// What a CPU quota took meanwhile, and the quota in CPUs.
+    pub throttled_ns: Option<u64>,
+    pub quota_cpus: Option<f64>,
     /// What the cause rests on, or why there is none.
     pub cause_reason: String,
+    /// What all samples have in common.
     pub stack: Vec<Frame>,
+    /// The stacks that were taken, the first first.
+    pub samples: Vec<Sample>,
     /// Why there is no stack.
     pub no_stack: String,
     /// When the stack was taken.
@@ -329,6 +345,63 @@ impl BlockRow {
     /// It is over its budget only because it was allowed to block.
     pub fn is_allowed(&self) -> bool {
         self.allowed_ns > 0 && self.for_ns <= self.budget_ns
+    }
+}
+
+impl LoopRow {
+    /// What holds it right now by the app's own doing: neither the host's nor allowed.
+    pub fn held(&self) -> Option<&BlockRow> {
+        let block = self.blocked.as_ref();
+        block.filter(|b| !b.waiting_for_cpu && !b.is_allowed())
+    }
+
+    /// In a few words, what it is at when a step is over its budget.
+    pub fn stuck(&self) -> Option<String> {
+        let block = self.blocked.as_ref()?;
+        let what = match block.cause.as_str() {
+            _ if block.is_allowed() => "allowed",
+            "throttled" if block.waiting_for_cpu => "throttled",
+            _ if block.waiting_for_cpu => "no CPU",
+            _ => "blocked",
+        };
+        Some(what.to_owned())
+    }
+}
+
+impl BlockRow {
+    /// In how far its samples agree, in words; empty: there are none.
+    pub fn agreement(&self) -> String {
+        let samples: Vec<loop_proto::blocking::Sample<'_>> = self
+            .samples
+            .iter()
+            .map(|sample| loop_proto::blocking::Sample {
+                frames: sample
+                    .frames
+                    .iter()
+                    .map(|frame| (frame.function.as_str(), frame.place.as_str()))
+                    .collect(),
+                common: sample.common,
+            })
+            .collect();
+        loop_proto::blocking::agreement(&samples)
+    }
+}
+
+/// One stack that was taken of a block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    pub at_ns: u64,
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    /// So many of them, from the outermost, are the same in all samples; 0: not compared.
+    pub common: usize,
+}
+
+impl Sample {
+    /// The frames that not all samples have, innermost first.
+    pub fn own(&self) -> &[Frame] {
+        let own = self.frames.len().saturating_sub(self.common);
+        &self.frames[..own]
     }
 }
 

@@ -222,7 +222,7 @@ pub(super) fn tabs(model: &Model, p: &mut Painter<'_>, area: Rect) {
             .loops
             .rows
             .iter()
-            .filter(|l| l.blocked.is_some())
+            .filter(|l| l.held().is_some())
             .count(),
     );
     let mut x = 1;

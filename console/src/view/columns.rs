@@ -290,7 +290,8 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
     Column { head: head("cause", "CAUSE", 8, 10, 7, "why it lasted, from what the kernel said").sorts("cause"),
         cell: |r, _| if r.is_allowed() { ("allowed".into(), Role::Dim) } else if r.cause.is_empty() { ("unknown".into(), Role::Dim) } else { plain(r.cause.clone()) } },
     Column { head: head("waited", "WAITED BEHIND IT", 16, 26, 8, "who paid for it").wants(22).largest("waiters"),
-        cell: |r, _| match (r.waited, r.waited_worst_ns) {
+        cell: |r, _| match (r.waiting_now.or(r.waited), r.waited_worst_ns) {
+            (Some(0), _) => plain("nobody"),
             (Some(n), Some(worst)) => plain(format!("{} tasks, worst {}", fmt::count(n), fmt::span(worst))),
             (Some(n), None) => plain(format!("{} tasks", fmt::count(n))),
             _ => dash(),

@@ -40,7 +40,7 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
                 ..rest
             };
         } else {
-            let height = (block.stack.len() as u16 + 3).clamp(4, (rest.height / 2).max(4));
+            let height = wanted(block).clamp(4, (rest.height * 3 / 5).max(4));
             pane = below(rest, rest.height - height);
             rest = Rect {
                 height: rest.height - height,
@@ -193,7 +193,7 @@ fn history(model: &Model, p: &mut Painter<'_>, area: Rect) {
 fn one(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow) {
     let wide = area.width >= super::WIDE;
     let name = p.clean(&row.name).into_owned();
-    let sign = if row.blocks > 0 || row.blocked.is_some() {
+    let sign = if row.blocks > 0 || row.held().is_some() {
         " ▲"
     } else {
         ""
@@ -212,7 +212,17 @@ fn one(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow) {
     );
     x += p.text(area, x, 0, &format!("{sign:<2} "), role);
     let over = match &row.blocked {
-        Some(block) => format!("BLOCKED now for {}", fmt::span(block.for_ns)),
+        Some(block) if row.held().is_some() => {
+            let behind = block.waiting_now.filter(|n| *n > 0);
+            let behind =
+                behind.map_or_else(String::new, |n| format!(", {} behind it", fmt::count(n)));
+            format!("BLOCKED now for {}{behind}", fmt::span(block.for_ns))
+        }
+        Some(block) => format!(
+            "{} now, for {} on the wall",
+            row.stuck().unwrap_or_default(),
+            fmt::span(look(model).ago(block.at_ns))
+        ),
         None => format!(
             "over {} · worst {}",
             fmt::count(row.blocks),
@@ -228,7 +238,7 @@ fn one(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow) {
     } else {
         over
     };
-    let role = if row.blocked.is_some() {
+    let role = if row.held().is_some() {
         Role::Problem
     } else {
         Role::Plain
@@ -261,12 +271,12 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
         block.name,
         fmt::span(block.for_ns)
     );
-    let note = match block.stack_at_ns {
-        Some(at) => format!(
-            "stack taken by the watchdog at +{}",
-            fmt::span(at.saturating_sub(block.at_ns))
-        ),
-        None => String::new(),
+    let after_start = |at: u64| format!("+{}", fmt::span(at.saturating_sub(block.at_ns)));
+    let moments: Vec<String> = block.samples.iter().map(|s| after_start(s.at_ns)).collect();
+    let note = match (block.stack_at_ns, moments.as_slice()) {
+        (_, [_, _, ..]) => format!("stacks taken at {}", moments.join(", ")),
+        (Some(at), _) => format!("stack taken by the watchdog at {}", after_start(at)),
+        (None, _) => String::new(),
     };
     p.rule(area, 0, &p.clean(&title), &note);
     let area = below(area, 1);
@@ -309,7 +319,17 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
         ),
         Role::Plain,
     );
-    let area = below(area, 1);
+    let mut area = below(area, 1);
+    let width = usize::from(area.width.saturating_sub(2));
+    for (text, role) in told(block) {
+        // The stack is what the pane is for: it has the most of it.
+        if area.height < 4 {
+            break;
+        }
+        let text = fmt::cut_end(&p.clean(&text), width).into_owned();
+        p.text(area, 1, 0, &text, role);
+        area = below(area, 1);
+    }
     if block.stack.is_empty() {
         let why = if block.no_stack.is_empty() {
             "No stack was taken."
@@ -320,6 +340,62 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
         return;
     }
     frames(p, area, &block.stack);
+}
+
+/// What is said of a block between its cause and its stack: who waited, what to do, and in how far
+/// its samples agree.
+fn told(block: &BlockRow) -> Vec<(String, Role)> {
+    let mut lines = Vec::new();
+    if let Some(text) = waited(block) {
+        lines.push((text, Role::Plain));
+    }
+    if !block.advice.is_empty() && !block.is_allowed() {
+        lines.push((block.advice.to_owned(), Role::Plain));
+    }
+    if block.samples.len() > 1 {
+        lines.push((block.agreement(), Role::Head));
+        for sample in block.samples.iter().filter(|s| !s.own().is_empty()) {
+            let names: Vec<&str> = sample.own().iter().map(frame_name).collect();
+            let at = fmt::span(sample.at_ns.saturating_sub(block.at_ns));
+            lines.push((format!("at +{at} in {}", names.join(" ‹ ")), Role::Dim));
+        }
+    }
+    lines
+}
+
+fn frame_name(frame: &Frame) -> &str {
+    if frame.function.is_empty() {
+        &frame.module
+    } else {
+        &frame.function
+    }
+}
+
+/// Who waits behind a block, or waited.
+pub(super) fn waited(block: &BlockRow) -> Option<String> {
+    let worst = block.waited_worst_ns.map_or_else(String::new, |ns| {
+        format!(", the longest for {}", fmt::span(ns))
+    });
+    match (block.waiting_now, block.waited) {
+        (Some(0), _) | (None, Some(0)) => Some("nobody was seen to wait behind it".to_owned()),
+        (Some(now), _) => {
+            let wait = if now == 1 { "waits" } else { "wait" };
+            Some(format!(
+                "{} {wait} behind it{worst}",
+                fmt::many(now, "task")
+            ))
+        }
+        (None, Some(count)) => Some(format!(
+            "{} waited behind it{worst}",
+            fmt::many(count, "task")
+        )),
+        (None, None) => None,
+    }
+}
+
+/// Lines that the pane of a block wants.
+fn wanted(block: &BlockRow) -> u16 {
+    (block.stack.len() + told(block).len()) as u16 + 3
 }
 
 /// Frames, innermost first; in two columns when they would not fit in one.

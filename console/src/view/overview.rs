@@ -150,7 +150,7 @@ pub(super) fn worst_first(loops: &[LoopRow], room: usize) -> Vec<&LoopRow> {
     if all.len() > room {
         all.sort_by_key(|l| {
             (
-                l.blocked.is_none(),
+                l.held().is_none(),
                 std::cmp::Reverse(l.lag_p99_ns.unwrap_or(0)),
                 l.id,
             )
@@ -232,7 +232,7 @@ fn loop_lines(model: &Model, p: &mut Painter<'_>, area: Rect) {
 
 fn one_loop(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow, wide: bool) {
     let span = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), fmt::span);
-    let over = row.blocked.is_some()
+    let over = row.held().is_some()
         || row
             .lag_p99_ns
             .is_some_and(|l| l > row.budget_ns && row.budget_ns > 0);
@@ -240,7 +240,15 @@ fn one_loop(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow, wide:
     let sign = if over { " ▲" } else { "" };
     let name = p.clean(&row.name).into_owned();
     let state = match &row.blocked {
-        Some(block) => format!("blocked {}", fmt::span(block.for_ns)),
+        Some(block) => {
+            let what = row.stuck().unwrap_or_default();
+            // Its lower bound says nothing of one that is not shown to hold its loop.
+            let time = match row.held() {
+                Some(_) => block.for_ns,
+                None => look(model).ago(block.at_ns),
+            };
+            format!("{what} {}", fmt::span(time))
+        }
         None => row.state.clone(),
     };
     let text = if wide {

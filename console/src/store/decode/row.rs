@@ -234,6 +234,8 @@ impl Decoder {
             budget_ns: l.block_budget_ns,
             blocks: l.blocks,
             worst_block_ns: l.worst_block_ns,
+            host_blocks: l.host_blocks,
+            throttled_blocks: l.throttled_blocks,
             timers: l.timers,
             sources: l.sources,
             backend: l.backend,
@@ -258,6 +260,15 @@ impl Decoder {
             pb::CurrentKind::Timers => "timers",
             pb::CurrentKind::Sources => "sources",
         };
+        let stack: Vec<Frame> = b.stack.iter().map(|f| self.frame(f)).collect();
+        let inner = b.samples.last().map(|sample| sample.frames.as_slice());
+        let functions: Vec<String> = inner
+            .unwrap_or(&b.stack)
+            .iter()
+            .map(|f| self.text(f.function_text))
+            .collect();
+        let functions = functions.iter().map(String::as_str);
+        let advice = loop_proto::blocking::advice(b.cause(), &b.call, functions);
         BlockRow {
             id: b.id,
             at_ns: b.started_at_ns,
@@ -280,11 +291,25 @@ impl Decoder {
             function: self.text(b.function_text),
             waited: b.waited_behind,
             waited_worst_ns: b.worst_wait_ns,
+            waiting_now: b.waiting_now,
+            advice,
+            throttled_ns: b.throttled_ns,
+            quota_cpus: b.quota_cpus,
+            samples: b.samples.iter().map(|s| self.sample(s)).collect(),
+            call: b.call,
             cause: word(table::Table::Blocks, Field::Cause, b.cause),
             cause_reason: b.cause_reason,
-            stack: b.stack.iter().map(|f| self.frame(f)).collect(),
+            stack,
             no_stack: b.stack_missing,
             stack_at_ns: b.stack_at_ns,
+        }
+    }
+
+    fn sample(&self, s: &pb::StackSample) -> Sample {
+        Sample {
+            at_ns: s.at_ns,
+            frames: s.frames.iter().map(|f| self.frame(f)).collect(),
+            common: s.common as usize,
         }
     }
 

@@ -351,6 +351,31 @@ pub(super) fn blocks(d: &TaskDetail, look: &Look) -> Vec<Line> {
             )
         })
         .collect();
+    if let Some(last) = d.blocks.iter().find(|b| !b.stack.is_empty()) {
+        let moments: Vec<String> = last
+            .samples
+            .iter()
+            .map(|s| format!("+{}", fmt::span(s.at_ns.saturating_sub(last.at_ns))))
+            .collect();
+        out.push((
+            format!(
+                "the stack of the one at {}: {} ({})",
+                look.time(last.at_ns),
+                last.agreement(),
+                moments.join(", ")
+            ),
+            Role::Head,
+        ));
+        let frames = last.stack.iter().filter(|f| !f.function.is_empty());
+        out.extend(frames.map(|f| {
+            let role = if f.culprit || f.yours {
+                Role::Head
+            } else {
+                Role::Dim
+            };
+            (format!("  {} {}", f.function, fmt::place(&f.place)), role)
+        }));
+    }
     if out.is_empty() {
         out.push(("None that are still kept.".into(), Role::Plain));
     }

@@ -203,7 +203,11 @@ impl Poll {
             _ => Verdict::Open,
         };
         let window = between(self.first, last);
-        let own = if counted { lower } else { window.cpu.unwrap_or(0) };
+        let own = if counted {
+            lower
+        } else {
+            window.cpu.unwrap_or(0)
+        };
         desk.quota.read(probe.tid, last.to);
         let throttled = desk.quota.since(self.since);
         let was = self.block.as_ref().map(|block| block.verdict);
