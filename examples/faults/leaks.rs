@@ -18,7 +18,7 @@ use super::{Program, ms, program};
 const SEEN: Duration = ms(700);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub(super) const PROGRAMS: [Program; 20] = [
+pub(super) const PROGRAMS: [Program; 21] = [
     program(
         "pending",
         "stranded",
@@ -90,6 +90,17 @@ pub(super) const PROGRAMS: [Program; 20] = [
         },
     ),
     program(
+        "ends-in-a-while",
+        "left-behind",
+        "A detached task would end half a second after the run, which gives it 100 ms.",
+        || {
+            Box::pin(async {
+                create_task(sleep(ms(600))).detach();
+                sleep(ms(50)).await;
+            })
+        },
+    ),
+    program(
         "event-never-set",
         "left-behind",
         "A detached task waits for an event that nobody sets.",
@@ -152,7 +163,7 @@ pub(super) const PROGRAMS: [Program; 20] = [
     program(
         "idle-orphan",
         "idle-orphan",
-        "Of thirty requests two wait for an answer that nobody sends.",
+        "Of ninety requests two wait for an answer that nobody sends.",
         || Box::pin(idle_orphan()),
     )
     .also("outlived-parent")
@@ -239,10 +250,10 @@ async fn request(answer: Option<Duration>, open: Rc<Event>) {
 
 async fn idle_orphan() {
     let open = Rc::new(Event::new());
-    for at in 0..30 {
-        let answer = (at % 15 != 7).then_some(ms(5));
+    for at in 0..90 {
+        let answer = (at % 45 != 7).then_some(ms(5));
         create_task(request(answer, open.clone())).detach();
-        sleep(ms(10)).await;
+        sleep(ms(4)).await;
     }
     // Others go on being served.
     for _ in 0..40 {

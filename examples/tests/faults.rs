@@ -125,6 +125,11 @@ fn programs() -> Vec<Program> {
 
 /// Runs the gate around one program.
 fn judged(world: &Path, name: &str) -> Vec<Said> {
+    judged_with(world, name, &[])
+}
+
+/// The same, with more for the gate to heed.
+fn judged_with(world: &Path, name: &str, more: &[&str]) -> Vec<Said> {
     let report = world.join(name);
     let output = Command::new(program("loop-console"))
         .args([
@@ -136,6 +141,7 @@ fn judged(world: &Path, name: &str) -> Vec<Said> {
             "--json",
         ])
         .arg(&report)
+        .args(more)
         .arg("--")
         .arg(program("examples/faults"))
         .arg(name)
@@ -284,6 +290,28 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
         println!("not yet: {name}: {why}");
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn tasks_have_the_grace_that_the_gate_gives_them() {
+    let world = PathBuf::from(format!("/tmp/lc-grace-{}", std::process::id()));
+    fs::create_dir_all(&world).expect("a directory");
+    // Its detached tasks take 100 ms to end, which is as long as a run waits by itself.
+    let hasty = judged_with(&world, "detached-and-quick", &["--grace", "10ms"]);
+    let patient = judged_with(&world, "ends-in-a-while", &["--grace", "5s"]);
+    let _ = fs::remove_dir_all(&world);
+    let names = |said: &[Said]| {
+        said.iter()
+            .map(|said| said.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&hasty), ["left-behind"]);
+    let evidence = &hasty[0].evidence;
+    assert!(
+        evidence.contains("the grace of 10 ms is over"),
+        "{evidence}"
+    );
+    assert_eq!(names(&patient), [""; 0], "{patient:?}");
 }
 
 const HEAD: &str = "\

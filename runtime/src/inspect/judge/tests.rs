@@ -211,6 +211,40 @@ fn what_was_left_behind_is_said_at_once() {
 }
 
 #[test]
+fn the_end_of_a_scope_is_dated_by_the_clock_that_its_grace_was_measured_with() {
+    const MS: u64 = 1_000_000;
+    let mut bench = Bench::new();
+    let row = bench.lone(1, flag::LEFT);
+    row.refs_here.store(1, Ordering::Relaxed);
+    let now = crate::clock::mono();
+    let mut dated = |ended: u64, over: u64, grace: u64| {
+        for (word, value) in bench
+            .record
+            .facts
+            .scope_end
+            .iter()
+            .zip([ended, over, grace])
+        {
+            word.store(value, Ordering::Relaxed);
+        }
+        bench.walk();
+        let held = bench.judge.holds().next().unwrap();
+        let ago = held.last_seen_ns - held.since_ns;
+        (held.evidence[0].clone(), ago >= 300 * MS, ago < 5_000 * MS)
+    };
+    // On a real clock: it ended 300 ms ago, the grace of 250 ms was over 50 ms ago.
+    let (said, ..) = dated(now - 300 * MS, now - 50 * MS, 250 * MS);
+    assert!(said.starts_with("its run, scope or test ended 3"), "{said}");
+    // On a turned one a grace of an hour took no time; it counts all the same.
+    let (said, old, young) = dated(now - 2 * MS, now - MS, 3_600_000 * MS);
+    assert!(
+        said.starts_with("its run, scope or test ended 1 h 0 min"),
+        "{said}"
+    );
+    assert_eq!((old, young), (true, false));
+}
+
+#[test]
 fn a_task_whose_group_was_dropped_outlives_it() {
     let mut bench = Bench::new();
     let row = bench.lone(1, flag::OUTLIVED);
