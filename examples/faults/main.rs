@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use loop_runtime::{Builder, LeakLimits};
 
+mod at_rest;
 mod blocking;
 mod deadlocks;
 mod fds_and_errors;
@@ -71,13 +72,14 @@ impl Program {
 }
 
 /// Each group with the file that its programs are in.
-const ALL: [(&str, &[Program]); 6] = [
+const ALL: [(&str, &[Program]); 7] = [
     ("blocking.rs", &blocking::PROGRAMS),
     ("leaks.rs", &leaks::PROGRAMS),
     ("deadlocks.rs", &deadlocks::PROGRAMS),
     ("storms.rs", &storms::PROGRAMS),
     ("fds_and_errors.rs", &fds_and_errors::PROGRAMS),
     ("healthy.rs", &healthy::PROGRAMS),
+    ("at_rest.rs", &at_rest::PROGRAMS),
 ];
 
 const fn ms(ms: u64) -> Duration {

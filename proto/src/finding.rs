@@ -6,6 +6,7 @@ mod deadlock;
 mod explain;
 mod facts;
 mod fingerprint;
+mod leaks;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,11 @@ pub use facts::{
     BlockFacts, EndedFacts, GrowthFacts, Limits, SourceFacts, State, TaskFacts, TimerFacts, Window,
 };
 pub use fingerprint::fingerprint;
+pub use leaks::{abandoned_fd, growing, orphan_timer, waker_hoard};
 pub use rules::{
-    abandoned_fd, blocked, growing, idle_orphan, ignored_cancel, large_future, late_timer,
-    left_behind, never_polled, never_yields, of_task, orphan_timer, outlived_parent, span,
-    spinning, starved, stranded, stuck_abortable, unread_error, wake_storm, waker_hoard,
+    blocked, idle_orphan, ignored_cancel, large_future, late_timer, left_behind, never_polled,
+    never_yields, of_task, outlived_parent, span, spinning, starved, stranded, stuck_abortable,
+    unread_error, wake_storm,
 };
 
 use crate::pb::{FindingName, Grade};

@@ -499,3 +499,85 @@ fn a_closed_loop_nobody_refers_to_is_freed_at_once() {
     drop((executor, record));
     assert!(weak.upgrade().is_none());
 }
+
+/// Who dropped the last waker of each task, and at which of its polls.
+fn drops(bench: &Bench) -> Vec<(u64, Option<Cause>, u64)> {
+    let all = bench.record.drops.all();
+    all.map(|drop| (drop.task, drop.by, drop.polls)).collect()
+}
+
+#[test]
+fn the_drop_that_leaves_a_waiting_task_without_a_waker_is_recorded_with_who_did_it() {
+    let bench = Bench::new();
+    let slot = Rc::new(RefCell::new(None));
+    let waits = bench.detach(leave(slot.clone()));
+    bench.turn();
+    assert_eq!(drops(&bench), [], "one is alive");
+    let second = slot.borrow().clone();
+    bench.inside(|_| drop(second));
+    assert_eq!(drops(&bench), [], "one is alive still");
+    let own = slot.clone();
+    let by = bench.detach(async move { drop(own.borrow_mut().take()) });
+    bench.turn();
+    assert_eq!(drops(&bench), [(waits, Some(Cause::Task(by)), 1)]);
+    assert_eq!(bench.facts(waits).wakers, 0);
+    bench.close();
+}
+
+#[test]
+fn a_waker_that_wakes_or_goes_with_its_task_is_no_last_drop() {
+    let bench = Bench::new();
+    // Used up by a wake.
+    let slot = Rc::new(RefCell::new(None));
+    let woken = bench.detach(leave(slot.clone()));
+    bench.turn();
+    bench.inside(|_| slot.borrow_mut().take().unwrap().wake());
+    // Dropped while its task is ready.
+    let ready = Rc::new(RefCell::new(None));
+    bench.detach(leave(ready.clone()));
+    bench.turn();
+    let waker = ready.borrow_mut().take().unwrap();
+    bench.inside(|_| {
+        waker.wake_by_ref();
+        drop(waker);
+    });
+    // Dropped in its own poll.
+    bench.detach(poll_fn(|cx| {
+        drop(cx.waker().clone());
+        Poll::<()>::Pending
+    }));
+    // Dropped with its future, which is cancelled.
+    let held = bench.spawn(leave(Rc::default()));
+    bench.turn();
+    bench.inside(|executor| executor.cancel(held, None));
+    bench.turn();
+    bench.drop_handle(held);
+    assert_eq!(drops(&bench), []);
+    assert_eq!(bench.facts(woken).polls, 2);
+    bench.close();
+}
+
+#[test]
+fn a_drop_on_another_thread_is_recorded_with_that_thread() {
+    let bench = Bench::new();
+    let slot = Rc::new(RefCell::new(None));
+    let waits = bench.detach(leave(slot.clone()));
+    bench.turn();
+    let waker: Waker = slot.borrow_mut().take().unwrap();
+    let dropped = move || {
+        drop(waker);
+        crate::os::thread_id()
+    };
+    let thread = std::thread::spawn(dropped).join().unwrap();
+    let by = Some(Cause::Thread(thread));
+    assert_eq!(drops(&bench), [(waits, by, 1)]);
+    // A wake there is none: the reference that it gives up has done its work.
+    let slot = Rc::new(RefCell::new(None));
+    bench.detach(leave(slot.clone()));
+    bench.turn();
+    let waker: Waker = slot.borrow_mut().take().unwrap();
+    std::thread::spawn(move || waker.wake()).join().unwrap();
+    bench.turn();
+    assert_eq!(drops(&bench).len(), 1);
+    bench.close();
+}

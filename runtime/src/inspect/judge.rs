@@ -15,14 +15,10 @@ use super::ids::{IdMap, IdSet};
 use super::names;
 use super::stack::copies::Copies;
 use super::stack::names::PlaceKind;
-use super::tables::{Look, LoopLook, Spot, TaskName, since, state_of};
-use super::waits::{Found, Wanted, address};
+use super::tables::{Look, LoopLook, Spot, TaskName, since};
 use crate::id::LoopId;
-use crate::record::names::NameId;
-use crate::record::slab::{CHUNK, Finder};
-use crate::record::source::Kind as SourceKind;
-use crate::record::task::{Kind, On, Outcome, State, TaskFacts, TaskRow, flag};
-use crate::record::timer::{Kind as TimerKind, TimerRow};
+use crate::record::slab::CHUNK;
+use crate::record::task::{Kind, On, State, TaskFacts, TaskRow, flag};
 
 mod blocks;
 mod drops;
@@ -32,12 +28,14 @@ mod joins;
 pub(crate) mod losses;
 #[cfg(test)]
 mod tests;
+mod things;
 mod usual;
 use blocks::{BlockKey, Fold};
 use drops::Drops;
 use facts::{Seen, said};
 use growth::Growth;
 use losses::Losses;
+use things::{doors, judge_ended, judge_growth, judge_sources, judge_timers};
 use usual::Usual;
 
 /// Findings that hold no more and are kept.
@@ -46,8 +44,6 @@ const CLEARED: usize = 256;
 const SHOWN_NS: u64 = 60_000_000_000;
 /// Moments that are less apart are the same one.
 const JITTER_NS: u64 = 1_000_000;
-/// A source that so many tasks took over from another is one that is handed around.
-const HANDED_ON: u32 = 2;
 /// Facts of single tasks that are kept between two walks; more are not told apart.
 const KEPT: usize = 1 << 20;
 
@@ -576,220 +572,4 @@ struct Aside<'a> {
     doors: &'a IdSet,
     copies: &'a mut Copies,
     usual: &'a mut Usual,
-}
-
-/// The sources at which it is normal to wait for days.
-fn doors(look: &Look) -> IdSet {
-    use SourceKind::{TcpListener, Udp, UnixDatagram, UnixListener};
-    let mut doors = IdSet::default();
-    for at in &look.loops {
-        for (_, row) in at.record.sources.live() {
-            let kind = SourceKind::from_raw(row.kind.load(Ordering::Relaxed));
-            if matches!(kind, TcpListener | Udp | UnixDatagram | UnixListener) {
-                doors.insert(row.source_id());
-            }
-        }
-    }
-    doors
-}
-
-/// What the task of a timer has done since it asked for it: it is gone, or its polls.
-fn asker_of(row: &TimerRow, tasks: &Finder<'_, TaskRow>) -> Option<(bool, u64)> {
-    let (address, asked) = row.asker();
-    let task = tasks.at(address)?;
-    let owner = row.owner.load(Ordering::Relaxed);
-    let gone = task.task_id() != owner || state_of(task) == State::Done;
-    let polls = task.polls.load(Ordering::Relaxed) as u32;
-    // In the poll that asks, it is one behind.
-    let unasked = polls.saturating_sub(asked).into();
-    (owner != 0).then_some((gone, if gone { 0 } else { unasked }))
-}
-
-/// Places whose tasks survive in ever more generations.
-fn judge_growth(note: &mut Note<'_>, growth: &Growth, usual: &Usual) {
-    let (at, now) = (note.at, note.look.now.mono);
-    for grown in growth.of_loop(at.record.id.get(), usual, now) {
-        let Some(verdict) = rules::growing(&grown.facts) else {
-            continue;
-        };
-        let site = at.site(grown.site);
-        let name = note
-            .look
-            .task_name(at, NameId::NONE, 0, Kind::Task as u8, grown.site);
-        let about = About {
-            subject: Subject::Task,
-            id: grown.oldest,
-            name: Some(name),
-            place: site.place,
-            function: names::of_type(site.type_name).to_owned(),
-            user: !at.record.facts.internal,
-            awaits: None,
-        };
-        let key = about.key(verdict.name);
-        note.add(verdict, &about);
-        // All that live there, not only the oldest, of which `add` counts one.
-        if let Some(held) = note.found.get_mut(&key) {
-            held.count += grown.facts.live.saturating_sub(1);
-        }
-    }
-}
-
-fn judge_timers(note: &mut Note<'_>, limits: &Limits, (before, orphans): (&IdSet, &mut IdSet)) {
-    let (look, at) = (note.look, note.at);
-    let tasks = at.record.tasks.finder();
-    for (_, row) in at.record.timers.live() {
-        let due = row.deadline.load(Ordering::Relaxed);
-        let late = row.late.load(Ordering::Relaxed);
-        let asker = asker_of(row, &tasks);
-        let asked = asker.is_none_or(|(gone, unasked)| !gone && unasked < limits.unasked_polls);
-        if asked && due.saturating_add(limits.late_ns) > look.now.mono && late < limits.late_ns {
-            continue;
-        }
-        let Some(facts) = row.read().filter(|facts| facts.armed) else {
-            continue;
-        };
-        let internal = facts.kind == TimerKind::Internal;
-        if internal && !look.internal {
-            continue;
-        }
-        // A sleep that a task gave away with its result is dropped soon, or asked for by another.
-        let gone = asker.is_some_and(|(gone, _)| gone) && {
-            orphans.insert(facts.id);
-            before.contains(&facts.id)
-        };
-        let of_rules = rules::TimerFacts {
-            at_ns: look.now.mono,
-            armed_at_ns: facts.armed_at,
-            due_ns: facts.deadline,
-            has_waker: true,
-            task_gone: gone,
-            unasked_polls: asker.map_or(0, |(_, unasked)| unasked),
-            last_late_ns: (facts.fired > 0).then_some(facts.late),
-        };
-        let late = rules::late_timer(&of_rules, limits);
-        for verdict in late
-            .into_iter()
-            .chain(rules::orphan_timer(&of_rules, limits))
-        {
-            let about = About {
-                subject: Subject::Timer,
-                id: facts.id,
-                name: None,
-                place: facts.place,
-                function: String::new(),
-                user: !internal,
-                awaits: None,
-            };
-            note.add(verdict, &about);
-        }
-    }
-}
-
-fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
-    let (look, at) = (note.look, note.at);
-    let mut idle = Vec::new();
-    let mut wanted = Wanted::default();
-    for (_, row) in at.record.sources.live() {
-        let last = row
-            .last_ready
-            .load(Ordering::Relaxed)
-            .max(row.since.load(Ordering::Relaxed));
-        if look.now.mono.saturating_sub(last) < limits.idle_ns {
-            continue;
-        }
-        let Some(facts) = row
-            .read()
-            .filter(|facts| facts.kind != SourceKind::Internal)
-        else {
-            continue;
-        };
-        wanted.tasks.extend(
-            [facts.reader, facts.writer, facts.user, facts.owner]
-                .iter()
-                .filter(|task| **task != 0),
-        );
-        idle.push(facts);
-    }
-    if idle.is_empty() {
-        return;
-    }
-    let found = Found::of(look, &wanted);
-    let stranded = FindingName::Stranded.bit();
-    for facts in idle {
-        let waits = [facts.reader, facts.writer];
-        let user = waits
-            .into_iter()
-            .chain([facts.user, facts.owner])
-            .find(|task| *task != 0);
-        // What went from task to task belongs to none of them: a pool keeps it.
-        let pooled = facts.handed_on >= HANDED_ON;
-        let of_rules = rules::SourceFacts {
-            at_ns: look.now.mono,
-            idle_since_ns: facts.last_ready.max(facts.since),
-            waited_for: facts.interest != 0,
-            task_gone: !pooled && user.is_some_and(|task| !found.tasks.contains_key(&task)),
-            task_stranded: user.is_some_and(|task| {
-                note.by_task
-                    .get(&task)
-                    .is_some_and(|bits| bits & stranded != 0)
-            }),
-        };
-        if let Some(mut verdict) = rules::abandoned_fd(&of_rules, limits) {
-            let peer = address(facts.peer);
-            if !peer.is_empty() {
-                verdict.evidence.push(format!("its peer is {peer}"));
-            }
-            let about = About {
-                subject: Subject::Source,
-                id: facts.id,
-                name: None,
-                place: facts.place,
-                function: String::new(),
-                user: true,
-                awaits: None,
-            };
-            note.add(verdict, &about);
-        }
-    }
-}
-
-/// Panics and stated errors that nobody read.
-fn judge_ended(note: &mut Note<'_>) {
-    let ring = &note.at.record.ended;
-    let mut back = 0;
-    while let Some(ended) = ring.get(back) {
-        back += 1;
-        let unread = matches!(ended.outcome, Outcome::Panicked | Outcome::Failed)
-            && (ended.unread || ended.flags & flag::DETACHED != 0)
-            && note.look.shows(ended.flags);
-        if !unread {
-            continue;
-        }
-        let of_rules = rules::EndedFacts {
-            ended_at_ns: note.look.now.mono_of(ended.ended_at),
-            outcome: super::wire::ended::outcome(ended.outcome),
-            result_taken: false,
-            handles: 0,
-        };
-        let Some(mut verdict) = rules::unread_error(&of_rules) else {
-            continue;
-        };
-        if !ended.error.is_empty() {
-            verdict.evidence.push(ended.error.clone());
-        }
-        let site = note.at.site(ended.site);
-        let name = note
-            .look
-            .task_name(note.at, ended.name, ended.number, ended.kind, ended.site);
-        let about = About {
-            subject: Subject::Task,
-            id: ended.id,
-            name: Some(name),
-            place: site.place,
-            function: names::of_type(site.type_name).to_owned(),
-            user: ended.flags & flag::INTERNAL == 0 && !note.at.record.facts.internal,
-            awaits: None,
-        };
-        note.add(verdict, &about);
-    }
 }

@@ -8,6 +8,7 @@ use crate::os::{self, SchedFile};
 use crate::record::LoopRecord;
 use crate::record::over::Over;
 use crate::record::task::{TaskFacts, flag};
+use crate::record::wake::Cause;
 
 /// Polls that were longer than the limit by the loop's own doing.
 pub(super) struct Blocks {
@@ -88,7 +89,47 @@ fn block(
 /// Tasks that outlived the test.
 #[derive(Default)]
 pub(super) struct Leaks {
-    left: Vec<(String, TaskFacts)>,
+    left: Vec<Left>,
+}
+
+/// One of them.
+struct Left {
+    who: String,
+    /// How it lost its last waker, if it has none.
+    lost: String,
+    facts: TaskFacts,
+}
+
+impl Left {
+    fn is_stranded(&self) -> bool {
+        self.facts.wakers == 0 && self.facts.handles == 0 && self.facts.polls > 0
+    }
+}
+
+/// How a task that waits came to have no waker.
+fn lost(record: &LoopRecord, facts: &TaskFacts) -> String {
+    let drops = record.drops.all();
+    let of_it = drops.filter(|drop| drop.task == facts.id && drop.polls == facts.polls);
+    match of_it.max_by_key(|drop| drop.at) {
+        Some(drop) => {
+            let ago = clock::ticks_to_ns(clock::ticks().saturating_sub(drop.at));
+            let by = match drop.by {
+                Some(Cause::Task(id)) => format!("task {id}"),
+                Some(Cause::Thread(id)) => format!("thread {id}"),
+                Some(Cause::Timer(id)) => format!("timer {id}"),
+                Some(Cause::Source(id)) => format!("source {id}"),
+                Some(Cause::Signal(id)) => format!("signal {id}"),
+                Some(Cause::Nudge) => "a viewer's nudge".to_owned(),
+                Some(Cause::Loop | Cause::Spawn) | None => "the loop".to_owned(),
+            };
+            let ago = Duration::from_nanos(ago);
+            format!("its last waker was dropped {ago:.1?} ago by {by}")
+        }
+        None if facts.woken_at > record.drops.forgotten_until() => {
+            "its last poll kept no waker".to_owned()
+        }
+        None => "how its last waker went is not known".to_owned(),
+    }
 }
 
 impl Leaks {
@@ -101,26 +142,35 @@ impl Leaks {
             .filter_map(|(_, row)| row.read_settled().or_else(|| row.read()));
         let loose = loose.filter(|facts| facts.has(flag::LEFT));
         self.left = loose
-            .map(|facts| (task_of(&organs.record, facts.site, facts.id), facts))
+            .map(|facts| {
+                let record = &organs.record;
+                let mut who = Left {
+                    who: task_of(record, facts.site, facts.id),
+                    lost: String::new(),
+                    facts,
+                };
+                if who.is_stranded() {
+                    who.lost = lost(record, &who.facts);
+                }
+                who
+            })
             .collect();
     }
 
     pub(super) fn findings(&self, grace: Duration) -> Vec<String> {
-        self.left
-            .iter()
-            .map(|(who, facts)| finding(who, facts, grace))
-            .collect()
+        self.left.iter().map(|left| finding(left, grace)).collect()
     }
 }
 
-fn finding(who: &str, facts: &TaskFacts, grace: Duration) -> String {
+fn finding(left: &Left, grace: Duration) -> String {
+    let Left { who, lost, facts } = left;
     let polls = facts.polls;
     let at = facts
         .waiting_at
         .map_or(String::new(), |at| format!(", awaiting at {at}"));
-    if facts.wakers == 0 && facts.handles == 0 && polls > 0 {
+    if left.is_stranded() {
         return format!(
-            "stranded: {who} can never be woken again: no waker and no handle is left; polled {polls} times{at}"
+            "stranded: {who} can never be woken again: no waker and no handle is left; {lost}; polled {polls} times{at}"
         );
     }
     let held = if facts.handles > 0 {

@@ -12,9 +12,10 @@ use crate::clock;
 
 /// The most that is copied of a stack.
 const CAP: usize = 64 * 1024;
-const SLOTS: usize = 16;
-/// A copy is not replaced before it is so old.
-const KEPT_NS: u64 = 3_000_000_000;
+const SLOTS: usize = 32;
+/// A copy is not replaced before it is so old: two looks, which make a stranding certain, come that
+/// close after each other also when nobody asks.
+const KEPT_NS: u64 = 12_000_000_000;
 
 #[derive(Debug)]
 struct Slot {
