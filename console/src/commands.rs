@@ -580,7 +580,19 @@ fn explain(name: Option<&str>) -> Result<Exit, Failure> {
     };
     let e = known.explain();
     said(format!(
-        "{}\n  {}\n\nGrade     {}\nWhen      {}\nEvidence  {}\nCause     {}\nLike      {}\nFix       {}\n",
-        e.name, e.summary, e.grade, e.condition, e.evidence, e.cause, e.example, e.fix
+        "{}\n  {}\n\nGrade     {}\nWhen      {}\nEvidence  {}\nCause     {}\nLike      {}\nFix       {}\n{}",
+        e.name,
+        e.summary,
+        e.grade,
+        e.condition,
+        e.evidence,
+        e.cause,
+        e.example,
+        e.fix,
+        if known == pb::FindingName::Blocked {
+            crate::print::causes()
+        } else {
+            String::new()
+        }
     ))
 }

@@ -55,5 +55,20 @@ pub fn say(text: &str) -> io::Result<bool> {
     }
 }
 
+/// What a block can be caused by, and what to do about each.
+pub fn causes() -> String {
+    let mut text = "\nCauses of a block, and what to do about each:\n".to_owned();
+    for (cause, what, advice) in loop_proto::blocking::CAUSES {
+        let word = match cause {
+            loop_proto::pb::BlockCause::Unspecified => "unknown".to_owned(),
+            _ => cause.as_str_name()["BLOCK_CAUSE_".len()..]
+                .to_lowercase()
+                .replace('_', "-"),
+        };
+        text.push_str(&format!("  {word:<10} {what}.\n  {:<10} {advice}\n", ""));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests;

@@ -333,7 +333,20 @@ fn of_block(b: &BlockRow, limit: &Limit, e: &Evidence) -> Problem {
         ));
     }
     if let Some(n) = b.waited {
-        facts.push(format!("{} waited behind it.", fmt::many(n, "task")));
+        let worst = b.waited_worst_ns.map_or_else(String::new, |ns| {
+            format!(", the longest for {}", fmt::span(ns))
+        });
+        facts.push(format!("{} waited behind it{worst}.", fmt::many(n, "task")));
+    }
+    let agreement = b.agreement();
+    if b.samples.len() > 1 {
+        facts.push(format!(
+            "Its stack was taken {} times: {agreement}.",
+            b.samples.len()
+        ));
+    }
+    if !b.advice.is_empty() && !b.cause.is_empty() {
+        facts.push(b.advice.to_owned());
     }
     if !b.place_from.is_empty() && b.place_from != "stack" {
         facts.push(format!("The place is that of its {}.", b.place_from));

@@ -208,6 +208,9 @@ const BLOCK: &[&str] = &[
     "waited_worst_ns",
     "throttled_ns",
     "quota_cpus",
+    "allowed_ns",
+    "allowed",
+    "allowed_now",
     "at",
     "age_ns",
 ];

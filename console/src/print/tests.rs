@@ -83,12 +83,6 @@ fn rows(what: What, table: Table) -> Vec<Value> {
 /// Scripts rely on these; the list may only grow.
 const PROMISED: [(What, &[&str]); 10] = [
     (
-        What::Blocks,
-        &[
-            "task", "name", "place", "for_ns", "cause", "stack", "id", "loop",
-        ],
-    ),
-    (
         What::Tasks,
         &[
             "id",
@@ -190,6 +184,12 @@ const PROMISED: [(What, &[&str]); 10] = [
             "deliveries",
             "last_at",
             "place",
+        ],
+    ),
+    (
+        What::Blocks,
+        &[
+            "task", "name", "place", "for_ns", "cause", "stack", "id", "loop",
         ],
     ),
 ];

@@ -514,6 +514,12 @@ impl<'a> Page<'a> {
             reason => format!(": {reason}"),
         };
         self.wrapped(4, &format!("{cause}{reason}"));
+        if !block.advice.is_empty() && !block.is_allowed() {
+            self.wrapped(4, block.advice);
+        }
+        if block.samples.len() > 1 {
+            self.wrapped(4, &format!("stacks: {}", block.agreement()));
+        }
         for frame in shown(&block.stack) {
             match frame {
                 Ok((number, frame)) => self.frame(number, frame),

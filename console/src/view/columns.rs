@@ -292,8 +292,8 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
     Column { head: head("waited", "WAITED BEHIND IT", 16, 26, 8, "who paid for it").wants(22).largest("waiters"),
         cell: |r, _| match (r.waiting_now.or(r.waited), r.waited_worst_ns) {
             (Some(0), _) => plain("nobody"),
-            (Some(n), Some(worst)) => plain(format!("{} tasks, worst {}", fmt::count(n), fmt::span(worst))),
-            (Some(n), None) => plain(format!("{} tasks", fmt::count(n))),
+            (Some(n), Some(worst)) => plain(format!("{}, worst {}", fmt::many(n, "task"), fmt::span(worst))),
+            (Some(n), None) => plain(fmt::many(n, "task")),
             _ => dash(),
         } },
     Column { head: head("seen", "SEEN", 6, 6, 9, "how the place was found"), cell: |r, _| or_dash(Some(r.place_from.clone())) },

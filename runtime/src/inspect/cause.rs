@@ -301,7 +301,8 @@ fn by_shares(evidence: &Evidence<'_>) -> Judgement {
     }
     // Waits for a CPU are nobody's doing: the shares are of the time that was the thread's own.
     let own = wall.saturating_sub(delay.unwrap_or(0));
-    let because = format!("on a CPU for {} of {}", span(cpu), span(own));
+    // The two were not read at one moment.
+    let because = format!("on a CPU for {} of {}", span(cpu), span(own.max(cpu)));
     if cpu >= own / 5 * 4 {
         return Judgement {
             kind: Kind::Cpu,

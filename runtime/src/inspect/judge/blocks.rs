@@ -94,6 +94,18 @@ fn held(note: &mut Note<'_>, block: &Block) -> Option<Held> {
     let facts = crate::inspect::wire::blocks::facts(block, &note.look.now);
     let mut verdict = rules::blocked(&facts)?;
     verdict.evidence.push(block.cause.words.clone());
+    if let Some(behind) = block.behind.filter(|behind| behind.tasks > 0) {
+        let word = if block.ended.is_some() {
+            "waited"
+        } else {
+            "wait"
+        };
+        let tasks = behind.tasks;
+        let some = if tasks == 1 { "task" } else { "tasks" };
+        verdict
+            .evidence
+            .push(format!("{tasks} {some} {word} behind it"));
+    }
     let (subject, subject_id, subject_name) = match block.task {
         Some(task) => {
             let name = note

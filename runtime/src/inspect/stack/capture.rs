@@ -245,7 +245,14 @@ impl Capture {
         }
         let why = std::io::Error::last_os_error();
         SLOT.state.store(number << 2 | IDLE, Ordering::Release);
-        Err(format!("the thread cannot be signalled: {why}"))
+        let whose = match why.raw_os_error() {
+            // Of a thread of one's own process nothing else refuses it.
+            Some(libc::EPERM | libc::ENOSYS | libc::EACCES) => {
+                "; a seccomp filter forbids rt_tgsigqueueinfo"
+            }
+            _ => "",
+        };
+        Err(format!("the thread cannot be signalled: {why}{whose}"))
     }
 }
 
@@ -356,4 +363,41 @@ pub(super) fn read_memory(address: u64, bytes: &mut [u8]) -> usize {
     // the kernel, which stops at what is not mapped.
     let read = unsafe { libc::process_vm_readv(process::id() as c_int, &local, 1, &remote, 1, 0) };
     usize::try_from(read).unwrap_or(0)
+}
+
+/// From now on the calling thread may queue no signal, as in a container with a strict filter.
+#[cfg(test)]
+pub(super) fn forbid_signals() {
+    let step = |code: u32, jt: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf: 0,
+        k,
+    };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let answer = libc::BPF_RET | libc::BPF_K;
+    let mut steps = [
+        // The number of the call is the first word of what the filter is given.
+        step(load, 0, 0),
+        step(equal, 2, libc::SYS_rt_tgsigqueueinfo as u32),
+        step(equal, 1, libc::SYS_tgkill as u32),
+        step(answer, 0, libc::SECCOMP_RET_ALLOW),
+        step(answer, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+    ];
+    let program = libc::sock_fprog {
+        len: steps.len() as u16,
+        filter: steps.as_mut_ptr(),
+    };
+    // SAFETY: both calls change the calling thread only; the kernel copies the program, which
+    // lives until they return.
+    let told = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            | libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            )
+    };
+    assert_eq!(told, 0, "{}", std::io::Error::last_os_error());
 }

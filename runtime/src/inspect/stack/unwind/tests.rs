@@ -126,6 +126,56 @@ fn a_loop_that_left_its_thread_is_not_signalled() {
 }
 
 #[test]
+fn where_a_filter_forbids_the_signal_that_is_said_and_a_waiting_thread_is_read_all_the_same() {
+    let _alone = ALONE.lock().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let inner = stop.clone();
+    // The filter is the thread's that installs it, and stays with it.
+    let refused = |record: &LoopRecord, tid: u64| {
+        std::thread::scope(|threads| {
+            let asks = || {
+                capture::forbid_signals();
+                Unwinding::new().unwrap().take(record, &Probe::new(tid))
+            };
+            threads.spawn(asks).join().unwrap()
+        })
+    };
+    beside(
+        move || {
+            while !inner.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        },
+        |record, probe| {
+            let why = refused(record, probe.tid).unwrap_err();
+            assert!(
+                why.starts_with("the thread cannot be signalled: ")
+                    && why.ends_with("a seccomp filter forbids rt_tgsigqueueinfo"),
+                "{why}"
+            );
+        },
+        || stop.store(true, Ordering::Relaxed),
+    );
+    let (stop, stopped) = mpsc::channel::<()>();
+    let stopped = Mutex::new(stopped);
+    beside(
+        move || {
+            let _ = stopped.lock().unwrap().recv();
+        },
+        |record, probe| {
+            while !matches!(probe.call(), Some(InCall::Call { .. })) {
+                std::thread::yield_now();
+            }
+            // It may still have been on its way into the wait.
+            while !refused(record, probe.tid).is_ok_and(|stack| stack.how == How::Outside) {
+                std::thread::yield_now();
+            }
+        },
+        || drop(stop),
+    );
+}
+
+#[test]
 fn a_pointer_that_is_not_on_the_stack_limits_nothing() {
     let bounds = Bounds {
         low: 0x1000,
