@@ -7,6 +7,7 @@ pub(crate) mod census;
 pub(crate) mod desk;
 pub(crate) mod detail;
 pub(crate) mod events;
+pub(crate) mod flight;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod ids;

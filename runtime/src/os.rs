@@ -65,6 +65,23 @@ impl SchedFile {
     }
 }
 
+/// Whether this process has a handler of its own for a signal. `None`: the system does not tell.
+#[cfg(unix)]
+pub(crate) fn catches(signal: i32) -> Option<bool> {
+    caught(&std::fs::read_to_string("/proc/self/status").ok()?, signal)
+}
+
+/// Reads the line `SigCgt:` of a process's status.
+#[cfg(any(unix, test))]
+fn caught(status: &str, signal: i32) -> Option<bool> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))?;
+    let mask = u64::from_str_radix(line.trim(), 16).ok()?;
+    let bit = u32::try_from(signal).ok()?.checked_sub(1)?;
+    Some(mask.checked_shr(bit)? & 1 == 1)
+}
+
 thread_local! {
     static THREAD: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
@@ -204,6 +221,18 @@ pub(crate) fn fork_and_wait(child: impl FnOnce() -> u8) -> std::io::Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_tells_which_signals_are_handled() {
+        let status = "Name:\tx\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000000802\n";
+        assert_eq!(caught(status, 12), Some(true));
+        assert_eq!(
+            (caught(status, 10), caught(status, 2)),
+            (Some(false), Some(true))
+        );
+        assert_eq!((caught(status, 0), caught("", 12)), (None, None));
+        assert_eq!(caught(status, 99), None);
+    }
 
     #[test]
     fn schedstat_has_three_numbers_or_is_not_read() {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::id::{Ids, LoopId};
 
+pub(crate) mod alarm;
 pub(crate) mod allowed;
 pub(crate) mod asked;
 pub(crate) mod bound;

@@ -32,7 +32,7 @@ mod runner;
 
 pub use builder::Builder;
 pub use inspector::InspectorStatus;
-pub(crate) use inspector::{hand_over, test_begins};
+pub(crate) use inspector::{hand_over, test_begins, test_fails};
 pub use limits::LeakLimits;
 pub use policy::{
     DefaultLoopPolicy, LoopPolicy, get_event_loop, get_event_loop_policy, new_event_loop,

@@ -17,6 +17,8 @@ use loop_proto::endpoint::{Note, WISH, Wish};
 use crate::clock;
 use crate::event_loop::{Config, EventLoop};
 use crate::id::LoopId;
+use crate::inspect::flight as dumping;
+use crate::inspect::flight::log::Log;
 use crate::inspect::verdict::{self, Run};
 use crate::inspect::watchdog::{self, Watchdog};
 use crate::os;
@@ -25,7 +27,11 @@ use crate::record;
 mod auth;
 mod command;
 #[cfg(unix)]
+mod compose;
+#[cfg(unix)]
 mod endpoint;
+#[cfg(unix)]
+mod flight;
 mod gate;
 mod limits;
 mod listen;
@@ -49,6 +55,8 @@ const NAMING: Duration = Duration::from_secs(1);
 pub(crate) struct Settings {
     pub(crate) listen_tcp: Option<SocketAddr>,
     pub(crate) carry: Carry,
+    /// What the builder says about dumps.
+    pub(crate) dumps: crate::inspect::flight::Wish,
     /// How long what rests, a child without its parent, and a generation: what a run says of them
     /// holds for the process.
     pub(crate) leaks: Option<[Duration; 3]>,
@@ -175,6 +183,52 @@ pub(crate) fn ensure_for_test(settings: &Settings) -> bool {
     false
 }
 
+/// A test fails: what there is to see of it now is written, if the environment asks for that. The
+/// path, or why there is none; `None`: nobody asked.
+#[cfg(unix)]
+pub(crate) fn dump_of_test(carry: Carry, test: &str, why: &str) -> Option<Result<String, String>> {
+    use dumping::Cause;
+    let wish = dumping::Wish::read(&dumping::Wish::default(), |name| std::env::var_os(name));
+    if !wish.causes.has(Cause::Test) {
+        return None;
+    }
+    let shared = match gated() {
+        Some(here) => here.shared.clone(),
+        None => {
+            let identity = identity();
+            Arc::new(Shared::new(identity, carry, Arc::new(Log::new(wish))))
+        }
+    };
+    verdict::judge_now(&mut shared.desk());
+    let trigger = dumping::log::Trigger {
+        cause: Cause::Test,
+        detail: format!("{test}: {why}"),
+        subject: 0,
+        task: 0,
+    };
+    // The test's loop stands still meanwhile: what is written is what it came to.
+    let writing = std::thread::Builder::new()
+        .name("loop-dump".to_owned())
+        .spawn(move || {
+            let config = Config {
+                name: Some("dump".to_owned()),
+                internal: true,
+                ..Config::new()
+            };
+            let event_loop = EventLoop::with(config).map_err(|error| error.to_string())?;
+            let written =
+                event_loop.run_until_complete(async move { flight::write(&shared, trigger).await });
+            let _ = event_loop.close();
+            written.map_err(|error| error.to_string())?
+        });
+    let written = match writing.map(std::thread::JoinHandle::join) {
+        Ok(Ok(written)) => written,
+        Ok(Err(_)) => Err("writing it panicked".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    Some(written)
+}
+
 /// What the environment wants; what it cannot mean is told once and taken for nothing.
 fn wish() -> Wish {
     static TOLD: std::sync::Once = std::sync::Once::new();
@@ -211,12 +265,15 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
         started_unix_ns: identity.started_unix_ns,
         tcp: "",
     };
+    let dumps = Arc::new(Log::new(dumping::Wish::read(&settings.dumps, |name| {
+        std::env::var_os(name)
+    })));
     let gated = matches!(wish, Wish::Connect(_));
     let (doors, files, status) = match wish {
         Wish::Connect(path) => listen::call(path)?,
         _ => listen::open(&note, settings.listen_tcp)?,
     };
-    let shared = Arc::new(Shared::new(identity, settings.carry));
+    let shared = Arc::new(Shared::new(identity, settings.carry, dumps));
     let watchdog = start_watchdog(&shared);
     let serving = shared.clone();
     std::thread::Builder::new()
@@ -315,6 +372,14 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
         service::spawn(listen::beat(served.clone()));
         service::spawn(listen::judge(served.clone()));
         service::spawn(listen::blocks(served.clone()));
+        #[cfg(unix)]
+        {
+            flight::Flight::hear(&served);
+            service::spawn(flight::beat(served.clone()));
+            if let Some(chosen) = served.flight.log.wish().signal {
+                service::spawn(flight::listen(served.clone(), chosen));
+            }
+        }
         service::spawn(listen::keep(served.clone()));
         served.stop.wait().await;
     });
@@ -391,6 +456,10 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
     }
     drop(leaving);
     if !others {
+        #[cfg(unix)]
+        {
+            here.shared.flight.settle();
+        }
         here.shared.stop.raise();
     }
 }

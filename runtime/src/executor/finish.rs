@@ -166,6 +166,15 @@ impl Local {
             Outcome::Panicked => {
                 record::count(&record.stats.panicked);
                 row.set_flag(flag::UNREAD, true);
+                let internal = record.facts.internal
+                    || row.flags.load(Ordering::Relaxed) & flag::INTERNAL != 0;
+                if !internal {
+                    record::alarm::panicked(
+                        record.id,
+                        row.task_id(),
+                        error.as_deref().unwrap_or(""),
+                    );
+                }
             }
             Outcome::Cancelled => record::count(&record.stats.cancelled),
             _ => {}

@@ -8,6 +8,7 @@ use loop_proto::pb;
 
 use super::blocks::Blocks;
 use super::census::Census;
+use super::flight::log::Log;
 use super::history::History;
 use super::ids::IdMap;
 use super::judge::losses::Losses;
@@ -46,6 +47,8 @@ pub(crate) struct Desk {
     pub(crate) blocks: Option<Arc<Blocks>>,
     /// Why no stacks are taken. Empty: they are.
     pub(crate) stacks_off: String,
+    /// What the flight recorder did.
+    pub(crate) dumps: Arc<Log>,
 }
 
 /// What is counted elsewhere and shown with the cost.
@@ -63,6 +66,14 @@ pub(crate) struct Meters {
 }
 
 impl Desk {
+    /// One whose flight recorder tells `dumps`.
+    pub(crate) fn with_dumps(dumps: Arc<Log>) -> Self {
+        Self {
+            dumps,
+            ..Self::default()
+        }
+    }
+
     /// Somebody looks at busy shares: they are kept from now on.
     pub(crate) fn want_strips(&mut self, look: &Look) {
         self.strips_until = look.now.mono + LINGER_NS;
@@ -220,7 +231,7 @@ impl Desk {
             hour_bytes: hour as u64,
             hour_limit_bytes: (self.history.limit() + worst_limit) as u64,
             hour_dropped: self.history.findings.dropped(),
-            dumps: None,
+            dumps: self.dumps.cost(),
         }
     }
 

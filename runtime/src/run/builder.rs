@@ -194,6 +194,32 @@ impl Builder {
         self
     }
 
+    /// Has the flight recorder write a dump into `directory` when a poll blocks, a task leaks, tasks
+    /// deadlock, a task panics: the last events and a snapshot, written by the inspector's thread,
+    /// at most one a minute and cause. 16 files of at most 64 MiB together are kept.
+    /// `LOOP_CONSOLE_DUMP_DIR` and `LOOP_CONSOLE_DUMP` do the same from outside, and win.
+    ///
+    /// Errors: none; what cannot be written is a sentence on the console's page of costs.
+    #[cfg(all(feature = "inspect", unix))]
+    pub fn dump_to(mut self, directory: impl Into<std::path::PathBuf>) -> Self {
+        self.settings.dumps.want_in(directory.into());
+        self
+    }
+
+    /// Has `signal` write a dump: USR1, USR2, HUP or QUIT. One that the app handles itself is left
+    /// to it, and the console says so; handlers that the app sets later are called as well.
+    ///
+    /// Panics: another signal.
+    #[cfg(all(feature = "inspect", unix))]
+    pub fn dump_on(mut self, signal: crate::signal::Signal) -> Self {
+        let known = crate::inspect::flight::by_number(signal.number());
+        let known = known.unwrap_or_else(|| {
+            panic!("{signal} cannot write a dump; choose SIGUSR1, SIGUSR2, SIGHUP or SIGQUIT")
+        });
+        self.settings.dumps.want_on(known);
+        self
+    }
+
     /// Has `factory` make the loop. Of these settings those of the run still hold (`grace`,
     /// `shutdown_limit`, `interrupts`, `inspector`, `debug`); those of the loop are the factory's.
     ///

@@ -73,6 +73,8 @@ impl LoopHandle {
 pub(crate) struct Settings {
     pub(crate) listen_tcp: Option<std::net::SocketAddr>,
     pub(crate) leaks: Option<super::LeakLimits>,
+    #[cfg(feature = "inspect")]
+    pub(crate) dumps: crate::inspect::flight::Wish,
 }
 
 #[cfg(feature = "inspect")]
@@ -91,6 +93,7 @@ mod face {
             serve::Settings {
                 listen_tcp: self.listen_tcp,
                 carry,
+                dumps: self.dumps.clone(),
                 leaks: self
                     .leaks
                     .map(|limits| [limits.idle, limits.outlived, limits.generation]),
@@ -149,6 +152,17 @@ mod face {
         serve::hand_over(event_loop.id(), test, grace);
     }
 
+    /// A test fails: the file that was written of it, or why there is none. `None`: nobody asked.
+    pub(crate) fn test_fails(test: &str, why: &str) -> Option<Result<String, String>> {
+        #[cfg(unix)]
+        return serve::dump_of_test(carry, test, why);
+        #[cfg(not(unix))]
+        {
+            let _ = (test, why);
+            None
+        }
+    }
+
     /// A test has no inspector, unless a gate judges it.
     pub(crate) fn test_begins() {
         serve::ensure_for_test(&Settings::default().to_serve());
@@ -173,7 +187,10 @@ mod face {
     }
     pub(crate) fn hand_over(_: &EventLoop, _: &str, _: Duration) {}
     pub(crate) fn test_begins() {}
+    pub(crate) fn test_fails(_: &str, _: &str) -> Option<Result<String, String>> {
+        None
+    }
 }
 
 use face::status;
-pub(crate) use face::{ensure, grace, hand_over, run_ended, test_begins};
+pub(crate) use face::{ensure, grace, hand_over, run_ended, test_begins, test_fails};

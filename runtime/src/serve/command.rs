@@ -146,9 +146,16 @@ pub(crate) async fn carry_out(
             shared.judged().await;
             done("look for findings".to_owned())
         }
-        Some(Action::Dump(_)) => {
-            refused("there is no flight recorder; record with `loop-console record`")
-        }
+        #[cfg(unix)]
+        Some(Action::Dump(dump)) => match super::flight::asked(shared, &dump.reason).await {
+            Ok(path) => pb::CommandReply {
+                path: path.clone(),
+                ..done(format!("write a dump to {path}"))
+            },
+            Err(why) => refused(&why),
+        },
+        #[cfg(not(unix))]
+        Some(Action::Dump(_)) => refused("dumps are written on Unix only"),
         Some(Action::SetRecorded(set)) => {
             let turned = if set.on { "on" } else { "off" };
             match recorded::turn(shared, &set.what, set.on) {

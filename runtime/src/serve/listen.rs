@@ -388,6 +388,8 @@ pub(crate) async fn blocks(shared: Arc<Shared>) {
                     true
                 };
                 if is_new {
+                    #[cfg(unix)]
+                    shared.flight.blocked(&event);
                     feeds.tell(event, &desk);
                 }
             }
@@ -499,6 +501,8 @@ async fn walk(shared: &Arc<Shared>) -> Duration {
     };
     took += cpu().saturating_sub(before);
     if !news.is_empty() {
+        #[cfg(unix)]
+        shared.flight.found(&news);
         {
             let mut feeds = shared.feeds();
             feeds.tell_findings(&news, &mut shared.desk());

@@ -238,7 +238,7 @@ async fn feed(shared: Arc<Shared>, peer: Arc<Peer>, id: u64, sender: Sender<pb::
 }
 
 impl Inspect {
-    fn reply(&self, role: Role) -> pb::HelloReply {
+    pub(super) fn reply(&self, role: Role) -> pb::HelloReply {
         let identity = &self.shared.identity;
         let recorded = recorded::all(&self.shared);
         let look = Look::new(false);

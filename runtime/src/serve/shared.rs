@@ -16,6 +16,7 @@ use crate::clock;
 use crate::id::LoopId;
 use crate::inspect::desk::Desk;
 use crate::inspect::events::Feeds;
+use crate::inspect::flight::log::Log;
 use crate::record::Command;
 
 /// Called on the loop when a command was carried out: whether there was anything to do it to.
@@ -38,6 +39,8 @@ pub(crate) struct Identity {
 pub(crate) struct Shared {
     pub(crate) identity: Identity,
     pub(crate) carry: Carry,
+    #[cfg(unix)]
+    pub(crate) flight: super::flight::Flight,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) feeds: Mutex<Feeds>,
     /// Events may be waiting, or somebody begins to want them.
@@ -67,10 +70,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(identity: Identity, carry: Carry) -> Self {
+    pub(crate) fn new(identity: Identity, carry: Carry, dumps: Arc<Log>) -> Self {
         Self {
             identity,
             carry,
+            #[cfg(unix)]
+            flight: super::flight::Flight::new(dumps.clone()),
             gauges: Arc::default(),
             feeds: Mutex::default(),
             feeding: Signal::default(),
@@ -80,7 +85,7 @@ impl Shared {
             urgent: Signal::default(),
             blocked: Signal::default(),
             blocks: Mutex::default(),
-            desk: Mutex::default(),
+            desk: Mutex::new(Desk::with_dumps(dumps)),
             wanted_until: AtomicU64::new(0),
             rounds: AtomicU64::new(0),
             round: Mutex::default(),

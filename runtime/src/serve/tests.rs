@@ -22,6 +22,7 @@ use tonic::body::Body;
 use super::listen::Doors;
 use super::shared::{Identity, Shared};
 use crate::id::LoopId;
+use crate::inspect::flight::log::Log;
 use crate::io::{AsyncRead, AsyncWrite, HyperExecutor, HyperIo, HyperTimer};
 use crate::net::UnixStream;
 use crate::record::{Command, bound};
@@ -30,6 +31,7 @@ use crate::{EventLoop, create_future, create_task, sleep, yield_now};
 mod abuse;
 mod calls;
 mod control;
+mod dumps;
 mod gate;
 mod graph;
 mod hour;
@@ -52,7 +54,7 @@ struct Inspected {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-fn shared() -> Arc<Shared> {
+fn shared(dumps: Arc<Log>) -> Arc<Shared> {
     let identity = Identity {
         name: "shop".to_owned(),
         version: "1.2".to_owned(),
@@ -61,7 +63,7 @@ fn shared() -> Arc<Shared> {
         started_unix_ns: 1,
     };
     crate::clock::anchor();
-    Arc::new(Shared::new(identity, carry))
+    Arc::new(Shared::new(identity, carry, dumps))
 }
 
 /// Lets the other tasks run until they wait.
@@ -87,6 +89,10 @@ fn carry(id: LoopId, command: Command, done: super::Done) -> Result<(), String> 
 
 impl Inspected {
     fn new(name: &str) -> Self {
+        Self::with_dumps(name, Arc::default())
+    }
+
+    fn with_dumps(name: &str, dumps: Arc<Log>) -> Self {
         let directory = std::env::temp_dir().join(format!("in-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir(&directory).unwrap();
@@ -99,7 +105,7 @@ impl Inspected {
         let place = directory.clone();
         let variable = move |name: &str| (name == "LOOP_CONSOLE_DIR").then(|| place.clone().into());
         let (listener, files) = super::endpoint::open(variable, 1, &note).unwrap();
-        let shared = shared();
+        let shared = shared(dumps);
         let serving = shared.clone();
         let doors = Doors::unix(listener);
         let thread = std::thread::spawn(move || super::run(&serving, doors));

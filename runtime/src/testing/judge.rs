@@ -7,7 +7,7 @@ use crate::context::Organs;
 use crate::os::{self, SchedFile};
 use crate::record::LoopRecord;
 use crate::record::over::Over;
-use crate::record::task::{TaskFacts, flag};
+use crate::record::task::{Kind, Outcome, TaskFacts, flag};
 use crate::record::wake::Cause;
 
 /// Polls that were longer than the limit by the loop's own doing.
@@ -85,6 +85,17 @@ fn block(
     };
     format!("blocked: {who} held the loop for {own:.1?} {how}; the budget is {limit:?}")
 }
+
+/// What the main task of this loop panicked with, if it did.
+pub(super) fn main_panicked(record: &LoopRecord) -> Option<String> {
+    let rows = (0..).map_while(|back| record.ended.get(back));
+    rows.take(LOOKED)
+        .find(|ended| ended.kind == Kind::Main as u8 && ended.outcome == Outcome::Panicked)
+        .map(|ended| ended.error)
+}
+
+/// Ended rows among which the main task is looked for: it ended last but for its children.
+const LOOKED: usize = 256;
 
 /// Tasks that outlived the test.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::START;
-use super::judge::{Blocks, Leaks};
+use super::judge::{Blocks, Leaks, main_panicked};
 use crate::context::LoopClock;
 use crate::event_loop::{Config, EventLoop};
 use crate::run::{Manners, run_on_judged};
@@ -117,6 +117,9 @@ impl Test {
             record.set_budget(limit.min(now));
         }
         let (seen, left) = (blocks.clone(), leaks.clone());
+        let (blocked, dump) = (blocks.clone(), Rc::new(RefCell::new(None)));
+        let (dumped, name, deny_leaks, grace) =
+            (dump.clone(), self.name, self.deny_leaks, self.grace);
         let run = || {
             run_on_judged(
                 &event_loop,
@@ -134,7 +137,20 @@ impl Test {
                         _ => false,
                     }
                 },
-                move |organs| left.borrow_mut().look(organs),
+                move |organs| {
+                    left.borrow_mut().look(organs);
+                    // Now, since what is left of the test is about to be cancelled.
+                    let mut found = blocked.borrow().findings();
+                    if deny_leaks {
+                        found.extend(left.borrow().findings(grace));
+                    }
+                    if let Some(text) = main_panicked(&organs.record) {
+                        found.insert(0, format!("it panicked: {text}"));
+                    }
+                    if let Some(why) = found.first() {
+                        *dumped.borrow_mut() = crate::run::test_fails(name, why);
+                    }
+                },
             )
         };
         // A test that panics is judged all the same: its leaks are none the less.
@@ -145,11 +161,22 @@ impl Test {
         }
         crate::run::hand_over(&event_loop, self.name, self.grace);
         let _ = event_loop.close();
-        let result = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let recorded = match dump.borrow_mut().take() {
+            Some(Ok(path)) => format!("\n  recorded: loop-console open {path}"),
+            Some(Err(why)) => format!("\n  not recorded: {why}"),
+            None => String::new(),
+        };
+        let result = result.unwrap_or_else(|panic| {
+            if !recorded.is_empty() {
+                // The panic has told its text already; the test's output is where it belongs.
+                eprintln!("{}:{recorded}", self.name);
+            }
+            std::panic::resume_unwind(panic)
+        });
         let output = result.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         assert!(
             found.is_empty(),
-            "{}: {} found\n  {}",
+            "{}: {} found\n  {}{recorded}",
             self.name,
             found.len(),
             found.join("\n  ")

@@ -45,7 +45,7 @@ impl Desk {
             blocks: ended.max(rows.len() as u64),
             blocks_dropped: ended.saturating_sub(rows.len() as u64),
             look_interval_ms: crate::inspect::history::UNASKED_MS,
-            dumps: Vec::new(),
+            dumps: self.dumps.files(),
             host: Some(host()),
         };
         self.history = history;

@@ -11,7 +11,7 @@ fn step(step: Step) -> pb::JudgeRequest {
 #[test]
 fn an_app_hands_its_verdict_over_and_gets_a_receipt() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let shared = shared();
+    let shared = shared(Arc::default());
     let serving = shared.clone();
     let inspector = std::thread::spawn(move || super::super::run(&serving, Doors::gate(theirs)));
     let judging = shared.clone();
@@ -79,7 +79,7 @@ fn an_app_hands_its_verdict_over_and_gets_a_receipt() {
 
 #[test]
 fn without_a_gate_nobody_waits_for_a_receipt() {
-    let shared = shared();
+    let shared = shared(Arc::default());
     shared.gate.close();
     assert_eq!(shared.gate.begun(), None);
     assert!(!shared.gate.hand_over(pb::Verdict::default()));
