@@ -127,7 +127,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
             "A task is pending, and nothing can ever wake or cancel it.",
             "Pending, not queued, polled at least once, no waker of it alive, no handle to it alive. A waker can only be made from a waker, so it stays so.",
             "The other half of what it waits for was dropped without a word, or a future was written that returns Pending and keeps no waker.",
-            "let (tx, rx) = channel(); std::mem::forget(tx); create_task(async move { rx.recv().await });",
+            "create_task(poll_fn(|cx| { waiters.push(cx.waker().clone()); Poll::Pending })).detach(); waiters.clear();",
             "Keep and await the handle, drop senders when done, and store the waker of each poll that returns Pending. Tasks that shall wait for ever are spawned with allow_forever.",
         ],
         FindingName::Deadlocked => [
