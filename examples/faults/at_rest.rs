@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use loop_runtime::net::UnixStream;
 use loop_runtime::sync::{Event, Queue};
-use loop_runtime::{Task, create_task, select, sleep, yield_now};
+use loop_runtime::{Task, create_task, run_in_executor, select, sleep, yield_now};
 
 use super::healthy::healthy;
 use super::{Program, ms};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub(super) const PROGRAMS: [Program; 12] = [
+pub(super) const PROGRAMS: [Program; 14] = [
     healthy(
         "idle-workers",
         "Detached workers had jobs, and sleep while there are none.",
@@ -80,6 +80,18 @@ pub(super) const PROGRAMS: [Program; 12] = [
         "child-ends-soon",
         "A request starts a task on the side, which ends soon after it.",
         || Box::pin(child_ends_soon()),
+    )
+    .quick(),
+    healthy(
+        "slow-job",
+        "Of ninety requests one waits for a job that takes long.",
+        || Box::pin(one_in_ninety(Rest::Job)),
+    )
+    .quick(),
+    healthy(
+        "answer-or-timeout",
+        "Of ninety requests one waits for an answer, but not for ever.",
+        || Box::pin(one_in_ninety(Rest::Either)),
     )
     .quick(),
     healthy(
@@ -242,6 +254,43 @@ async fn child_ends_soon() {
         sleep(ms(300)).await;
     }
     sleep(ms(400)).await;
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy)]
+enum Rest {
+    Short,
+    Job,
+    Either,
+}
+
+async fn one_in_ninety(rest: Rest) {
+    let request = |rest: Rest| async move {
+        yield_now().await;
+        match rest {
+            Rest::Short => sleep(ms(5)).await,
+            Rest::Job => {
+                let job = run_in_executor(|| std::thread::sleep(ms(2_500)));
+                job.await.expect("it ends");
+            }
+            Rest::Either => {
+                let never = Event::new();
+                select! {
+                    () = sleep(ms(2_500)) => {}
+                    () = never.wait() => unreachable!("nobody sets it"),
+                }
+            }
+        }
+    };
+    for at in 0..90 {
+        let rest = if at == 7 { rest } else { Rest::Short };
+        create_task(request(rest)).detach();
+        sleep(ms(4)).await;
+    }
+    for _ in 0..40 {
+        create_task(request(Rest::Short)).detach();
+        sleep(ms(60)).await;
+    }
 }
 
 async fn many_waits() {

@@ -567,12 +567,15 @@ pub(crate) fn current_task() -> u64 {
     current::here_row(|_, row| row.task_id()).unwrap_or(0)
 }
 
-/// Whose waker `data` belongs to, if that is the task that runs on this thread: the address of its
-/// row, and its polls that have begun. Null: it is another's, or none of ours.
+/// A task that asks for something with a waker of its own: the address of its row, and its polls
+/// that have begun. Null: the waker is another's, or none of ours.
+pub(crate) type Asker = (*mut TaskRow, u32);
+
+/// Whose waker `data` belongs to, if that is the task `owner`, which runs on this thread.
 #[inline]
-pub(crate) fn asker(data: *const ()) -> (*mut TaskRow, u32) {
+pub(crate) fn asker(data: *const (), owner: u64) -> Asker {
     current::here_row(|_, row| {
-        let own = std::ptr::eq(std::ptr::from_ref(row).cast(), data);
+        let own = std::ptr::eq(std::ptr::from_ref(row).cast(), data) && row.task_id() == owner;
         own.then(|| {
             let polls = row.polls.load(Ordering::Relaxed) as u32;
             (std::ptr::from_ref(row).cast_mut(), polls.wrapping_add(1))

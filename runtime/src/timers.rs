@@ -100,7 +100,7 @@ impl Timers {
         let id = self.owner.ids.next();
         let action = action.into();
         let asker = match &action {
-            Action::Wake(waker) => record::asker(waker.data()),
+            Action::Wake(waker) => record::asker(waker.data(), what.owner),
             Action::Call(_) => (std::ptr::null_mut(), 0),
         };
         let row = self.record.timers.take(&self.owner.timers);
@@ -177,14 +177,15 @@ impl Timers {
             && old.will_wake(waker)
         {
             if let Some(row) = self.row(timer) {
-                row.asked_by(record::asker(waker.data()));
+                let owner = row.owner.load(Ordering::Relaxed);
+                row.asked_by(record::asker(waker.data(), owner));
             }
             return;
         }
         let old = timer.action.replace(Action::Wake(waker.clone()));
         if let Some(row) = self.row(timer) {
-            row.asked_by(record::asker(waker.data()));
             let owner = record::current_task();
+            row.asked_by(record::asker(waker.data(), owner));
             if owner != 0 {
                 row.owner.store(owner, Ordering::Relaxed);
             }

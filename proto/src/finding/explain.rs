@@ -160,7 +160,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::IdleOrphan => [
             "A task that nobody holds has slept far longer than tasks of its place usually do.",
-            "Waits, no handle alive, waits for no timer and no visitor (a listening socket, a signal, a child), asleep for over 60 s and over 20 times what is usual at its place: the 99th percentile of the mean waits of its tasks, or the second longest wait that was seen to end. Not said while most tasks of the place sleep as long, as those of an idle pool do, unless 20 times as many have ended there. `Builder::leak_limits` sets the 60 s.",
+            "Waits, no handle alive, waits for no timer and no visitor (a listening socket, a signal, a child, a job, another task), nor for several things at once, asleep for over 60 s and over 20 times what is usual at its place: the 99th percentile of the mean waits of its tasks, or the second longest wait that was seen to end. Not said while most tasks of the place sleep as long, as those of an idle pool do, unless 20 times as many have ended there. `Builder::leak_limits` sets the 60 s.",
             "It waits for a message or a peer that has gone away silently.",
             "create_task(async move { while let Some(m) = queue.get().await { work(m).await } });",
             "Close what it waits for, or give the wait a timeout; keep its handle if it may be cancelled.",

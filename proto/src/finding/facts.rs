@@ -109,10 +109,10 @@ pub struct TaskFacts {
     pub allowed_forever: bool,
     /// It waits for `pending()`, which its author wrote to wait for ever.
     pub pending_on_purpose: bool,
-    /// One of the things it waits for is a timer.
+    /// One of the things it waits for is a timer, or may be.
     pub waits_for_timer: bool,
-    /// One of the things it waits for is a listening socket, a signal or a child: for those it is
-    /// normal to wait for days.
+    /// One of the things it waits for is a listening socket, a signal, a child, a job or another task:
+    /// for those it is normal to wait for days.
     pub waits_for_visitors: bool,
     /// When its parent ended. `None`: it lives, there was none, or it is not known.
     pub parent_ended_ns: Option<u64>,

@@ -216,8 +216,8 @@ pub fn outlived_parent(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
 /// has slept for longer than the limit and than so many times what is usual at its place. What is
 /// usual must be known.
 ///
-/// Not of tasks that wait for visitors (listening sockets, signals, children), that nothing can
-/// wake (those are [`stranded`]), or that are allowed to live for ever.
+/// Not of tasks that wait for visitors (listening sockets, signals, children, jobs, other tasks), that
+/// nothing can wake (those are [`stranded`]), or that are allowed to live for ever.
 #[must_use]
 pub fn idle_orphan(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
     let usual = task.usual_idle_ns?;

@@ -501,8 +501,9 @@ fn judge_task(
         handles: facts.handles.into(),
         allowed_forever: facts.has(flag::FOREVER),
         pending_on_purpose: on == On::Forever,
-        waits_for_timer: on == On::Timer,
-        waits_for_visitors: matches!(on, On::Signal | On::Child)
+        // Of several things the last is known: one of the others may be a timer.
+        waits_for_timer: on == On::Timer || facts.waits > 1,
+        waits_for_visitors: matches!(on, On::Signal | On::Child | On::Job | On::Task)
             || on == On::Source && aside.doors.contains(&facts.waiting_on.id()),
         parent_ended_ns: before.parent_ended(facts.parent),
         // Asked to cancel when its group was dropped; if others asked again since, it was before.

@@ -3,6 +3,7 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use super::Asker;
 use super::place::PlaceCell;
 use super::slab::{self, Row};
 use super::task::TaskRow;
@@ -99,7 +100,7 @@ impl TimerRow {
         now: u64,
         deadline: u64,
         place: Option<&'static Location<'static>>,
-        asker: (*mut TaskRow, u32),
+        asker: Asker,
     ) {
         let relaxed = Ordering::Relaxed;
         slab::vacate(&self.id);
@@ -123,7 +124,7 @@ impl TimerRow {
 
     /// A task asks for it, as `record::asker` says.
     #[inline]
-    pub(crate) fn asked_by(&self, (row, polls): (*mut TaskRow, u32)) {
+    pub(crate) fn asked_by(&self, (row, polls): Asker) {
         self.asker.store(row, Ordering::Relaxed);
         self.asked.store(polls, Ordering::Relaxed);
     }
