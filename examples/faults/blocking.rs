@@ -16,7 +16,7 @@ use super::{Body, Program, ms, program};
 /// So long each holds its loop: well over the 100 ms of the usual budget.
 const BLOCK: Duration = ms(250);
 
-pub(super) const PROGRAMS: [Program; 17] = [
+pub(super) const PROGRAMS: [Program; 18] = [
     program(
         "cpu-loop",
         "blocked",
@@ -96,6 +96,13 @@ pub(super) const PROGRAMS: [Program; 17] = [
         "blocked",
         "A task sorts for very long.",
         || in_a_task(huge_sort()),
+    )
+    .also("never-yields"),
+    program(
+        "rows-at-once",
+        "blocked",
+        "A task reads many rows in one go, in ever other functions.",
+        || in_a_task(async { read_rows(2 * BLOCK) }),
     )
     .also("never-yields"),
     program(
@@ -292,6 +299,32 @@ async fn spin_on_flag() {
         }
     }
     thread.join().expect("it ends");
+}
+
+/// At each moment in another function: only this one is in all stacks.
+#[inline(never)]
+fn read_rows(time: Duration) {
+    let held = Held::begin();
+    while held.time() < time {
+        parse_row();
+        check_row();
+        add_row();
+    }
+}
+
+#[inline(never)]
+pub(super) fn parse_row() {
+    compute(ms(2));
+}
+
+#[inline(never)]
+pub(super) fn check_row() {
+    compute(ms(3));
+}
+
+#[inline(never)]
+pub(super) fn add_row() {
+    compute(ms(5));
 }
 
 async fn huge_sort() {

@@ -17,7 +17,7 @@ use loop_runtime::{
     select, sleep, timeout, yield_now,
 };
 
-use super::blocking::compute;
+use super::blocking::{add_row, check_row, compute, parse_row};
 use super::{Program, ms, program};
 
 /// So long most of them live.
@@ -34,7 +34,7 @@ pub(super) const fn healthy(
     program(name, "healthy", says, body)
 }
 
-pub(super) const PROGRAMS: [Program; 32] = [
+pub(super) const PROGRAMS: [Program; 33] = [
     healthy("idle-pool", "Workers wait for jobs, and are ended.", || {
         Box::pin(idle_pool())
     }),
@@ -47,6 +47,11 @@ pub(super) const PROGRAMS: [Program; 32] = [
         "short-block",
         "A poll takes long, but less than the budget.",
         || Box::pin(short_block()),
+    ),
+    healthy(
+        "rows-in-turns",
+        "A task reads many rows and lets others run after each.",
+        || Box::pin(rows_in_turns()),
     ),
     healthy(
         "allowed-block",
@@ -238,6 +243,15 @@ async fn load_ramp() {
     }
     for task in tasks {
         task.await.expect("it sleeps");
+    }
+}
+
+async fn rows_in_turns() {
+    for _ in 0..40 {
+        parse_row();
+        check_row();
+        add_row();
+        yield_now().await;
     }
 }
 

@@ -39,7 +39,11 @@ const NO_PROGRAM: [(&str, &str); 0] = [];
 const FULL_RECALL: [&str; 4] = ["stranded", "deadlocked", "left-behind", "blocked"];
 
 /// Words that the evidence for a program's finding must have.
-const EVIDENCE: [(&str, &[&str]); 6] = [
+const EVIDENCE: [(&str, &[&str]); 7] = [
+    (
+        "rows-at-once",
+        &["down to read_rows(); then it varied", "yield_now"],
+    ),
     (
         "lock-cycle",
         &[

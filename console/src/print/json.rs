@@ -206,6 +206,7 @@ const BLOCK: &[&str] = &[
     "waited",
     "waiting_now",
     "waited_worst_ns",
+    "stack_note",
     "throttled_ns",
     "quota_cpus",
     "allowed_ns",
@@ -417,7 +418,7 @@ pub fn block(b: &BlockRow) -> Value {
             "frames": s.frames.iter().map(frame).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "agreement": text(&b.agreement()), "waited": b.waited, "waiting_now": b.waiting_now,
-        "waited_worst_ns": b.waited_worst_ns, "throttled_ns": b.throttled_ns, "quota_cpus": b.quota_cpus,
+        "waited_worst_ns": b.waited_worst_ns, "stack_note": text(&b.stack_note), "throttled_ns": b.throttled_ns, "quota_cpus": b.quota_cpus,
         "allowed_ns": b.allowed_ns, "allowed": (b.allowed_ns > 0).then(|| text(&b.allowed)), "allowed_now": b.allowed_now,
     })
 }

@@ -517,6 +517,9 @@ impl<'a> Page<'a> {
         if !block.advice.is_empty() && !block.is_allowed() {
             self.wrapped(4, block.advice);
         }
+        if !block.stack_note.is_empty() {
+            self.wrapped(4, &block.stack_note);
+        }
         if block.samples.len() > 1 {
             self.wrapped(4, &format!("stacks: {}", block.agreement()));
         }

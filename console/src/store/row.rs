@@ -337,6 +337,8 @@ pub struct BlockRow {
     pub samples: Vec<Sample>,
     /// Why there is no stack.
     pub no_stack: String,
+    /// What is wanting in the stacks.
+    pub stack_note: String,
     /// When the stack was taken.
     pub stack_at_ns: Option<u64>,
 }

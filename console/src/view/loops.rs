@@ -352,6 +352,9 @@ fn told(block: &BlockRow) -> Vec<(String, Role)> {
     if !block.advice.is_empty() && !block.is_allowed() {
         lines.push((block.advice.to_owned(), Role::Plain));
     }
+    if !block.stack_note.is_empty() {
+        lines.push((block.stack_note.clone(), Role::Plain));
+    }
     if block.samples.len() > 1 {
         lines.push((block.agreement(), Role::Head));
         for sample in block.samples.iter().filter(|s| !s.own().is_empty()) {

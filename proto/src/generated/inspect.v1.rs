@@ -1350,6 +1350,9 @@ pub struct BlockRow {
     /// ended, or nobody looked.
     #[prost(uint64, optional, tag = "35")]
     pub waiting_now: ::core::option::Option<u64>,
+    /// What is wanting in its stacks, and why: names, or frames further out. Empty: nothing is.
+    #[prost(string, tag = "36")]
+    pub stack_note: ::prost::alloc::string::String,
     /// The part of `wall_ns` in which the app said, with `allow_blocking`, that it blocks on purpose,
     /// in ns. Not part of `lower_ns` and `upper_ns`; where those stay below the budget because of it,
     /// the row is shown and is no finding.

@@ -301,6 +301,7 @@ impl Decoder {
             cause_reason: b.cause_reason,
             stack,
             no_stack: b.stack_missing,
+            stack_note: b.stack_note,
             stack_at_ns: b.stack_at_ns,
         }
     }

@@ -147,6 +147,35 @@ impl Samples {
         self.named = is_named.then_some(named).into_iter().collect();
     }
 
+    /// What is wanting in them, and why: names, or frames. Empty: nothing is, or names are on their
+    /// way.
+    pub(crate) fn note(&self) -> String {
+        let mut notes = Vec::new();
+        if let Some(named) = self
+            .named
+            .last()
+            .zip(self.stacks.get(self.named.len().wrapping_sub(1)))
+        {
+            notes.extend(nameless(named.1, &named.0.lines));
+        }
+        if let Some(cut) = self.stacks.iter().find(|stack| !stack.complete) {
+            let whole = self.stacks.iter().filter(|stack| stack.complete).count();
+            let last = cut.frames.last();
+            let module = last.map_or("", |frame| file_of(&frame.module));
+            let at = last.map_or(0, |frame| frame.offset);
+            let why = match module {
+                "" => "a caller lies in no object file".to_owned(),
+                module => format!("{module} does not tell who called {at:#x}"),
+            };
+            let rest = match whole {
+                0 => "the frames further out are missing",
+                _ => "the others are whole",
+            };
+            notes.push(format!("one of the stacks ends early: {why}; {rest}"));
+        }
+        notes.join("; ")
+    }
+
     /// What can be shown: those that have names, or all of them while none has.
     pub(crate) fn shown(&self) -> Vec<Shown<'_>> {
         if self.is_named() {
@@ -174,6 +203,34 @@ impl Samples {
             common,
         })
         .collect()
+    }
+}
+
+/// The last part of a path.
+fn file_of(module: &str) -> &str {
+    module.rsplit('/').next().unwrap_or(module)
+}
+
+/// Why the frames of the app's own file have no names, where none of them has.
+fn nameless(stack: &Stack, lines: &[Line]) -> Option<String> {
+    // The outermost frame is the one that polls: it lies in the program, or in its own library.
+    let own = &stack.frames.last().filter(|_| stack.complete)?.module;
+    let mut of_own = lines.iter().filter(|line| {
+        let frame = stack.frames.get(line.frame);
+        frame.is_some_and(|frame| frame.module == *own)
+    });
+    let stripped = of_own.all(|line| line.function.is_empty());
+    let unplaced = lines.iter().all(|line| line.place.is_empty());
+    match (stripped, unplaced) {
+        (true, _) => Some(format!(
+            "{} is stripped: its frames are told as offsets",
+            file_of(own)
+        )),
+        (false, true) => Some(format!(
+            "{} has no debug information: its frames have names and no lines",
+            file_of(own)
+        )),
+        (false, false) => None,
     }
 }
 
@@ -352,6 +409,40 @@ mod tests {
         assert_eq!(of(&one, &one), [3, 3]);
         let unnamed = [line(0, "", ""), line(1, "run", "r:1")];
         assert_eq!(of(&unnamed, &unnamed), [2, 2], "by their addresses");
+    }
+
+    #[test]
+    fn what_is_wanting_in_a_stack_is_said_with_its_reason() {
+        let named = |function: &str, place: &str| {
+            let line = |frame| Line {
+                frame,
+                function: function.to_owned(),
+                place: place.to_owned(),
+                ..Line::default()
+            };
+            Arc::from([Named {
+                lines: Arc::from([line(0), line(1)]),
+                common: 2,
+            }])
+        };
+        let mut samples = Samples::default();
+        samples.push(stack(&[(50, 51), (10, 11)], true));
+        assert_eq!(samples.note(), "", "names are on their way");
+        samples.name(named("run", "r.rs:1"));
+        assert_eq!(samples.note(), "");
+        samples.name(named("", ""));
+        assert_eq!(
+            samples.note(),
+            "app is stripped: its frames are told as offsets"
+        );
+        samples.name(named("run", ""));
+        assert!(samples.note().contains("no debug information"));
+        let mut cut = Samples::default();
+        cut.push(stack(&[(50, 0x51)], false));
+        assert_eq!(
+            cut.note(),
+            "one of the stacks ends early: app does not tell who called 0x51; the frames further out are missing"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::inspect::cause::proc::Probe;
 use crate::inspect::cause::{self, Evidence, Judgement, Look, Reading};
 use crate::inspect::stack::Stack;
 use crate::inspect::stack::names::Place;
-use crate::inspect::stack::samples::Samples;
+use crate::inspect::stack::samples::{KEPT, Samples};
 use crate::record::LoopRecord;
 use crate::record::allowed::Share;
 use crate::record::current::{Doing, Moment};
@@ -27,8 +27,9 @@ const APART_NS: u64 = 1_000_000;
 const LOOK_NS: (u64, u64) = (10_000_000, 250_000_000);
 /// Why there is no stack of it.
 pub(super) const ALLOWED: &str = "it was allowed to block";
-/// Stacks are taken when these multiples of the budget are passed.
-const STACKS: [u64; 3] = [1, 2, 4];
+/// A stack is taken when the budget has passed once, twice and four times; as long as none could be
+/// had it is tried again each time that this doubles, so often.
+const TRIES: usize = 16;
 
 /// Something that runs, seen at least once.
 pub(super) struct Poll {
@@ -262,7 +263,7 @@ impl Poll {
         if took && block.samples.taken() > 0 {
             desk.names.ask(block);
         }
-        let stack_due = STACKS.get(self.stacks).map_or(u64::MAX, |times| {
+        let stack_due = self.next_stack().map_or(u64::MAX, |times| {
             self.since + allowed.ticks + times * budget
         });
         let now = clock::ticks();
@@ -279,6 +280,13 @@ impl Poll {
         })
     }
 
+    /// The multiple of the budget at which the next stack is due. `None`: no more are taken.
+    fn next_stack(&self) -> Option<u64> {
+        let taken = self.block.as_ref().map_or(0, |block| block.samples.taken());
+        let more = self.stacks < KEPT || taken == 0 && self.stacks < TRIES;
+        more.then(|| 1 << self.stacks)
+    }
+
     /// Takes a stack if one is due. True: the block's stack, or the reason for none, is new.
     fn take_stack(
         &mut self,
@@ -289,14 +297,13 @@ impl Poll {
     ) -> bool {
         let begun = self.since + self.allowed.ticks;
         let age = self.last.to.saturating_sub(begun);
-        let due = STACKS[self.stacks..]
-            .iter()
-            .take_while(|&&times| age >= times * budget)
-            .count();
-        if due == 0 {
+        if self.next_stack().is_none_or(|times| age < times * budget) {
             return false;
         }
-        self.stacks += due;
+        // A look that came late takes one stack for all that were due.
+        while self.next_stack().is_some_and(|times| age >= times * budget) {
+            self.stacks += 1;
+        }
         let since = self.since;
         let taken: Result<Stack, String> = match &mut desk.sampler {
             None => Err(desk.stacks_off.clone()),

@@ -122,6 +122,7 @@ impl Wire<'_> {
             throttled_ns: quota.map(|quota| quota.ns.min(facts.wall_ns)),
             quota_cpus: quota.and_then(|quota| quota.limit),
             waiting_now: waited.filter(|_| running),
+            stack_note: block.samples.note(),
         }
     }
 
