@@ -136,6 +136,8 @@ enum Sub {
     History(OnceArgs),
     /// Print one page about everything: host, findings, blocks, the last hour, what is not known
     Report(ReportArgs),
+    /// Have the app write what there is to see of it to a file that `open` reads
+    Dump(DumpArgs),
     /// The gate: judge a running app, or all that a command runs
     Check(CheckArgs),
     /// Join an app's socket to stdin and stdout, for --via
@@ -226,6 +228,20 @@ struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
+struct DumpArgs {
+    #[command(flatten)]
+    once: OnceArgs,
+    /// Why, kept in the file
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
 struct EventsArgs {
     target: Option<String>,
     /// Follow until Ctrl-C; without it only what the app still holds
@@ -267,6 +283,9 @@ struct CheckArgs {
     /// How long tasks may take to end after their run has
     #[arg(long, value_name = "D", value_parser = duration)]
     grace: Option<Duration>,
+    /// Have each process write a dump here when it blocks, leaks, panics or a test fails
+    #[arg(long, value_name = "DIR", requires = "command")]
+    dumps: Option<PathBuf>,
     /// Write a JUnit report
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -330,6 +349,11 @@ pub enum Command {
         target: Option<String>,
         json: bool,
         output: Option<PathBuf>,
+    },
+    Dump {
+        target: Option<String>,
+        json: bool,
+        reason: String,
     },
     Check(Check),
     Relay {
@@ -434,6 +458,8 @@ pub struct Check {
     pub deny: Vec<Deny>,
     pub grace: Option<Duration>,
     pub junit: Option<PathBuf>,
+    /// Where the processes of the command write their dumps.
+    pub dumps: Option<PathBuf>,
     pub json: Option<PathBuf>,
     pub format: Format,
 }
@@ -539,6 +565,11 @@ fn command(sub: Sub) -> Result<Command, Failure> {
             output,
         },
         Sub::Check(args) => check(args)?,
+        Sub::Dump(DumpArgs { once, reason }) => Command::Dump {
+            target: once.target,
+            json: once.json,
+            reason,
+        },
         Sub::Relay { target } => Command::Relay { target },
         Sub::Explain { name } => Command::Explain { name },
         Sub::Keys => Command::Keys,
@@ -681,6 +712,7 @@ fn check(args: CheckArgs) -> Result<Command, Failure> {
         deny,
         grace: args.grace,
         junit: args.junit,
+        dumps: args.dumps,
         json: args.json,
         format: args.format,
     }))

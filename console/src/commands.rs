@@ -40,6 +40,11 @@ pub fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
             json,
             output,
         } => crate::report::report(global, target, json, output, out),
+        Command::Dump {
+            target,
+            json,
+            reason,
+        } => crate::report::dump::dump(global, target, json, reason),
         Command::Check(check) => crate::check::check(global, &check),
         Command::Relay { target } => join(global, target.as_deref()),
         Command::Explain { name } => explain(name.as_deref()),

@@ -1,6 +1,7 @@
 //! `report` and `history`: one page about everything, and what the app keeps of its last hour, as text for people or JSON for
 //! scripts. Knows how to ask; what is said is decided in [`text`] and [`json`].
 
+pub mod dump;
 pub mod facts;
 pub mod json;
 #[cfg(test)]

@@ -200,6 +200,8 @@ pub(crate) fn dump_of_test(carry: Carry, test: &str, why: &str) -> Option<Result
         }
     };
     verdict::judge_now(&mut shared.desk());
+    // One that is being written already is written beside this one.
+    shared.flight.log.begin();
     let trigger = dumping::log::Trigger {
         cause: Cause::Test,
         detail: format!("{test}: {why}"),
@@ -477,15 +479,24 @@ impl Inspector {
         }
         let mut desk = self.shared.desk();
         desk.judge.limits.grace_ns = grace.as_nanos() as u64;
-        verdict::judge_now(&mut desk);
+        let mut news = verdict::judge_now(&mut desk);
         // Who dropped a last waker is told with the names of its stack, if these come soon.
         let until = clock::mono() + NAMING.as_nanos() as u64;
         if desk.judge.copies.is_waiting() {
             while desk.judge.copies.is_waiting() && clock::mono() < until {
                 std::thread::park_timeout(Duration::from_millis(2));
             }
-            verdict::judge_now(&mut desk);
+            news.append(&mut verdict::judge_now(&mut desk));
         }
+        drop(desk);
+        #[cfg(unix)]
+        {
+            self.shared.flight.found(&news);
+            // What is left is about to be cancelled: a dump of it is written before.
+            self.shared.flight.settle();
+        }
+        #[cfg(not(unix))]
+        drop(news);
     }
 
     fn remove_files(&self) {

@@ -54,6 +54,9 @@ impl Interrupts {
     }
 }
 
+/// The variable by which an app knows where its flight recorder writes.
+const DUMPS: &str = "LOOP_CONSOLE_DUMP_DIR";
+
 /// A command that runs.
 #[derive(Debug)]
 pub struct Child {
@@ -64,6 +67,8 @@ pub struct Child {
 
 /// Starts the command; `ended` makes a message of its end.
 ///
+/// `dumps`: where the flight recorders of its processes write, if they are to.
+///
 /// Its standard streams are ours. It gets a process group of its own, except at a terminal: there a group in the background
 /// could not read what is typed.
 ///
@@ -71,6 +76,7 @@ pub struct Child {
 pub fn start<T: Send + 'static>(
     command: &[OsString],
     socket: &Path,
+    dumps: Option<&Path>,
     mail: Sender<T>,
     ended: impl FnOnce(End) -> T + Send + 'static,
 ) -> io::Result<Child> {
@@ -81,6 +87,9 @@ pub fn start<T: Send + 'static>(
     process
         .args(&command[1..])
         .env(loop_proto::endpoint::WISH, value);
+    if let Some(dumps) = dumps {
+        process.env(DUMPS, dumps);
+    }
     if group {
         process.process_group(0);
     }

@@ -144,6 +144,11 @@ pub fn run(global: &Global, check: &Check, command: &[OsString]) -> Result<Repor
             }),
         },
         limit: global.timeout,
+        // Its processes may change their directory.
+        dumps: check
+            .dumps
+            .as_ref()
+            .and_then(|dir| std::path::absolute(dir).ok()),
         mail,
         processes: Rc::default(),
     };
@@ -163,6 +168,8 @@ pub fn run(global: &Global, check: &Check, command: &[OsString]) -> Result<Repor
 struct Gate {
     begin: pb::JudgeBegin,
     limit: Duration,
+    /// Where flight recorders write.
+    dumps: Option<PathBuf>,
     mail: Sender<Happened>,
     processes: Rc<RefCell<Vec<Rc<RefCell<Process>>>>>,
 }
@@ -193,17 +200,23 @@ impl Gate {
                 mail.send(Happened::Signal(signal));
             }
         }));
-        let child =
-            child::start(command, socket, self.mail.clone(), Happened::Ended).map_err(|error| {
-                let program = command[0].to_string_lossy().into_owned();
-                Failure::usage(
-                    format!(
-                        "`{}` cannot be started: {error}.",
-                        loop_proto::escape::escape(&program, 256)
-                    ),
-                    "What follows -- is a program and its arguments; no shell reads it.",
-                )
-            })?;
+        let child = child::start(
+            command,
+            socket,
+            self.dumps.as_deref(),
+            self.mail.clone(),
+            Happened::Ended,
+        )
+        .map_err(|error| {
+            let program = command[0].to_string_lossy().into_owned();
+            Failure::usage(
+                format!(
+                    "`{}` cannot be started: {error}.",
+                    loop_proto::escape::escape(&program, 256)
+                ),
+                "What follows -- is a program and its arguments; no shell reads it.",
+            )
+        })?;
 
         let mut report = Report::default();
         let mut stop = time.map(|time| Instant::now() + time);

@@ -134,22 +134,22 @@ fn signals(model: &Model, p: &mut Painter<'_>, area: Rect) {
     }
 }
 
-/// The coarsest slots reach furthest back.
-fn coarsest(series: &[SeriesRow], loop_id: u64) -> Option<&SeriesRow> {
-    series
-        .iter()
-        .filter(|s| s.loop_id == loop_id)
-        .max_by_key(|s| s.block_max.slot_ns)
+/// How far back a strip of blocks reaches.
+fn reach(series: &SeriesRow) -> u64 {
+    let slots = series.block_max.values.len() as u64;
+    series.block_max.slot_ns.saturating_mul(slots)
+}
+
+/// The series that reaches furthest back: by the minute, once the first minute is over.
+fn longest(series: &[SeriesRow], loop_id: u64) -> Option<&SeriesRow> {
+    let of_loop = series.iter().filter(|s| s.loop_id == loop_id);
+    of_loop.max_by_key(|s| (reach(s), s.block_max.slot_ns))
 }
 
 fn history(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let store = model.shown();
-    let note = match store
-        .series
-        .iter()
-        .map(|s| &s.block_max)
-        .max_by_key(|s| s.slot_ns)
-    {
+    let furthest = store.series.iter().max_by_key(|s| reach(s));
+    let note = match furthest.map(|s| &s.block_max) {
         Some(s) => format!(
             "{}, 1 cell = {}, the worst block in it, {}",
             fmt::window(s.slot_ns.saturating_mul(s.values.len() as u64)),
@@ -244,7 +244,7 @@ fn one(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow) {
         Role::Plain
     };
     let taken = p.right(area, 1, 0, &over, role);
-    if let Some(series) = coarsest(&model.shown().series, row.id) {
+    if let Some(series) = longest(&model.shown().series, row.id) {
         let room = usize::from(area.width.saturating_sub(x + taken + 3));
         p.text(
             area,

@@ -3,6 +3,7 @@
 use loop_proto::pb;
 
 use super::desk::Desk;
+use super::judge::Held;
 use super::tables::Look;
 use super::texts::Sent;
 use super::view::CHUNKS;
@@ -24,15 +25,17 @@ pub(crate) struct Run {
     pub(crate) last: bool,
 }
 
-/// Judges all that lives now, twice, on the calling thread.
-pub(crate) fn judge_now(desk: &mut Desk) {
+/// Judges all that lives now, twice, on the calling thread. What was made and cleared meanwhile.
+pub(crate) fn judge_now(desk: &mut Desk) -> Vec<Held> {
+    let mut news = Vec::new();
     for _ in 0..2 {
         let mut walk = desk.judge.begin(Look::new(false));
         while !desk.judge.step(&mut walk, CHUNKS) {}
         let blocks = desk.blocks.clone();
         desk.judge.end(walk, blocks.as_deref());
-        desk.take_news();
+        news.append(&mut desk.take_news());
     }
+    news
 }
 
 /// The verdict of a run, whole; who sends it cuts it.
