@@ -240,7 +240,7 @@ impl Judge {
                 by_task: &mut walk.by_task,
             };
             let orphans = (&self.seen.orphans, &mut walk.seen.orphans);
-            judge_timers(&mut note, &self.limits, orphans);
+            judge_timers(&mut note, &self.limits, self.walks, orphans);
             judge_growth(&mut note, &self.growth, &self.usual);
             judge_sources(&mut note, &self.limits);
             judge_ended(&mut note);

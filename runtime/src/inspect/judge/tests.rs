@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::record::names::NameId;
-use crate::record::task::{Birth, TaskRow, phase};
+use crate::record::task::{Birth, Outcome, TaskRow, phase};
+use crate::record::timer::Kind as TimerKind;
 use crate::record::{LoopRecord, Owner};
 
 struct Bench {
@@ -144,6 +145,34 @@ fn a_stranding_tells_whether_the_poll_kept_no_waker_or_who_dropped_the_last() {
     }
     let told = evidence(&mut bench);
     assert!(told.contains("is not known: very many"), "{told}");
+}
+
+#[test]
+fn a_timer_is_an_orphan_when_its_task_has_ended_in_two_looks_or_long_asks_no_more() {
+    let mut bench = Bench::new();
+    let task = std::ptr::from_ref(bench.lone(5, 0));
+    let record = bench.record.clone();
+    let task = record.tasks.at(task).unwrap();
+    task.refs_here.store(1, Ordering::Relaxed);
+    let now = crate::clock::mono();
+    let (_, timer) = record.timers.take(&bench.owner.timers).unwrap();
+    let asker = (std::ptr::from_ref(task).cast_mut(), 1);
+    let hour = now + 3_600_000_000_000;
+    timer.armed(9, TimerKind::Sleep, 5, now, hour, None, asker);
+    task.handles.store(1, Ordering::Relaxed);
+    task.polls.store(1_000, Ordering::Relaxed);
+    assert_eq!(bench.walk_after(61_000_000_000), [], "999 polls since");
+    task.polls.store(1_001, Ordering::Relaxed);
+    assert_eq!(bench.walk(), [], "armed just now");
+    let orphan = [(FindingName::OrphanTimer, 1)];
+    assert_eq!(bench.walk_after(61_000_000_000), orphan);
+    timer.asked_by((asker.0, 1_002));
+    assert_eq!(bench.walk_after(62_000_000_000), [], "it asked again");
+    task.finished(Outcome::Returned);
+    assert_eq!(bench.walk(), [], "it may have given it away");
+    assert_eq!(bench.walk(), orphan);
+    timer.asked_by((std::ptr::null_mut(), 0));
+    assert_eq!(bench.walk(), [], "a waker of another make");
 }
 
 /// One of a place whose tasks usually sleep for 10 ms. It has a waker and no handle, and has slept

@@ -19,6 +19,8 @@ use crate::record::source::Kind as SourceKind;
 use crate::record::task::{Kind, Outcome, State, TaskRow, flag};
 use crate::record::timer::{Kind as TimerKind, TimerRow};
 
+/// Timers whose tasks one walk looks at, about: a look is a walk through memory.
+const TIMERS: u64 = 1 << 16;
 /// A source that so many tasks took over from another is one that is handed around.
 const HANDED_ON: u32 = 2;
 
@@ -81,14 +83,19 @@ pub(super) fn judge_growth(note: &mut Note<'_>, growth: &Growth, usual: &Usual) 
 pub(super) fn judge_timers(
     note: &mut Note<'_>,
     limits: &Limits,
+    walks: u64,
     (before, orphans): (&IdSet, &mut IdSet),
 ) {
     let (look, at) = (note.look, note.at);
     let tasks = at.record.tasks.finder();
-    for (_, row) in at.record.timers.live() {
+    // Of very many some are looked at in each walk, and those that were found out in all.
+    let parts = u64::from(at.record.timers.slots()) / TIMERS + 1;
+    for (slot, row) in at.record.timers.live() {
         let due = row.deadline.load(Ordering::Relaxed);
         let late = row.late.load(Ordering::Relaxed);
-        let asker = asker_of(row, &tasks);
+        let turn = u64::from(slot) % parts == walks % parts;
+        let suspected = !before.is_empty() && before.contains(&row.timer_id());
+        let asker = (turn || suspected).then(|| asker_of(row, &tasks)).flatten();
         let asked = asker.is_none_or(|(gone, unasked)| !gone && unasked < limits.unasked_polls);
         if asked && due.saturating_add(limits.late_ns) > look.now.mono && late < limits.late_ns {
             continue;
@@ -101,10 +108,10 @@ pub(super) fn judge_timers(
             continue;
         }
         // A sleep that a task gave away with its result is dropped soon, or asked for by another.
-        let gone = asker.is_some_and(|(gone, _)| gone) && {
+        if !asked {
             orphans.insert(facts.id);
-            before.contains(&facts.id)
-        };
+        }
+        let gone = asker.is_some_and(|(gone, _)| gone) && suspected;
         let of_rules = rules::TimerFacts {
             at_ns: look.now.mono,
             armed_at_ns: facts.armed_at,

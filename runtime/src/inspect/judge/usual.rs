@@ -100,7 +100,7 @@ pub(crate) struct Usual {
     before: IdMap<(u64, u64)>,
     now: IdMap<(u64, u64)>,
     walked_at: u64,
-    /// Every so many-th task is looked at.
+    /// Every so many-th task is looked at: a power of two.
     stride: u64,
     live: u64,
 }
@@ -164,7 +164,7 @@ impl Usual {
     #[inline]
     pub(super) fn look_at(&mut self, facts: &TaskFacts, since_ns: u64, now: &Moment, long: u64) {
         self.live += 1;
-        if facts.id % self.stride == 0 && facts.kind != Kind::Callback {
+        if facts.id & (self.stride - 1) == 0 && facts.kind != Kind::Callback {
             self.sample(facts, since_ns, now, long);
         }
     }
@@ -204,7 +204,7 @@ impl Usual {
     pub(super) fn end_walk(&mut self, now: u64) {
         std::mem::swap(&mut self.before, &mut self.now);
         self.walked_at = now;
-        self.stride = (self.live / SAMPLE).max(1);
+        self.stride = (self.live / SAMPLE).max(1).next_power_of_two();
         for habit in self.habits.values_mut() {
             [habit.live, habit.resting] = habit.counting;
         }
