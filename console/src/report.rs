@@ -4,6 +4,7 @@
 pub mod dump;
 pub mod facts;
 pub mod json;
+pub mod recorded;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -71,7 +72,8 @@ fn compose(
         return Err(Failure::new(
             Exit::VersionGap,
             format!(
-                "{} (pid {}) does not keep its last hour: its runtime is older than this console.",
+                "{} (pid {}) does not keep its last hour: its runtime is older than this console, or the recording \
+                 ends before it.",
                 escape(&facts.hello.name, 256),
                 facts.hello.pid
             ),
@@ -87,6 +89,9 @@ fn compose(
 }
 
 fn gather(global: &Global, word: Option<&str>) -> Result<Facts, Failure> {
+    if let Some(recorded) = recorded::read(word) {
+        return recorded;
+    }
     let target = Target::read(word)?;
     let (options, timeout) = (options(global), global.timeout);
     on_loop(async move {

@@ -6,7 +6,7 @@ use loop_proto::pb;
 
 use crate::store::decode::{self, Decoder};
 use crate::store::{
-    Body, Cost, Finding, Hello, Hour, LoopRow, Overview, Query, Seek, Slot, Table, View,
+    Body, Cost, Event, Finding, Hello, Hour, LoopRow, Overview, Query, Seek, Slot, Table, View,
 };
 use crate::transport::pages::Unanswered;
 use crate::transport::session::Session;
@@ -38,6 +38,8 @@ pub struct Facts {
     pub findings: Vec<Finding>,
     pub findings_total: u64,
     pub hour: Option<Hour>,
+    /// What happened last, oldest first; only of a recording.
+    pub events: Vec<Event>,
     /// Where it was read from, when not from a live app: a file, and what is the matter with it.
     pub recording: Option<String>,
     pub doubts: Vec<String>,

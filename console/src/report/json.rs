@@ -72,6 +72,10 @@ pub fn report(facts: &Facts) -> String {
                     "trouble": text(&d.trouble),
                 })),
             })),
+            "events": facts.events.iter().map(|e| json!({
+                "at": clock.wall(e.at_ns), "kind": e.kind, "loop": e.loop_id, "task": e.task, "name": text(&e.name),
+                "subject": e.subject, "duration_ns": e.duration_ns, "place": text(&e.place), "detail": text(&e.detail),
+            })).collect::<Vec<_>>(),
             "unknown": facts.unknown(),
         }
     });

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::WIDTH;
 use super::facts::Facts;
-use crate::print::{plain, safe};
+use crate::print::{events, plain, safe};
 use crate::store::{
     BlockRow, DumpFile, Finding, Frame, Histogram, Hour, LoopRow, PastFinding, SeriesRow, Strip,
 };
@@ -37,6 +37,7 @@ pub fn report(facts: &Facts, utc_offset_s: i32, ascii: bool) -> String {
     if let Some(hour) = &facts.hour {
         page.hour(hour);
     }
+    page.events();
     page.cost();
     page.unknown();
     page.text
@@ -609,6 +610,18 @@ impl<'a> Page<'a> {
         ];
         for (what, drawn, top) in lines {
             self.line(&format!("  {what:<5} {drawn} {top}"));
+        }
+    }
+
+    fn events(&mut self) {
+        let facts = self.facts;
+        if facts.events.is_empty() {
+            return;
+        }
+        self.head("What happened last", "the newest at the end");
+        for event in &facts.events {
+            let text = events::text(event, &self.look, self.ascii);
+            self.hanging("", 2, text.trim_end());
         }
     }
 
