@@ -92,6 +92,19 @@ impl FindingName {
         )
     }
 
+    /// It is said of a task that may never end: who spawned it and what woke it last is of interest.
+    #[must_use]
+    pub const fn is_of_leaks(self) -> bool {
+        matches!(
+            self,
+            FindingName::Stranded
+                | FindingName::LeftBehind
+                | FindingName::OutlivedParent
+                | FindingName::IdleOrphan
+                | FindingName::StuckAbortable
+        )
+    }
+
     /// Its bit in [`crate::row::Value::Set`].
     #[must_use]
     pub const fn bit(self) -> u64 {

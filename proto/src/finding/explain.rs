@@ -52,7 +52,7 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
         ],
         FindingName::Stranded => [
             "certain",
-            "For how long it has been pending, that no waker and no handle is alive, how often it was polled, where it awaits; whether its last poll kept no waker, or when the last one was dropped, by which task, timer, source or thread, and in which line, where the loop's own thread did it.",
+            "For how long it has been pending, that no waker and no handle is alive, how often it was polled, where it awaits; whether its last poll kept no waker, or when the last one was dropped, by which task, timer, source or thread, and in which line, where the loop's own thread did it; who spawned it and what woke it last.",
         ],
         FindingName::Deadlocked => [
             "certain for joins; suspect where a lock takes part",

@@ -563,6 +563,9 @@ fn judge_task(
                 verdict.evidence.push(told);
             }
         }
+        if verdict.name.is_of_leaks() && note.would_tell(&verdict, &about) {
+            verdict.evidence.push(drops::origin(&facts));
+        }
         note.add(verdict, &about);
     }
 }

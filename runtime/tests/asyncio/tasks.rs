@@ -121,7 +121,30 @@ fn b37_a_task_that_nothing_can_reach_any_more_is_told_with_its_spawn_place() {
     let told = told.unwrap_err();
     let told = told.downcast_ref::<String>().unwrap();
     assert!(told.contains("can never be woken again"), "{told}");
+    assert!(told.contains("its last poll kept no waker"), "{told}");
     assert!(told.contains(&format!("tasks.rs:{line}:")), "{told}");
+}
+
+#[test]
+fn a_task_that_lost_its_waker_in_a_test_is_told_with_who_dropped_it() {
+    let told = std::panic::catch_unwind(|| {
+        let test = Test::new("lost").leaks("deny").grace("1ms");
+        test.run(async {
+            let slot = Rc::new(RefCell::new(None));
+            let own = slot.clone();
+            let waits = std::future::poll_fn(move |cx| {
+                *own.borrow_mut() = Some(cx.waker().clone());
+                std::task::Poll::<()>::Pending
+            });
+            create_task(waits).detach();
+            yield_now().await;
+            drop(slot.borrow_mut().take());
+        });
+    });
+    let told = told.unwrap_err();
+    let told = told.downcast_ref::<String>().unwrap();
+    assert!(told.contains("its last waker was dropped "), "{told}");
+    assert!(told.contains(" ago by task "), "{told}");
 }
 
 #[test]

@@ -52,6 +52,26 @@ impl Drops {
     }
 }
 
+/// Who spawned a task, and what woke it last.
+pub(super) fn origin(facts: &TaskFacts) -> String {
+    let spawned = match facts.parent {
+        0 => "spawned by no task".to_owned(),
+        parent => format!("spawned by task {parent}"),
+    };
+    let woken = match facts.woken_by {
+        None | Some(Cause::Spawn) => "not woken since".to_owned(),
+        Some(Cause::Task(id)) if id == facts.id => "last woken by itself".to_owned(),
+        Some(Cause::Task(id)) => format!("last woken by task {id}"),
+        Some(Cause::Timer(id)) => format!("last woken by timer {id}"),
+        Some(Cause::Source(id)) => format!("last woken by source {id}"),
+        Some(Cause::Thread(id)) => format!("last woken by thread {id}"),
+        Some(Cause::Signal(id)) => format!("last woken by signal {id}"),
+        Some(Cause::Nudge) => "last woken by a nudge".to_owned(),
+        Some(Cause::Loop) => "last woken by the loop".to_owned(),
+    };
+    format!("{spawned}, {woken}")
+}
+
 fn dropped(drop: &LastDrop, note: &Note<'_>, copies: &mut Copies) -> String {
     let ago = loop_proto::finding::span(note.look.now.since(drop.at));
     let who = match drop.by {

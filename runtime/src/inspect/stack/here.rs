@@ -5,7 +5,7 @@
 //! copy. Knows neither why it is asked nor unwinding.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::capture::{Bounds, Registers};
 use crate::clock;
@@ -106,7 +106,6 @@ pub(super) fn copy(low: u64, high: u64, base: u64) -> u64 {
     slot.base.store(base, Ordering::Relaxed);
     slot.at.store(now, Ordering::Relaxed);
     slot.number.store(number, Ordering::Relaxed);
-    fence(Ordering::Release);
     slot.give();
     number
 }
