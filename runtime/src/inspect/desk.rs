@@ -237,7 +237,10 @@ impl Desk {
 
     /// What this app can do, by name.
     pub(crate) fn capabilities(&self) -> Vec<String> {
-        let mut all = vec!["events", "command", "judge", "history", "series"];
+        let mut all = vec!["events", "command", "judge", "history", "series", "hour"];
+        if cfg!(unix) {
+            all.push("dump");
+        }
         if self.blocks.is_some() {
             all.push("blocks");
             if self.stacks_off.is_empty() {

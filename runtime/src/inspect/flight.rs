@@ -80,8 +80,20 @@ impl Set {
         cause == Cause::Asked || self.0 & cause.bit() != 0
     }
 
+    /// What is in one of them.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The words of all of them.
+    pub(crate) fn words(self) -> Vec<&'static str> {
+        let all = Cause::ALL.into_iter();
+        let set = all.filter(|cause| self.0 & cause.bit() != 0 && *cause != Cause::Asked);
+        set.map(Cause::word).collect()
+    }
+
     /// What a directory alone turns on: a signal may be the app's, so it is named or it is not.
-    fn usual() -> Self {
+    pub(crate) fn usual() -> Self {
         let usual = Cause::ALL
             .into_iter()
             .filter(|cause| *cause != Cause::Signal);

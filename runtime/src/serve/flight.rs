@@ -100,9 +100,6 @@ impl Flight {
 
     /// Hears of panics from now on.
     pub(crate) fn hear(shared: &Arc<Shared>) {
-        if !shared.flight.log.wish().causes.has(Cause::Panic) {
-            return;
-        }
         let told = Arc::downgrade(shared);
         let ear: alarm::Listener = Arc::new(move |panicked: &Panicked| {
             if let Some(shared) = told.upgrade() {

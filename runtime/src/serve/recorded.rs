@@ -58,6 +58,27 @@ const TABLE: &[Recording] = &[
             Ok(())
         }),
     },
+    #[cfg(unix)]
+    Recording {
+        what: "dumps",
+        state: |shared| {
+            let words = shared.flight.log.causes().words();
+            let detail = if words.is_empty() {
+                "no file is written unless a viewer asks (`dump`) or LOOP_CONSOLE_DUMP_DIR names a directory"
+                    .to_owned()
+            } else {
+                format!(
+                    "a file at each {}, at most one a minute and cause",
+                    words.join(", ")
+                )
+            };
+            (!words.is_empty(), detail)
+        },
+        turn: Some(|shared, on| {
+            shared.flight.log.turn(on);
+            Ok(())
+        }),
+    },
     Recording {
         what: "spawn-stacks",
         state: |_| depot().sampling(),

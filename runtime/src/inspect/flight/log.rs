@@ -2,11 +2,15 @@
 //! thread; the lock is held for moments. Knows no disk.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use loop_proto::pb;
 
-use super::{Cause, LIMITS, Pace, Wish};
+use super::{Cause, LIMITS, Pace, Set, Wish};
+
+const ON: u8 = 1;
+const OFF: u8 = 2;
 
 /// Causes that wait to be written; more at once tell nothing that these do not.
 const WAITING: usize = 4;
@@ -37,6 +41,8 @@ struct State {
 #[derive(Default)]
 pub(crate) struct Log {
     wish: Wish,
+    /// What a viewer turned: all usual causes on, or all off. 0: nothing was turned.
+    turned: AtomicU8,
     state: Mutex<State>,
 }
 
@@ -56,6 +62,7 @@ impl Log {
         };
         Self {
             wish,
+            turned: AtomicU8::new(0),
             state: Mutex::new(state),
         }
     }
@@ -68,9 +75,24 @@ impl Log {
         &self.wish
     }
 
+    /// What causes a dump now.
+    pub(crate) fn causes(&self) -> Set {
+        match self.turned.load(Ordering::Relaxed) {
+            ON => self.wish.causes.and(Set::usual()),
+            OFF => Set::default(),
+            _ => self.wish.causes,
+        }
+    }
+
+    /// A viewer turns the usual causes on, or all off.
+    pub(crate) fn turn(&self, on: bool) {
+        self.turned
+            .store(if on { ON } else { OFF }, Ordering::Relaxed);
+    }
+
     /// Something happened. True: it waits to be written. Any thread.
     pub(crate) fn trigger(&self, trigger: Trigger, now: u64) -> bool {
-        if !self.wish.causes.has(trigger.cause) {
+        if !self.causes().has(trigger.cause) {
             return false;
         }
         let mut state = self.state();
@@ -152,7 +174,10 @@ impl Log {
             suppressed: state.pace.suppressed,
             ..state.cost.clone()
         };
-        let silent = self.wish == Wish::default() && cost.written == 0 && cost.trouble.is_empty();
+        let silent = self.causes() == Set::default()
+            && self.wish.directory.is_none()
+            && cost.written == 0
+            && cost.trouble.is_empty();
         (!silent).then_some(cost)
     }
 
@@ -212,6 +237,21 @@ mod tests {
         assert_eq!((cost.written, cost.failed, cost.suppressed), (1, 1, 1));
         assert_eq!(cost.trouble, "no room");
         assert!(!log.is_busy());
+    }
+
+    #[test]
+    fn a_viewer_turns_the_usual_causes_on_and_all_off() {
+        let log = Log::default();
+        log.turn(true);
+        assert!(log.trigger(trigger(Cause::Block), 1));
+        assert!(
+            !log.trigger(trigger(Cause::Signal), 1),
+            "it listens to none"
+        );
+        assert!(log.cost().is_some());
+        log.turn(false);
+        assert!(!log.trigger(trigger(Cause::Leak), 1));
+        assert!(log.admit_asked(1), "who asks may still have one");
     }
 
     #[test]
