@@ -235,7 +235,9 @@ fn waits_in_call(evidence: &Evidence<'_>) -> Option<Judgement> {
         (Some('S' | 'D'), Some(InCall::Call { number, .. })) => Some(number),
         _ => None,
     };
-    let last = evidence.looks.last()?;
+    // At the last look it may have been on its way out of the call.
+    let in_call = |look: &&Look| number_of(look).is_some();
+    let last = evidence.looks.iter().rfind(in_call)?;
     let number = number_of(last)?;
     let same = evidence
         .looks

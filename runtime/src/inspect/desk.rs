@@ -109,6 +109,9 @@ impl Desk {
     /// What the last walk found made and cleared: kept for the hour, and told once.
     pub(crate) fn take_news(&mut self) -> Vec<Held> {
         let news = std::mem::take(&mut self.judge.news);
+        for (id, held) in std::mem::take(&mut self.judge.moved) {
+            self.history.findings.moved(id, &held);
+        }
         self.history.findings.note(&news, self.judge.at);
         news
     }

@@ -30,7 +30,7 @@ pub(crate) mod losses;
 mod tests;
 mod things;
 mod usual;
-use blocks::{BlockKey, Fold};
+use blocks::Fold;
 use drops::Drops;
 use facts::{Seen, said};
 use growth::Growth;
@@ -104,6 +104,8 @@ pub(crate) struct Judge {
     pub(crate) walks: u64,
     /// What changed with the last walk.
     pub(crate) news: Vec<Held>,
+    /// Findings, by id, that go on as another one or at another place since then.
+    pub(crate) moved: Vec<(u64, Held)>,
 }
 
 /// A walk that goes on.
@@ -112,7 +114,7 @@ pub(crate) struct Walk {
     at: usize,
     slot: u32,
     found: HashMap<Key, Held>,
-    blocks: Vec<(BlockKey, Held)>,
+    blocks: Vec<blocks::One>,
     by_task: IdMap<u64>,
     seen: Seen,
     drops: Drops,
@@ -262,7 +264,7 @@ impl Judge {
         let losses = Losses::of(&walk.look, blocks, walk.seen.unremembered);
         let found = walk.found.values_mut();
         found
-            .chain(walk.blocks.iter_mut().map(|(_, held)| held))
+            .chain(walk.blocks.iter_mut().map(|one| &mut one.held))
             .for_each(|held| losses.mark(held));
         let now = walk.look.now.mono;
         self.usual.end_walk(now);
@@ -278,6 +280,7 @@ impl Judge {
         let mut before = std::mem::replace(&mut self.holds, HashMap::with_capacity(found.len()));
         let filed = std::mem::take(&mut self.filed);
         self.news.clear();
+        self.moved.clear();
         for (key, held) in found {
             let held = self.goes_on(held, before.remove(&key));
             self.holds.insert(key, held);
@@ -291,10 +294,10 @@ impl Judge {
         }
         for (key, mut gone) in before {
             // Its blocks are shown under another finding now: it was folded, it did not end.
-            let folded = filed
-                .iter()
-                .any(|(member, id)| key == Key::Blocks(*id) && self.filed.contains_key(member));
-            if folded {
+            let mut members = filed.iter().filter(|(_, id)| key == Key::Blocks(**id));
+            let to = members.find_map(|(member, _)| self.filed.get(member));
+            if let Some(to) = to.and_then(|id| self.holds.get(&Key::Blocks(*id))) {
+                self.moved.push((gone.id, to.clone()));
                 continue;
             }
             gone.cleared = true;
@@ -309,6 +312,9 @@ impl Judge {
         match old {
             Some(old) => {
                 held.id = old.id;
+                if held.culprit != old.culprit {
+                    self.moved.push((held.id, held.clone()));
+                }
                 // The same tick comes out some nanoseconds apart, as the clock's rate is refined.
                 if old.since_ns < held.since_ns + JITTER_NS {
                     held.since_ns = old.since_ns;

@@ -74,6 +74,17 @@ fn a_thread_asleep_in_one_call_is_that_call() {
 }
 
 #[test]
+fn a_last_look_that_saw_it_leave_the_call_does_not_hide_the_call() {
+    let looks = [asleep_in(SLEEP), asleep_in(SLEEP), running()];
+    let cause = judged(&looks, window(100, 0, 0));
+    assert_eq!(cause.words, "sleep");
+    assert!(cause.because.contains("at 2 of 3 looks"));
+    // Running is what it did at most looks: the call is not what it lasts for.
+    let looks = [asleep_in(SLEEP), running(), running()];
+    assert_eq!(judged(&looks, window(100, 0, 0)).kind, Kind::Unknown);
+}
+
+#[test]
 fn one_look_into_a_call_does_not_name_it_when_the_cpu_was_used() {
     let cause = judged(&[running(), asleep_in(FUTEX)], window(100, 90, 0));
     assert_eq!(cause.kind, Kind::Cpu);

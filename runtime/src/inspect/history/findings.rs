@@ -96,6 +96,34 @@ impl Findings {
         }
     }
 
+    /// The finding `id` goes on as `held`: its place became known, or it was folded into another.
+    pub(crate) fn moved(&mut self, id: u64, held: &Held) {
+        let holds = |past: &Past| past.held.id == id && past.cleared_ns.is_none();
+        let Some(at) = self.rows.iter().position(holds) else {
+            return;
+        };
+        let key = key(held);
+        if self.rows[at].key == key {
+            return;
+        }
+        let gone = self.rows.remove(at);
+        match self.rows.iter_mut().find(|past| past.key == key) {
+            Some(past) => {
+                past.held = short(held);
+                past.first_ns = past.first_ns.min(gone.first_ns);
+                past.made_ns = past.made_ns.max(gone.made_ns);
+                past.cleared_ns = None;
+                past.times += gone.times;
+                past.dump = past.dump.take().or(gone.dump);
+            }
+            None => self.rows.push(Past {
+                key,
+                held: short(held),
+                ..gone
+            }),
+        }
+    }
+
     fn push(&mut self, past: Past) {
         if self.rows.len() < KEPT {
             self.rows.push(past);
@@ -211,6 +239,23 @@ mod tests {
     fn over(mut held: Held) -> Held {
         held.cleared = true;
         held
+    }
+
+    #[test]
+    fn a_fault_whose_place_becomes_known_is_kept_once_and_at_its_place() {
+        let mut kept = Findings::default();
+        let at = |id, place| held(id, place, Grade::Certain);
+        kept.note(&[at(1, "spawn.rs:1")], 10);
+        kept.moved(1, &at(1, "parse.rs:54"));
+        // Another one, which turns out to be the same fault.
+        kept.note(&[at(2, "spawn.rs:1")], 20);
+        kept.moved(2, &at(1, "parse.rs:54"));
+        kept.moved(9, &at(9, "unknown.rs:1"));
+        let rows = kept.rows();
+        assert_eq!(rows.len(), 1);
+        let place = rows[0].held.culprit.as_ref().unwrap().0.as_str();
+        assert_eq!((place, rows[0].times), ("parse.rs:54", 2));
+        assert_eq!((rows[0].first_ns, rows[0].made_ns), (10, 20));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use loop_proto::pb::{FindingName, Kind as Subject};
 use super::{Held, Key, Note, SHOWN_NS};
 use crate::id::LoopId;
 use crate::inspect::blocks::{Block, Blocks};
+use crate::inspect::stack::names::PlaceKind;
 use crate::record::current::Doing;
 use crate::record::task::flag;
 
@@ -36,6 +37,18 @@ impl BlockKey {
     }
 }
 
+/// Where the tasks of some blocks come from: their spawn, and the await before this poll.
+type Origin = (LoopId, Doing, Option<(u32, Option<usize>)>);
+
+/// One block that is shown.
+pub(super) struct One {
+    pub(super) key: BlockKey,
+    pub(super) held: Held,
+    origin: Origin,
+    /// It has just begun, or names of its stack are on their way: its place is the one of its task.
+    provisional: bool,
+}
+
 /// One finding: the blocks of one place, the oldest first.
 pub(super) struct Fold {
     pub(super) members: Vec<BlockKey>,
@@ -46,14 +59,27 @@ pub(super) struct Fold {
 pub(super) type Filed = HashMap<BlockKey, u64>;
 
 /// Puts blocks of one place together; each counts once, and the oldest speaks for all.
-pub(super) fn fold(mut blocks: Vec<(BlockKey, Held)>) -> Vec<Fold> {
-    blocks.sort_by_key(|(key, held)| (held.since_ns, key.loop_id.get(), key.began));
+///
+/// One whose place is not known yet is taken for one more of those that its kind of task had, if
+/// there are any: else each would be a finding of its own for a moment.
+pub(super) fn fold(mut blocks: Vec<One>) -> Vec<Fold> {
+    blocks.sort_by_key(|one| {
+        let (key, since) = (one.key, one.held.since_ns);
+        (one.provisional, since, key.loop_id.get(), key.began)
+    });
     let mut folds: Vec<Fold> = Vec::new();
     let mut at_place: HashMap<(String, bool), usize> = HashMap::new();
-    for (key, held) in blocks {
+    let mut of_origin: HashMap<Origin, usize> = HashMap::new();
+    for one in blocks {
+        let One { key, held, .. } = one;
         let text = held.culprit.as_ref().map(|(text, _)| text.clone());
         let place = (text.unwrap_or_default(), held.user);
-        let at = *at_place.entry(place).or_insert(folds.len());
+        let alike = of_origin.get(&one.origin).filter(|_| one.provisional);
+        let at = match alike {
+            Some(at) => *at,
+            None => *at_place.entry(place).or_insert(folds.len()),
+        };
+        of_origin.insert(one.origin, at);
         match folds.get_mut(at) {
             Some(fold) if fold.members.contains(&key) => {}
             Some(fold) => {
@@ -77,16 +103,27 @@ pub(super) fn same_as(fold: &Fold, filed: &Filed, before: &mut HashMap<Key, Held
 }
 
 /// Blocks that last, and those that ended within the last minute.
-pub(super) fn judge(note: &mut Note<'_>, blocks: &Blocks, all: &mut Vec<(BlockKey, Held)>) {
+pub(super) fn judge(note: &mut Note<'_>, blocks: &Blocks, all: &mut Vec<One>) {
     let id = note.at.record.id;
     let now = note.look.now;
     let young = |tick: u64| now.since(tick) < SHOWN_NS;
     let recent = blocks.recent(id).into_iter();
     let recent = recent.filter(|block| block.ended.is_some_and(young));
     for block in recent.chain(blocks.now(id)) {
-        if let Some(held) = held(note, &block) {
-            all.push((BlockKey::of(&block), held));
-        }
+        let Some(held) = held(note, &block) else {
+            continue;
+        };
+        let task = block.task.map(|task| {
+            let awaited = task.await_place.map(|at| std::ptr::from_ref(at) as usize);
+            (task.site, awaited)
+        });
+        let unnamed = block.place.kind != PlaceKind::Culprit;
+        all.push(One {
+            key: BlockKey::of(&block),
+            held,
+            origin: (block.loop_id, block.doing, task),
+            provisional: unnamed && (block.ended.is_none() || block.samples.wants_names()),
+        });
     }
 }
 
@@ -151,10 +188,9 @@ mod tests {
 
     use super::*;
     use crate::inspect::judge::Judge;
-    use crate::inspect::stack::names::PlaceKind;
 
     /// A block of task 7 that began at tick `began`, with its place as it is known at one walk.
-    fn block(on: LoopId, began: u64, place: &str) -> (BlockKey, Held) {
+    fn block(on: LoopId, began: u64, place: &str) -> One {
         let key = BlockKey {
             loop_id: on,
             who: 7,
@@ -181,11 +217,16 @@ mod tests {
             user: true,
             cleared: false,
         };
-        (key, held)
+        One {
+            key,
+            held,
+            origin: (on, Doing::Polling, Some((1, None))),
+            provisional: false,
+        }
     }
 
     /// What holds after a walk that saw `blocks`: place, count and id, the oldest first.
-    fn walk(judge: &mut Judge, blocks: Vec<(BlockKey, Held)>) -> Vec<(String, u64, u64)> {
+    fn walk(judge: &mut Judge, blocks: Vec<One>) -> Vec<(String, u64, u64)> {
         judge.replace(HashMap::new(), fold(blocks), 1_000);
         let mut held: Vec<&Held> = judge.holds().collect();
         held.sort_by_key(|held| held.since_ns);
@@ -243,6 +284,41 @@ mod tests {
         let named = vec![a(), block(on, 200, "parse.rs:54")];
         assert_eq!(walk(&mut judge, named), [row("parse.rs:54", 2, 1)]);
         assert_eq!(judge.cleared().count(), 0, "it was folded, it did not end");
+    }
+
+    #[test]
+    fn a_block_whose_place_is_not_known_yet_counts_with_those_of_its_kind_of_task() {
+        let (mut judge, on) = (Judge::default(), LoopId::next());
+        let a = || block(on, 100, "parse.rs:54");
+        let begins = |provisional| One {
+            provisional,
+            ..block(on, 200, "spawn.rs:1")
+        };
+        let both = vec![a(), begins(true)];
+        assert_eq!(walk(&mut judge, both), [row("parse.rs:54", 2, 1)]);
+        // It ended and nobody knows more: then its place is what is known.
+        let apart = [row("parse.rs:54", 1, 1), row("spawn.rs:1", 1, 2)];
+        assert_eq!(walk(&mut judge, vec![a(), begins(false)]), apart);
+        // Alone it is a finding at once.
+        let mut judge = Judge::default();
+        let alone = vec![begins(true)];
+        assert_eq!(walk(&mut judge, alone), [row("spawn.rs:1", 1, 1)]);
+    }
+
+    #[test]
+    fn what_a_finding_has_moved_to_is_told_to_who_keeps_findings() {
+        let (mut judge, on) = (Judge::default(), LoopId::next());
+        walk(&mut judge, vec![block(on, 100, "spawn.rs:1")]);
+        walk(&mut judge, vec![block(on, 100, "parse.rs:54")]);
+        let moved: Vec<_> = judge.moved.iter().map(|(id, to)| (*id, to.id)).collect();
+        assert_eq!(moved, [(1, 1)], "its place became known");
+        let parted = vec![block(on, 100, "parse.rs:54"), block(on, 200, "spawn.rs:1")];
+        walk(&mut judge, parted);
+        assert!(judge.moved.is_empty());
+        let joined = vec![block(on, 100, "parse.rs:54"), block(on, 200, "parse.rs:54")];
+        walk(&mut judge, joined);
+        let moved: Vec<_> = judge.moved.iter().map(|(id, to)| (*id, to.id)).collect();
+        assert_eq!(moved, [(2, 1)], "it was folded");
     }
 
     #[test]
