@@ -14,14 +14,15 @@ mod tests;
 pub use deadlock::{Holder, Joined, deadlocked};
 pub use explain::Explanation;
 pub use facts::{
-    BlockFacts, EndedFacts, GrowthFacts, Limits, SourceFacts, State, TaskFacts, TimerFacts, Window,
+    BlockFacts, CallFacts, EndedFacts, GrowthFacts, Limits, SourceFacts, State, TaskFacts,
+    TimerFacts, Window,
 };
 pub use fingerprint::fingerprint;
 pub use leaks::{abandoned_fd, growing, orphan_timer, waker_hoard};
 pub use rules::{
-    blocked, idle_orphan, ignored_cancel, large_future, late_timer, left_behind, never_polled,
-    never_yields, of_task, outlived_parent, span, spinning, starved, stranded, stuck_abortable,
-    unread_error, wake_storm,
+    blocked, blocking_call, idle_orphan, ignored_cancel, large_future, late_timer, left_behind,
+    never_polled, never_yields, of_task, outlived_parent, span, spinning, starved, stranded,
+    stuck_abortable, unread_error, wake_storm,
 };
 
 use crate::pb::{FindingName, Grade};
@@ -46,7 +47,7 @@ pub struct Verdict {
 
 impl FindingName {
     /// Every name.
-    pub const ALL: [FindingName; 20] = [
+    pub const ALL: [FindingName; 21] = [
         FindingName::Blocked,
         FindingName::Stranded,
         FindingName::Deadlocked,
@@ -66,6 +67,7 @@ impl FindingName {
         FindingName::UnreadError,
         FindingName::IgnoredCancel,
         FindingName::LargeFuture,
+        FindingName::BlockingCall,
         FindingName::WakerHoard,
     ];
 

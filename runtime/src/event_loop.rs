@@ -58,6 +58,8 @@ pub(crate) struct Config {
     /// Debug mode; `None`: as the environment says.
     pub(crate) debug: Option<bool>,
     pub(crate) internal: bool,
+    /// What is done about blocking calls; `None`: they are not looked for.
+    pub(crate) calls: Option<record::calls::Mode>,
     /// Makes what is to be there while the loop runs; dropped when it stops.
     pub(crate) companion: Option<fn() -> Box<dyn Any>>,
     pub(crate) place: &'static Location<'static>,
@@ -79,6 +81,7 @@ impl Config {
             allowance: allowance::DEFAULT,
             debug: None,
             internal: false,
+            calls: None,
             companion: None,
             place,
         }

@@ -2,6 +2,7 @@
 //! observing cannot touch a loop.
 
 pub(crate) mod blocks;
+pub(crate) mod calls;
 pub(crate) mod cause;
 pub(crate) mod census;
 pub(crate) mod desk;

@@ -72,6 +72,8 @@ pub mod group;
 pub mod time;
 // The loop itself, and those who run it.
 mod event_loop;
+#[cfg(feature = "intercept")]
+mod intercept;
 mod run;
 #[cfg(feature = "inspect")]
 mod serve;
@@ -97,6 +99,8 @@ pub use handle::{
     SendHandle, TimerHandle,
 };
 pub use id::{LoopId, RowId, TaskId};
+#[cfg(feature = "intercept")]
+pub use intercept::BlockingCall;
 pub use record::bound::WrongLoop;
 pub use record::vars::Context;
 pub use run::{

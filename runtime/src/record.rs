@@ -16,6 +16,7 @@ pub(crate) mod alarm;
 pub(crate) mod allowed;
 pub(crate) mod asked;
 pub(crate) mod bound;
+pub(crate) mod calls;
 pub(crate) mod child;
 pub(crate) mod current;
 pub(crate) mod drops;
@@ -162,6 +163,8 @@ pub(crate) struct LoopRecord {
     pub(crate) watched: watched::Watched,
     /// Time in which the app said that it blocks on purpose.
     pub(crate) allowed: allowed::Allowed,
+    /// Blocking calls that polls made, where somebody looks for them.
+    pub(crate) calls: calls::Calls,
     /// Polls and phases over the budget that have ended.
     pub(crate) over: over::OverLog,
     /// Durations of polls and of the way from wake to poll, in ticks.
@@ -262,6 +265,7 @@ impl LoopRecord {
             contexts: vars::Contexts::default(),
             watched: watched::Watched::default(),
             allowed: allowed::Allowed::default(),
+            calls: calls::Calls::default(),
             over: over::OverLog::new(),
             poll_times: Histogram::default(),
             delays: Histogram::default(),
@@ -542,6 +546,7 @@ impl LoopRecord {
             + self.waits.bytes()
             + self.signals.bytes()
             + self.ended.bytes()
+            + self.calls.bytes()
             + self.drops.bytes()
             + self.watched.bytes()
             + self.histogram_bytes()

@@ -109,6 +109,10 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
             "How long ago it was asked to stop, and what it does now.",
         ],
         FindingName::LargeFuture => ["warning", "The size of its future, and the limit."],
+        FindingName::BlockingCall => [
+            "warning",
+            "Which call it was and how often it was made, through which functions the app came to it, and, of waits for another thread, how long the longest took.",
+        ],
         FindingName::WakerHoard => ["warning", "How many wakers of it are alive, and the limit."],
     }
 }
@@ -248,6 +252,13 @@ fn texts(name: FindingName) -> [&'static str; 5] {
             "A big array or many nested futures live across an await; each move of the future copies them.",
             "let buffer = [0u8; 65_536]; read(&mut buffer).await",
             "Put the buffer in a Vec, and box large futures before they are joined or selected.",
+        ],
+        FindingName::BlockingCall => [
+            "A poll made a call that may hold its thread.",
+            "The feature intercept is on and the loop looks for such calls (Builder::on_blocking_call): the C library's sleep, fsync, flock, getaddrinfo, wait, poll, or a read, receive, connect or accept on a descriptor that blocks; a wait for a thread or its lock counts from 1 ms on. Not inside allow_blocking.",
+            "Code for threads was called from a task: std::fs, std::net, std::process, a client that is not async, a lock that another thread holds.",
+            "let page = std::fs::read_to_string(path)?;",
+            "Use the async form, or run_in_executor; allow_blocking with a reason where it is meant.",
         ],
         FindingName::WakerHoard => [
             "Very many wakers of one task are alive.",

@@ -214,6 +214,21 @@ pub struct BlockFacts {
     pub allowed_reason: &'static str,
 }
 
+/// What is known of a blocking call that polls made at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallFacts {
+    /// The call in words: `nanosleep (sleeps)`.
+    pub call: String,
+    /// When it was first made.
+    pub first_ns: u64,
+    /// How often it was made.
+    pub count: u64,
+    /// The longest, where it was timed.
+    pub longest_ns: Option<u64>,
+    /// The functions between the app's line and the call, the app's own callee first.
+    pub through: Vec<String>,
+}
+
 /// What is known of an armed timer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimerFacts {

@@ -3,7 +3,7 @@
 //! applies, so that all of them can be asked of a million tasks in a walk.
 
 use super::Verdict;
-use super::facts::{BlockFacts, EndedFacts, Limits, State, TaskFacts, TimerFacts};
+use super::facts::{BlockFacts, CallFacts, EndedFacts, Limits, State, TaskFacts, TimerFacts};
 use super::leaks::waker_hoard;
 use crate::pb::{FindingName, Grade, Outcome};
 
@@ -447,6 +447,31 @@ pub fn unread_error(task: &EndedFacts) -> Option<Verdict> {
             evidence,
         )
     })
+}
+
+/// `blocking-call`, warning: a poll made a call that may hold its thread, which was met at the call
+/// itself.
+#[must_use]
+pub fn blocking_call(call: &CallFacts) -> Verdict {
+    let times = match call.count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    let mut evidence = vec![format!("called {} in a poll, {times}", call.call)];
+    if !call.through.is_empty() {
+        evidence.push(format!("through {}", call.through.join(", ")));
+    }
+    if let Some(longest) = call.longest_ns {
+        evidence.push(format!("the longest took {}", span(longest)));
+    }
+    let mut verdict = verdict(
+        FindingName::BlockingCall,
+        Grade::Warning,
+        call.first_ns,
+        evidence,
+    );
+    verdict.measured_ns = call.longest_ns;
+    verdict
 }
 
 /// `blocked`. Certain: the lower end of the bracket is over the budget and the watchdog did not

@@ -665,7 +665,7 @@ fn every_name_has_a_word_a_bit_and_an_explanation() {
             .iter()
             .fold(0, |bits, name| bits | name.bit())
             .count_ones(),
-        20
+        FindingName::ALL.len() as u32
     );
     assert_eq!(
         bits(&[2, 3, 99, -1]),

@@ -877,6 +877,8 @@ pub enum FindingName {
     IgnoredCancel = 18,
     /// `large-future`: the future of a task is very big.
     LargeFuture = 19,
+    /// `blocking-call`: a poll made a call that may hold its thread, met at the call itself.
+    BlockingCall = 20,
     /// `waker-hoard`: very many wakers of one task are alive.
     WakerHoard = 22,
 }
@@ -907,6 +909,7 @@ impl FindingName {
             Self::UnreadError => "FINDING_NAME_UNREAD_ERROR",
             Self::IgnoredCancel => "FINDING_NAME_IGNORED_CANCEL",
             Self::LargeFuture => "FINDING_NAME_LARGE_FUTURE",
+            Self::BlockingCall => "FINDING_NAME_BLOCKING_CALL",
             Self::WakerHoard => "FINDING_NAME_WAKER_HOARD",
         }
     }
@@ -933,6 +936,7 @@ impl FindingName {
             "FINDING_NAME_UNREAD_ERROR" => Some(Self::UnreadError),
             "FINDING_NAME_IGNORED_CANCEL" => Some(Self::IgnoredCancel),
             "FINDING_NAME_LARGE_FUTURE" => Some(Self::LargeFuture),
+            "FINDING_NAME_BLOCKING_CALL" => Some(Self::BlockingCall),
             "FINDING_NAME_WAKER_HOARD" => Some(Self::WakerHoard),
             _ => None,
         }

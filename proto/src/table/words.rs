@@ -23,7 +23,7 @@ pub const FINDINGS: &[&str] = &[
     "unread-error",
     "ignored-cancel",
     "large-future",
-    "",
+    "blocking-call",
     "",
     "waker-hoard",
 ];

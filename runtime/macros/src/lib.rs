@@ -40,6 +40,7 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Arguments: `max_blocked = "50ms"` fails the test when a poll took longer, not counting the time
 /// in which the thread waited for a CPU; `leaks = "deny"` fails it when a task that it spawned can
 /// never end or is still there after `grace = "250ms"`; `leaks = "allow"` is the default.
+/// `blocking = "deny"` fails it for calls that block, made inside a poll (feature `intercept`).
 /// `clock = "turned"` runs it on a clock that jumps to the next deadline instead of waiting.
 ///
 /// ```ignore
@@ -51,7 +52,10 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(item, |function| {
-        let arguments = arguments::parse(arguments, &["max_blocked", "leaks", "grace", "clock"])?;
+        let arguments = arguments::parse(
+            arguments,
+            &["max_blocked", "leaks", "grace", "clock", "blocking"],
+        )?;
         let settings = arguments
             .iter()
             .map(|argument| argument.call())

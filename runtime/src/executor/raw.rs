@@ -145,7 +145,10 @@ unsafe fn poll<F: Future>(head: NonNull<Head>, cx: &mut Context<'_>) -> Polled {
     // SAFETY: the future stays where it is until it is dropped in place.
     let polled = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: see above.
-        unsafe { Pin::new_unchecked(future) }.poll(cx)
+        let polled = unsafe { Pin::new_unchecked(future) }.poll(cx);
+        #[cfg(feature = "intercept")]
+        crate::record::calls::answer();
+        polled
     }));
     match polled {
         Ok(Poll::Pending) => Polled::Pending,

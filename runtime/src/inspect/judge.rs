@@ -21,6 +21,7 @@ use crate::record::slab::CHUNK;
 use crate::record::task::{Kind, On, State, TaskFacts, TaskRow, flag};
 
 mod blocks;
+mod calls;
 mod drops;
 mod facts;
 pub(crate) mod growth;
@@ -246,6 +247,7 @@ impl Judge {
             judge_growth(&mut note, &self.growth, &self.usual);
             judge_sources(&mut note, &self.limits);
             judge_ended(&mut note);
+            calls::judge(&mut note);
             if let Some(blocks) = blocks {
                 blocks::judge(&mut note, blocks, &mut walk.blocks);
             }

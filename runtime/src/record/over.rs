@@ -26,15 +26,56 @@ struct Entry {
     /// Ticks in which it was allowed to block, and why.
     allowed: AtomicU64,
     reason: AtomicU32,
+    doing: AtomicU8,
+    task: BlamedCell,
+}
+
+/// Room for a `Blamed`, written by one thread and read by any; torn if read meanwhile, which is for
+/// what it lies in to notice.
+#[derive(Default)]
+pub(crate) struct BlamedCell {
     task: AtomicU64,
     parent: AtomicU64,
     site: AtomicU32,
     name: AtomicU32,
     number: AtomicU32,
-    doing: AtomicU8,
     kind: AtomicU8,
     flags: AtomicU8,
     await_place: PlaceCell,
+}
+
+impl BlamedCell {
+    pub(crate) fn store(&self, task: Option<Blamed>) {
+        let relaxed = Ordering::Relaxed;
+        self.task.store(task.map_or(0, |task| task.id), relaxed);
+        self.await_place.clear();
+        if let Some(task) = task {
+            self.parent.store(task.parent, relaxed);
+            self.site.store(task.site, relaxed);
+            self.name.store(task.name.raw(), relaxed);
+            self.number.store(task.number, relaxed);
+            self.kind.store(task.kind, relaxed);
+            self.flags.store(task.flags, relaxed);
+            if let Some(place) = task.await_place {
+                self.await_place.set(place);
+            }
+        }
+    }
+
+    pub(crate) fn load(&self) -> Option<Blamed> {
+        let relaxed = Ordering::Relaxed;
+        let id = self.task.load(relaxed);
+        (id != 0).then(|| Blamed {
+            id,
+            kind: self.kind.load(relaxed),
+            flags: self.flags.load(relaxed),
+            parent: self.parent.load(relaxed),
+            site: self.site.load(relaxed),
+            name: NameId::from_raw(self.name.load(relaxed)),
+            number: self.number.load(relaxed),
+            await_place: self.await_place.get(),
+        })
+    }
 }
 
 /// One poll or phase over its budget. Times in ticks.
@@ -159,20 +200,7 @@ impl OverLog {
         let reason = allowed.reason.unwrap_or(NameId::NONE);
         entry.reason.store(reason.raw(), relaxed);
         entry.doing.store(doing as u8, relaxed);
-        let task = row.map(Blamed::of);
-        entry.task.store(task.map_or(0, |task| task.id), relaxed);
-        entry.await_place.clear();
-        if let Some(task) = task {
-            entry.parent.store(task.parent, relaxed);
-            entry.site.store(task.site, relaxed);
-            entry.name.store(task.name.raw(), relaxed);
-            entry.number.store(task.number, relaxed);
-            entry.kind.store(task.kind, relaxed);
-            entry.flags.store(task.flags, relaxed);
-            if let Some(place) = task.await_place {
-                entry.await_place.set(place);
-            }
-        }
+        entry.task.store(row.map(Blamed::of));
         entry.version.store(2 * number + 2, Ordering::Release);
         self.written.store(number + 1, Ordering::Release);
     }
@@ -185,7 +213,6 @@ impl OverLog {
         if entry.version.load(Ordering::Acquire) != version {
             return None;
         }
-        let id = entry.task.load(relaxed);
         let allowed = entry.allowed.load(relaxed);
         let reason = NameId::from_raw(entry.reason.load(relaxed));
         let over = Over {
@@ -198,16 +225,7 @@ impl OverLog {
                 reason: (allowed > 0).then_some(reason),
             },
             doing: Doing::from_raw(entry.doing.load(relaxed)),
-            task: (id != 0).then(|| Blamed {
-                id,
-                kind: entry.kind.load(relaxed),
-                flags: entry.flags.load(relaxed),
-                parent: entry.parent.load(relaxed),
-                site: entry.site.load(relaxed),
-                name: NameId::from_raw(entry.name.load(relaxed)),
-                number: entry.number.load(relaxed),
-                await_place: entry.await_place.get(),
-            }),
+            task: entry.task.load(),
         };
         fence(Ordering::Acquire);
         (entry.version.load(relaxed) == version).then_some(over)

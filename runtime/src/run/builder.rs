@@ -174,6 +174,36 @@ impl Builder {
         self
     }
 
+    /// What is done about calls of the C library that block, made by tasks and callbacks of this loop
+    /// inside a poll: sleeps, reads from files and from descriptors that block, name lookups, waits
+    /// for children and threads, and the like. Without this they are not looked for. Not inside
+    /// [`allow_blocking`](crate::allow_blocking). A loop that a factory or a policy makes is not
+    /// covered.
+    ///
+    /// For tests and CI: each such call is noted with its stack, which takes microseconds. Only on
+    /// Linux with glibc; elsewhere nothing is noted. Calls from a signal's handler that interrupts a
+    /// poll count as the poll's, and what the C library calls inside itself is not seen.
+    ///
+    /// Records: the finding `blocking-call`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let result = loop_runtime::Builder::new()
+    ///     .on_blocking_call(loop_runtime::BlockingCall::Panic)
+    ///     .run(async {
+    ///         let task = loop_runtime::create_task(async {
+    ///             std::thread::sleep(Duration::from_millis(1));
+    ///         });
+    ///         task.await.is_err() // it panicked: "task 3 called clock_nanosleep (sleeps) …"
+    ///     });
+    /// assert_eq!(result, Ok(cfg!(all(target_os = "linux", target_env = "gnu"))));
+    /// ```
+    #[cfg(feature = "intercept")]
+    pub fn on_blocking_call(mut self, what: crate::BlockingCall) -> Self {
+        self.config.calls = Some(what.mode());
+        self
+    }
+
     /// Has the inspector listen on this TCP address as well. Loopback only, and who connects must
     /// show the token from the file that `LoopHandle::inspector` names.
     #[cfg(feature = "inspect")]
@@ -323,7 +353,14 @@ impl Builder {
                 }
                 Ok(event_loop)
             }
-            None => EventLoop::with(self.config.clone()),
+            None => {
+                let event_loop = EventLoop::with(self.config.clone())?;
+                #[cfg(feature = "intercept")]
+                if let Some(mode) = self.config.calls {
+                    crate::intercept::look(&event_loop.organs().record, mode);
+                }
+                Ok(event_loop)
+            }
         }
     }
 

@@ -203,3 +203,25 @@ fn task_of(record: &LoopRecord, site: u32, id: u64) -> String {
         .map_or("an unknown place".to_owned(), ToString::to_string);
     format!("task {id} `{type_name}`, spawned at {place},")
 }
+
+/// The blocking calls that were made inside polls.
+#[cfg(feature = "intercept")]
+pub(super) fn calls(record: &LoopRecord) -> Vec<String> {
+    let mut all: Vec<_> = record.calls.all().collect();
+    all.sort_by_key(|called| called.first);
+    let mut found: Vec<String> = all
+        .iter()
+        .map(|called| {
+            let times = match called.count {
+                1 => String::new(),
+                count => format!(", {count} times"),
+            };
+            format!("{}{times}", crate::inspect::calls::sentence(called))
+        })
+        .collect();
+    if record.calls.beyond() > 0 {
+        let beyond = record.calls.beyond();
+        found.push(format!("blocking-call: and {beyond} at more places"));
+    }
+    found
+}

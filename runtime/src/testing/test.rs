@@ -27,6 +27,7 @@ pub struct Test {
     deny_leaks: bool,
     grace: Duration,
     turned: bool,
+    deny_calls: bool,
 }
 
 impl Test {
@@ -38,6 +39,7 @@ impl Test {
             deny_leaks: false,
             grace: Duration::from_millis(250),
             turned: false,
+            deny_calls: false,
         }
     }
 
@@ -81,6 +83,24 @@ impl Test {
         self
     }
 
+    /// `deny` or `allow`: whether a call that blocks, made inside a poll and not inside
+    /// [`allow_blocking`](crate::allow_blocking), fails the test. As
+    /// [`Builder::on_blocking_call`](crate::Builder) says; only where such calls can be met: on Linux
+    /// with glibc.
+    ///
+    /// Panics: another word; `deny` without the feature `intercept`.
+    pub fn blocking(mut self, rule: &str) -> Self {
+        self.deny_calls = match rule {
+            "deny" if cfg!(feature = "intercept") => true,
+            "deny" => panic!(
+                "blocking = \"deny\" needs the feature `intercept` of loop-runtime; add it to the dev-dependency"
+            ),
+            "allow" => false,
+            other => panic!("blocking = {other:?} is not known; use \"deny\" or \"allow\""),
+        };
+        self
+    }
+
     /// Runs the test and judges it.
     ///
     /// Panics: with the test's own panic; else with a list of what was found.
@@ -109,6 +129,11 @@ impl Test {
             interrupts: false,
             ..Manners::default()
         };
+        #[cfg(feature = "intercept")]
+        if self.deny_calls {
+            let mode = crate::BlockingCall::Warn.mode();
+            crate::intercept::look(&event_loop.organs().record, mode);
+        }
         crate::run::test_begins();
         if let Some(limit) = self.max_blocked {
             // A gate may have brought a budget of its own; the test's holds if it is tighter.
@@ -156,6 +181,10 @@ impl Test {
         // A test that panics is judged all the same: its leaks are none the less.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         let mut found = blocks.borrow().findings();
+        #[cfg(feature = "intercept")]
+        if self.deny_calls {
+            found.extend(super::judge::calls(&event_loop.organs().record));
+        }
         if self.deny_leaks {
             found.extend(leaks.borrow().findings(self.grace));
         }
