@@ -16,7 +16,7 @@ use super::{Body, Program, ms, program};
 /// So long each holds its loop: well over the 100 ms of the usual budget.
 const BLOCK: Duration = ms(250);
 
-pub(super) const PROGRAMS: [Program; 18] = [
+pub(super) const PROGRAMS: [Program; 20] = [
     program(
         "cpu-loop",
         "blocked",
@@ -125,6 +125,26 @@ pub(super) const PROGRAMS: [Program; 18] = [
         "Dropping the future of a cancelled task takes long.",
         || in_a_task(slow_drop()),
     ),
+    program(
+        "short-read",
+        "blocking-call",
+        "A task reads a small file, which is quick on this disk.",
+        || {
+            in_a_task(async {
+                std::fs::read("/proc/self/cmdline")
+                    .map(drop)
+                    .expect("it is there")
+            })
+        },
+    )
+    .looks_for_calls(),
+    program(
+        "short-sleep",
+        "blocking-call",
+        "A task sleeps with the thread's sleep, for less than the budget.",
+        || in_a_task(async { thread::sleep(ms(5)) }),
+    )
+    .looks_for_calls(),
     program(
         "allowed-then-not",
         "blocked",

@@ -34,7 +34,7 @@ pub(super) const fn healthy(
     program(name, "healthy", says, body)
 }
 
-pub(super) const PROGRAMS: [Program; 33] = [
+pub(super) const PROGRAMS: [Program; 34] = [
     healthy("idle-pool", "Workers wait for jobs, and are ended.", || {
         Box::pin(idle_pool())
     }),
@@ -58,6 +58,12 @@ pub(super) const PROGRAMS: [Program; 33] = [
         "A poll takes long where it said that it will, and why.",
         || Box::pin(allowed_block()),
     ),
+    healthy(
+        "calls-elsewhere",
+        "What blocks is called on other threads, or where it may be.",
+        || Box::pin(calls_elsewhere()),
+    )
+    .looks_for_calls(),
     healthy(
         "select-losers",
         "The losers of a select are dropped, over and over.",
@@ -253,6 +259,25 @@ async fn rows_in_turns() {
         add_row();
         yield_now().await;
     }
+}
+
+async fn calls_elsewhere() {
+    let read = || std::fs::read("/proc/self/cmdline").map(drop);
+    let task = create_task(async move {
+        allow_blocking("read once, before anybody is served", read).expect("it is there");
+        let job = run_in_executor(read).await.expect("it ends");
+        job.expect("it is there");
+        let child = create_subprocess_exec("true", [""; 0]).status().await;
+        assert!(child.expect("there is one").success());
+        loop_runtime::fs::read("/proc/self/cmdline")
+            .await
+            .expect("it is there");
+        sleep(ms(10)).await;
+    });
+    task.await.expect("it ends");
+    let other = thread::spawn(|| thread::sleep(ms(5)));
+    sleep(ms(50)).await;
+    other.join().expect("it ends");
 }
 
 async fn allowed_block() {

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use loop_runtime::{Builder, LeakLimits};
+use loop_runtime::{BlockingCall, Builder, LeakLimits};
 
 mod at_rest;
 mod blocking;
@@ -39,6 +39,8 @@ struct Program {
     /// What rests is suspected after a second, and a generation is a quarter of one: a leak that takes
     /// minutes to show does so in seconds.
     quick: bool,
+    /// Its loop looks for blocking calls.
+    looks: bool,
 }
 
 const fn program(
@@ -54,6 +56,7 @@ const fn program(
         says,
         body,
         quick: false,
+        looks: false,
     }
 }
 
@@ -67,6 +70,12 @@ impl Program {
     /// What may follow from its fault.
     const fn also(mut self, also: &'static str) -> Self {
         self.also = also;
+        self
+    }
+
+    /// Its loop meets blocking calls at the call itself, as tests may have it.
+    const fn looks_for_calls(mut self) -> Self {
+        self.looks = true;
         self
     }
 }
@@ -109,6 +118,9 @@ fn main() -> ExitCode {
     if program.quick {
         let limits = LeakLimits::default().idle(ms(1_000)).outlived(ms(1_000));
         builder = builder.leak_limits(limits.generation(ms(250)));
+    }
+    if program.looks {
+        builder = builder.on_blocking_call(BlockingCall::Warn);
     }
     match builder.run((program.body)()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -52,7 +52,6 @@ fn stack(called: &Called) -> Stack {
         complete: false,
         at: called.first,
         how: How::Outside,
-        samples: 1,
     }
 }
 

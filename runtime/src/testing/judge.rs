@@ -209,16 +209,19 @@ fn task_of(record: &LoopRecord, site: u32, id: u64) -> String {
 pub(super) fn calls(record: &LoopRecord) -> Vec<String> {
     let mut all: Vec<_> = record.calls.all().collect();
     all.sort_by_key(|called| called.first);
-    let mut found: Vec<String> = all
-        .iter()
-        .map(|called| {
-            let times = match called.count {
-                1 => String::new(),
-                count => format!(", {count} times"),
-            };
-            format!("{}{times}", crate::inspect::calls::sentence(called))
-        })
-        .collect();
+    let mut counted: Vec<(String, u64)> = Vec::new();
+    for called in &all {
+        let sentence = crate::inspect::calls::sentence(called);
+        match counted.iter_mut().find(|(known, _)| *known == sentence) {
+            Some((_, count)) => *count += called.count,
+            None => counted.push((sentence, called.count)),
+        }
+    }
+    let words = |(sentence, count): (String, u64)| match count {
+        1 => sentence,
+        count => format!("{sentence}, {count} times"),
+    };
+    let mut found: Vec<String> = counted.into_iter().map(words).collect();
     if record.calls.beyond() > 0 {
         let beyond = record.calls.beyond();
         found.push(format!("blocking-call: and {beyond} at more places"));
