@@ -1,6 +1,7 @@
 //! The commands about tasks one by one: all about one, and who waits for whom.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use loop_proto::escape::escape;
 
@@ -20,7 +21,41 @@ use crate::transport::session::{Session, refused};
 /// Trees that one print reads, at most: each is a question of its own.
 const TREES: usize = 200;
 
-async fn read(session: &Session, id: u64) -> Result<Option<TaskDetail>, Failure> {
+/// How often an app that is finding something out is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How often in all, for a task that may wait anew soon, and where debug information is being read.
+const TRIES: u32 = 10;
+const READING: u32 = 400;
+
+/// All about a task, with where it waits, if the app finds that out in time.
+async fn read_with_stack(session: &Session, id: u64) -> Result<Option<TaskDetail>, Failure> {
+    let mut tries = 0;
+    loop {
+        let Some(detail) = read(session, id, true).await? else {
+            return Ok(None);
+        };
+        tries += 1;
+        let awaiting = &detail.awaiting;
+        let most = match (awaiting.reading, awaiting.asked) {
+            (true, _) => READING,
+            (_, true) => TRIES,
+            _ => 0,
+        };
+        let unnamed = (detail.spawn_stack.first()).is_some_and(|frame| frame.function.is_empty());
+        if tries >= most.max(if unnamed { TRIES } else { 0 })
+            || !awaiting.stack.is_empty() && !unnamed
+        {
+            return Ok(Some(detail));
+        }
+        loop_runtime::sleep(AGAIN).await;
+    }
+}
+
+async fn read(
+    session: &Session,
+    id: u64,
+    await_stack: bool,
+) -> Result<Option<TaskDetail>, Failure> {
     let stopped = |why: &str| {
         Failure::new(
             Exit::NoApp,
@@ -28,7 +63,7 @@ async fn read(session: &Session, id: u64) -> Result<Option<TaskDetail>, Failure>
             "",
         )
     };
-    let detail = session.task(id).await;
+    let detail = session.task(id, await_stack).await;
     let detail = detail.map_err(|status| stopped(&refused(&status)))?;
     Ok(detail.map(Decoder::task_detail))
 }
@@ -53,7 +88,8 @@ pub(super) fn print_one(
     let text = on_loop(async move {
         let connector = Connector::new(options, Places::here());
         let session = open(&connector, &target).await?;
-        let detail = read(&session, id).await?.ok_or_else(|| gone(id))?;
+        let detail = read_with_stack(&session, id).await?;
+        let detail = detail.ok_or_else(|| gone(id))?;
         let hello = pages::hello(&session);
         let look = plain::look(&hello, detail.at_ns, utc_offset());
         Ok::<_, Failure>(if json {
@@ -73,7 +109,10 @@ pub(super) fn print_trees(global: &Global, wanted: Tree, out: Out) -> Result<Exi
         let connector = Connector::new(options, Places::here());
         let session = open(&connector, &target).await?;
         let (details, left) = match wanted.of {
-            Some(id) => (vec![read(&session, id).await?.ok_or_else(|| gone(id))?], 0),
+            Some(id) => (
+                vec![read(&session, id, false).await?.ok_or_else(|| gone(id))?],
+                0,
+            ),
             None => roots(&session, &wanted.filter).await?,
         };
         let hello = pages::hello(&session);
@@ -121,7 +160,10 @@ async fn roots(session: &Session, filter: &str) -> Result<(Vec<TaskDetail>, u64)
             continue;
         }
         // One that ended meanwhile has no tree.
-        if let Some(mut detail) = read(session, id).await?.filter(|d| d.row.ended.is_none()) {
+        if let Some(mut detail) = read(session, id, false)
+            .await?
+            .filter(|d| d.row.ended.is_none())
+        {
             told.insert(id);
             told.extend(detail.awaits.iter().filter_map(|step| step.on));
             // Whoever waits for it has a tree above, or is in a ring with it.

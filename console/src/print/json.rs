@@ -396,7 +396,8 @@ fn child_pipe(pipe: &ChildPipe) -> Value {
     })
 }
 
-fn frame(frame: &Frame) -> Value {
+/// One frame of a stack.
+pub fn frame(frame: &Frame) -> Value {
     json!({
         "function": text(&frame.function), "place": text(&frame.place), "kind": text(&frame.kind),
         "culprit": frame.culprit, "module": text(&frame.module), "offset": frame.offset,

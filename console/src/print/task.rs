@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::print::json::{Clock, SCHEMA, app_of, block, line, waiting};
+use crate::print::json::{Clock, SCHEMA, app_of, block, frame, line, waiting};
 use crate::print::{Out, safe, tree};
 use crate::store::{Hello, Histogram, TaskDetail, TaskRow};
 use crate::view::columns::{Look, waiting_on};
-use crate::view::detail::cancel as cancel_line;
 use crate::view::detail::lines::by_cause;
+use crate::view::detail::{cancel as cancel_line, stack};
 use crate::view::fmt;
 
 fn place(place: &str) -> &str {
@@ -113,6 +113,16 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
             add("awaits", step);
         }
     }
+    for (text, _) in stack::frames(&detail.awaiting.stack, false) {
+        add("await stack", text);
+    }
+    let how = stack::how(detail, look);
+    if !how.is_empty() {
+        add("await stack", format!("({how})"));
+    }
+    for (text, _) in stack::frames(&detail.spawn_stack, false) {
+        add("spawned in", text);
+    }
     for finding in &detail.findings {
         let facts = finding.evidence.join("; ");
         add(
@@ -122,7 +132,8 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
     }
     let related = |t: &TaskRow| format!("{} {} {}", t.id, t.state.word(), t.name);
     for parent in &detail.parents {
-        add("parent", related(parent));
+        let place = place(&parent.spawned_at);
+        add("parent", format!("{}, spawned at {place}", related(parent)));
     }
     for child in &detail.children {
         add("child", related(child));
@@ -161,6 +172,7 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
             json!({"count": h.count, "p50_ns": h.p50_ns, "p90_ns": h.p90_ns, "p99_ns": h.p99_ns, "max_ns": h.max_ns})
         })
     };
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let tasks = |rows: &[TaskRow]| rows.iter().map(|t| clock.task(t)).collect::<Vec<_>>();
     line(&json!({
         "schema": SCHEMA,
@@ -195,6 +207,18 @@ pub fn json(detail: &TaskDetail, hello: &Hello) -> String {
             "place": Some(&c.place).filter(|t| !t.is_empty()),
             "message": Some(&c.message).filter(|t| !t.is_empty()),
         })),
+        "await_stack": detail.awaiting.stack.iter().map(|f| {
+            let mut frame = frame(f);
+            frame["awaited_by"] = json!(Some(f.awaited_by).filter(|by| *by != 0));
+            frame
+        }).collect::<Vec<_>>(),
+        "await_how": some(&detail.awaiting.how),
+        "await_why": some(&detail.awaiting.why),
+        "await_asked": detail.awaiting.asked,
+        "await_at_ns": Some(detail.awaiting.at_ns).filter(|ns| *ns != 0),
+        "await_took_ns": Some(detail.awaiting.took_ns).filter(|ns| *ns != 0),
+        "spawn_stack": detail.spawn_stack.iter().map(frame).collect::<Vec<_>>(),
+        "spawn_why": some(&detail.spawn_why),
         "variables": detail.variables,
         "logs": detail.logs.iter().map(|line| json!({
             "at_ns": line.at_ns, "level": line.level, "target": line.target, "text": line.text,

@@ -419,9 +419,10 @@ impl Decoder {
     }
 
     /// All about one task: a message that carries its own texts.
-    pub fn task_detail(d: pb::TaskDetail) -> TaskDetail {
+    pub fn task_detail(mut d: pb::TaskDetail) -> TaskDetail {
         let mut of = Decoder::default();
-        of.learn(d.interned);
+        of.learn(std::mem::take(&mut d.interned));
+        let awaiting = of.awaiting(&mut d);
         let row = d.task.map(|t| of.task(t)).unwrap_or_default();
         let waits: Vec<Wait> = d.waits.iter().map(|w| of.wait(w)).collect();
         let mut awaits: Vec<AwaitStep> = d.awaits.iter().map(|s| of.await_step(s)).collect();
@@ -449,6 +450,8 @@ impl Decoder {
             blocking: d.blocking.map(|b| of.block(b)),
             blocks: d.blocks.into_iter().map(|b| of.block(b)).collect(),
             spawn_stack: d.spawn_stack.iter().map(|f| of.frame(f)).collect(),
+            spawn_why: d.spawn_why,
+            awaiting,
             timers: d.timers.into_iter().map(|t| of.timer(t)).collect(),
             io: d.io.into_iter().map(|s| of.io(s)).collect(),
             jobs: d.jobs.into_iter().map(|j| of.job(j)).collect(),

@@ -421,6 +421,8 @@ pub struct Frame {
     /// The object file and the address in it, for a frame without a name.
     pub module: String,
     pub offset: u64,
+    /// In a stack of futures: the number, from 1, of the frame that awaits this one; 0: none does.
+    pub awaited_by: usize,
 }
 
 /// One armed timer.
@@ -636,6 +638,24 @@ pub struct Histogram {
     pub since_ns: u64,
 }
 
+/// Where a task waits, as a stack.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Awaiting {
+    /// Innermost first; empty: `why` says why, or nobody asked.
+    pub stack: Vec<Frame>,
+    pub at_ns: u64,
+    /// `pending`: copied as it went to wait; `debug-info`: its futures, read in memory; `place`: the
+    /// place of the await alone; empty: not known.
+    pub how: String,
+    pub why: String,
+    /// It will be copied at the next wait.
+    pub asked: bool,
+    /// It is being read.
+    pub reading: bool,
+    /// What the copy took of the loop.
+    pub took_ns: u64,
+}
+
 /// Everything known of one task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskDetail {
@@ -657,6 +677,10 @@ pub struct TaskDetail {
     pub blocks: Vec<BlockRow>,
     /// Innermost first; empty when not sampled.
     pub spawn_stack: Vec<Frame>,
+    /// Why there is none.
+    pub spawn_why: String,
+    /// Where it waits, innermost first.
+    pub awaiting: Awaiting,
     pub timers: Vec<TimerRow>,
     pub io: Vec<IoRow>,
     pub jobs: Vec<JobRow>,

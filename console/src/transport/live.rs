@@ -442,7 +442,7 @@ impl Actor {
         };
         let (session, mail, of) = (session.clone(), self.mail.clone(), self.attachment);
         drop(loop_runtime::create_task(async move {
-            let happened = match session.task(id).await {
+            let happened = match session.task(id, true).await {
                 Ok(detail) => Happened::Detail(of, slot, serial, Box::new(detail)),
                 Err(status) => Happened::Gone(of, refused(&status)),
             };
@@ -492,7 +492,7 @@ impl Actor {
         let (session, mail, of) = (session.clone(), self.mail.clone(), self.attachment);
         drop(loop_runtime::create_task(async move {
             loop_runtime::sleep(every).await;
-            let happened = match session.task(id).await {
+            let happened = match session.task(id, true).await {
                 Ok(detail) => Happened::Detail(of, slot, serial, Box::new(detail)),
                 Err(status) => Happened::Gone(of, refused(&status)),
             };

@@ -219,13 +219,15 @@ impl Session {
             .into_inner())
     }
 
-    /// All about one task; `None`: there is none of that id.
-    pub async fn task(&self, id: u64) -> Result<Option<pb::TaskDetail>, Status> {
+    /// All about one task; `None`: there is none of that id. With `await_stack` the app finds out
+    /// where it waits, and tells when it is asked again.
+    pub async fn task(&self, id: u64, await_stack: bool) -> Result<Option<pb::TaskDetail>, Status> {
         match self
             .client
             .clone()
             .task(pb::TaskRequest {
                 id,
+                await_stack,
                 ..pb::TaskRequest::default()
             })
             .await

@@ -3,6 +3,7 @@
 
 pub mod awaits;
 pub mod lines;
+pub mod stack;
 
 use ratatui::layout::Rect;
 
@@ -23,6 +24,7 @@ pub enum Panel {
     Findings,
     Waits,
     Task,
+    Await,
     Life,
     Polls,
     Scheduled,
@@ -33,10 +35,11 @@ pub enum Panel {
 }
 
 /// The panels in the order of Tab: the ones that answer "what is wrong" and "what is it waiting for" first.
-pub const PANELS: [Panel; 10] = [
+pub const PANELS: [Panel; 11] = [
     Panel::Findings,
     Panel::Waits,
     Panel::Task,
+    Panel::Await,
     Panel::Life,
     Panel::Polls,
     Panel::Scheduled,
@@ -174,7 +177,7 @@ pub(super) fn draw(model: &Model, open: &Detail, p: &mut Painter<'_>, area: Rect
     // The chosen panel is always among those shown.
     let half = area.width / 2;
     let columns = [left(area, half.saturating_sub(1)), after(area, half)];
-    let mut shown: [Vec<usize>; 2] = [vec![2, 1, 4, 6], vec![0, 3, 5, 9]];
+    let mut shown: [Vec<usize>; 2] = [vec![2, 1, 3, 7], vec![0, 4, 5, 10]];
     if !shown.iter().any(|c| c.contains(&chosen)) {
         shown[1][3] = chosen;
     }
@@ -224,6 +227,9 @@ fn wanted_height(detail: &TaskDetail, index: usize) -> u16 {
         Panel::Findings => findings_height(detail).clamp(6, 9),
         Panel::Task => 7,
         Panel::Waits => waits_height(detail).clamp(3, 8),
+        Panel::Await => {
+            (stack::frames(&detail.awaiting.stack, false).len() as u16 + 2).clamp(4, 11)
+        }
         Panel::Life => 4,
         Panel::Polls | Panel::Scheduled => 9,
         Panel::Family | Panel::Holds | Panel::Blocks | Panel::Spawn => 6,
@@ -260,6 +266,7 @@ fn panel(
         Panel::Findings => lines::findings(d, look),
         Panel::Waits => awaits::lines(d, look),
         Panel::Task => lines::task(d, look),
+        Panel::Await => stack::awaits(d, look, model.ui.zoom),
         Panel::Life => return life(p, body, d, look),
         Panel::Polls => {
             return one_histogram(p, body, d.polls.as_ref().or(d.place_polls.as_ref()), budget);
@@ -271,32 +278,10 @@ fn panel(
             Some(block) => return loops::stack(model, p, area, block),
             None => lines::blocks(d, look),
         },
-        Panel::Spawn if !d.spawn_stack.is_empty() => {
-            let from = if chosen {
-                usize::from(open.scroll).min(d.spawn_stack.len() - 1)
-            } else {
-                0
-            };
-            return loops::frames(p, body, &d.spawn_stack[from..]);
-        }
         Panel::Spawn => {
-            let place = if d.row.spawned_at.is_empty() {
-                "not known".to_owned()
-            } else {
-                fmt::place(&d.row.spawned_at).into_owned()
-            };
-            let log = lines::log(d, look);
-            if log.is_empty() {
-                vec![
-                    (place, Role::Plain),
-                    (
-                        "No backtrace: spawns were not sampled when it was made.".to_owned(),
-                        Role::Dim,
-                    ),
-                ]
-            } else {
-                std::iter::once((place, Role::Plain)).chain(log).collect()
-            }
+            let mut lines = stack::created(d, model.ui.zoom);
+            lines.extend(lines::log(d, look));
+            lines
         }
     };
     let rows = usize::from(body.height);
@@ -377,11 +362,12 @@ fn title(d: &TaskDetail, look: &Look, index: usize) -> (String, String) {
             format!("Its blocks over budget ({})", d.blocks.len()),
             String::new(),
         ),
+        Panel::Await => ("Await stack".into(), String::new()),
         Panel::Spawn if !d.logs.is_empty() => (
-            "Spawned at, and its log".into(),
+            "Created by, and its log".into(),
             format!("last {} lines, newest first", d.logs.len()),
         ),
-        Panel::Spawn => ("Spawned at".into(), String::new()),
+        Panel::Spawn => ("Created by".into(), String::new()),
     }
 }
 

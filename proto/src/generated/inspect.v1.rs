@@ -3050,6 +3050,9 @@ pub struct TaskDetail {
     /// Why there is no `spawn_stack`, in words. Empty: there is one.
     #[prost(string, tag = "46")]
     pub spawn_why: ::prost::alloc::string::String,
+    /// The task's memory, and the debug information for it, are being read: the next answer may tell more.
+    #[prost(bool, tag = "47")]
+    pub await_reading: bool,
     /// What it waits for, what the tasks behind that wait for, and so on: each step below the one that
     /// leads to it, as deep as `depth` says. Empty: it does not wait.
     #[prost(message, repeated, tag = "50")]

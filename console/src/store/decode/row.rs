@@ -330,6 +330,26 @@ impl Decoder {
             kind: kind.to_owned(),
             module: self.text(f.module_text),
             offset: f.offset,
+            awaited_by: f.awaited_by as usize,
+        }
+    }
+
+    /// Where a task waits.
+    pub(super) fn awaiting(&self, d: &mut pb::TaskDetail) -> Awaiting {
+        let how = match d.await_how() {
+            pb::AwaitHow::Unspecified => "",
+            pb::AwaitHow::Pending => "pending",
+            pb::AwaitHow::DebugInfo => "debug-info",
+            pb::AwaitHow::Place => "place",
+        };
+        Awaiting {
+            stack: d.await_stack.iter().map(|f| self.frame(f)).collect(),
+            at_ns: d.await_stack_at_ns,
+            how: how.to_owned(),
+            why: std::mem::take(&mut d.await_why),
+            asked: d.await_asked,
+            reading: d.await_reading,
+            took_ns: d.await_took_ns,
         }
     }
 

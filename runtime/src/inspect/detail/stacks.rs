@@ -34,6 +34,7 @@ pub(super) fn awaits(
     }
     detail.await_why = answer.why;
     detail.await_asked = answer.asked;
+    detail.await_reading = answer.reading;
     detail.await_took_ns = clock::ticks_to_ns(answer.took);
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Awaits {
     pub(crate) why: String,
     /// It is copied at its next wait, which has not come.
     pub(crate) asked: bool,
+    /// It is being read, so that the next answer may tell more.
+    pub(crate) reading: bool,
     /// Ticks of the loop's that the copy took.
     pub(crate) took: u64,
 }
@@ -220,6 +222,7 @@ impl Depot {
         };
         let mut answer = Awaits {
             asked: task.asked.is_some(),
+            reading: task.reading,
             why: failed,
             ..Awaits::default()
         };
