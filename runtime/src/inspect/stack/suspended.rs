@@ -164,14 +164,19 @@ impl Walk<'_, '_> {
         }
         let link = self.links.len();
         let waits = point.name.starts_with("Suspend");
+        // The await of a macro stands in the macro's file; where the function itself does is told.
+        let begins = points.iter().find(|point| point.name == "Unresumed");
+        let macros = begins.filter(|begins| begins.file != point.file);
+        let function = match (waits, macros) {
+            (true, None) => name,
+            (true, Some(_)) => format!("{name} (awaits in a macro)"),
+            (false, _) => format!("{name} (not polled yet)"),
+        };
+        let place = macros.unwrap_or(point);
         self.links.push(Link {
-            function: if waits {
-                name
-            } else {
-                format!("{name} (not polled yet)")
-            },
-            file: point.file.clone(),
-            line: point.line,
+            function,
+            file: place.file.clone(),
+            line: place.line,
             awaited_by: by,
         });
         let awaited = point.members.iter().find(|m| m.name == "__awaitee");
