@@ -490,7 +490,7 @@ fn judge_task(
         && now.mono.saturating_sub(since_ns) >= limits.idle_ns;
     let usual_idle_ns = rests
         .then(|| {
-            let finished = usual::finished(&note.at.record, facts.site);
+            let finished = || usual::finished(&note.at.record, facts.site);
             usual.sleep((facts.loop_id, facts.site), finished)
         })
         .flatten();

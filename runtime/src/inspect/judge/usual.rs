@@ -100,6 +100,9 @@ pub(crate) struct Usual {
     before: IdMap<(u64, u64)>,
     now: IdMap<(u64, u64)>,
     walked_at: u64,
+    /// What this walk was told of places already: it may ask for a million tasks.
+    told: HashMap<Place, Option<u64>>,
+    last: Option<(Place, Option<u64>)>,
     /// Every so many-th task is looked at: a power of two.
     stride: u64,
     live: u64,
@@ -113,6 +116,8 @@ impl Default for Usual {
             before: IdMap::default(),
             now: IdMap::default(),
             walked_at: 0,
+            told: HashMap::new(),
+            last: None,
             stride: 1,
             live: 0,
         }
@@ -155,6 +160,8 @@ impl Usual {
     pub(super) fn begin_walk(&mut self) {
         self.live = 0;
         self.now.clear();
+        self.told.clear();
+        self.last = None;
         for habit in self.habits.values_mut() {
             habit.counting = [0; 2];
         }
@@ -212,7 +219,20 @@ impl Usual {
 
     /// What tasks of that place usually sleep at most. `None`: not known, or most of them sleep for
     /// long now and few have ended there: then it is how they are.
-    pub(super) fn sleep(&self, place: Place, finished: u64) -> Option<u64> {
+    pub(super) fn sleep(&mut self, place: Place, finished: impl FnOnce() -> u64) -> Option<u64> {
+        if let Some((_, usual)) = self.last.filter(|(of, _)| *of == place) {
+            return usual;
+        }
+        let usual = match self.told.get(&place) {
+            Some(usual) => *usual,
+            None => self.sleep_of(place, finished()),
+        };
+        self.told.insert(place, usual);
+        self.last = Some((place, usual));
+        usual
+    }
+
+    fn sleep_of(&self, place: Place, finished: u64) -> Option<u64> {
         let habit = self.habits.get(&place)?;
         let usual = habit.sleeps.p99()?.max(habit.longest[1]);
         let live = u64::from(habit.live);
