@@ -60,6 +60,29 @@ pub(crate) struct Settings {
     /// How long what rests, a child without its parent, and a generation: what a run says of them
     /// holds for the process.
     pub(crate) leaks: Option<[Duration; 3]>,
+    /// One of how many spawns leaves its stack.
+    pub(crate) spawn_stacks: Option<u32>,
+}
+
+/// One of how many spawns leaves its stack, by the environment, which wins; 0: none.
+const SPAWN_STACKS: &str = "LOOP_CONSOLE_SPAWN_STACKS";
+
+fn sample_spawns(settings: &Settings) {
+    let told = std::env::var(SPAWN_STACKS).ok();
+    let rate = match told.as_deref().map(str::parse) {
+        Some(Ok(rate)) => Some(rate),
+        Some(Err(_)) => {
+            tracing::warn!("{SPAWN_STACKS} is no number from 0: it is 64 for one spawn of 64");
+            settings.spawn_stacks
+        }
+        None => settings.spawn_stacks,
+    };
+    let Some(rate) = rate.filter(|rate| *rate > 0) else {
+        return;
+    };
+    if let Err(why) = crate::inspect::stack::depot::depot().sample_spawns(Some(rate)) {
+        tracing::warn!(%why, "spawns leave no stacks");
+    }
 }
 
 /// Where the inspector is to be found, or why it is not.
@@ -150,6 +173,9 @@ pub(crate) fn ensure(settings: &Settings) {
         limits.idle_ns = ns(idle);
         limits.outlive_ns = ns(outlived);
         limits.slot_ns = ns(generation).max(1_000_000);
+    }
+    if fresh || settings.spawn_stacks.is_some() {
+        sample_spawns(settings);
     }
     match wish {
         Wish::Wait(limit) if fresh => {

@@ -204,6 +204,28 @@ impl Builder {
         self
     }
 
+    /// Has one of so many spawns leave its stack, so that a task's page tells which calls led to it;
+    /// 1 for all. There is one inspector a process: what a run says holds for it, and a console turns
+    /// it off and on (`record spawn-stacks`). About a microsecond for each spawn that is taken, at
+    /// most 12,800 a second; the rest are counted as lost. `LOOP_CONSOLE_SPAWN_STACKS` says the
+    /// same from outside, and wins. Needs the feature `stacks`, on Linux.
+    ///
+    /// Panics: zero.
+    ///
+    /// ```
+    /// let answer = loop_runtime::Builder::new().spawn_stacks(64).run(async { 7 });
+    /// assert_eq!(answer, Ok(7));
+    /// ```
+    #[cfg(feature = "inspect")]
+    pub fn spawn_stacks(mut self, one_of: u32) -> Self {
+        assert!(
+            one_of > 0,
+            "one spawn of none cannot be taken; leave this out for no stacks"
+        );
+        self.settings.spawn_stacks = Some(one_of);
+        self
+    }
+
     /// Has the inspector listen on this TCP address as well. Loopback only, and who connects must
     /// show the token from the file that `LoopHandle::inspector` names.
     #[cfg(feature = "inspect")]

@@ -73,6 +73,7 @@ impl LoopHandle {
 pub(crate) struct Settings {
     pub(crate) listen_tcp: Option<std::net::SocketAddr>,
     pub(crate) leaks: Option<super::LeakLimits>,
+    pub(crate) spawn_stacks: Option<u32>,
     #[cfg(feature = "inspect")]
     pub(crate) dumps: crate::inspect::flight::Wish,
 }
@@ -94,6 +95,7 @@ mod face {
                 listen_tcp: self.listen_tcp,
                 carry,
                 dumps: self.dumps.clone(),
+                spawn_stacks: self.spawn_stacks,
                 leaks: self
                     .leaks
                     .map(|limits| [limits.idle, limits.outlived, limits.generation]),
