@@ -26,6 +26,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// How often in all, for a task that may wait anew soon, and where debug information is being read.
 const TRIES: u32 = 10;
 const READING: u32 = 400;
+/// And for names, which are looked up in the debug information too.
+const NAMES: u32 = 100;
 
 /// All about a task, with where it waits, if the app finds that out in time.
 async fn read_with_stack(session: &Session, id: u64) -> Result<Option<TaskDetail>, Failure> {
@@ -42,7 +44,7 @@ async fn read_with_stack(session: &Session, id: u64) -> Result<Option<TaskDetail
             _ => 0,
         };
         let unnamed = (detail.spawn_stack.first()).is_some_and(|frame| frame.function.is_empty());
-        if tries >= most.max(if unnamed { TRIES } else { 0 })
+        if tries >= most.max(if unnamed { NAMES } else { 0 })
             || !awaiting.stack.is_empty() && !unnamed
         {
             return Ok(Some(detail));

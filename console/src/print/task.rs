@@ -113,14 +113,14 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
             add("awaits", step);
         }
     }
-    for (text, _) in stack::frames(&detail.awaiting.stack, false) {
+    for (text, _) in stack::frames(&detail.awaiting.stack, false, usize::MAX) {
         add("await stack", text);
     }
     let how = stack::how(detail, look);
     if !how.is_empty() {
         add("await stack", format!("({how})"));
     }
-    for (text, _) in stack::frames(&detail.spawn_stack, false) {
+    for (text, _) in stack::frames(&detail.spawn_stack, false, usize::MAX) {
         add("spawned in", text);
     }
     for finding in &detail.findings {

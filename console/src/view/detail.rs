@@ -228,7 +228,7 @@ fn wanted_height(detail: &TaskDetail, index: usize) -> u16 {
         Panel::Task => 7,
         Panel::Waits => waits_height(detail).clamp(3, 8),
         Panel::Await => {
-            (stack::frames(&detail.awaiting.stack, false).len() as u16 + 2).clamp(4, 11)
+            (stack::frames(&detail.awaiting.stack, false, 0).len() as u16 + 2).clamp(4, 11)
         }
         Panel::Life => 4,
         Panel::Polls | Panel::Scheduled => 9,
@@ -266,7 +266,7 @@ fn panel(
         Panel::Findings => lines::findings(d, look),
         Panel::Waits => awaits::lines(d, look),
         Panel::Task => lines::task(d, look),
-        Panel::Await => stack::awaits(d, look, model.ui.zoom),
+        Panel::Await => stack::awaits(d, look, model.ui.zoom, body.width.into()),
         Panel::Life => return life(p, body, d, look),
         Panel::Polls => {
             return one_histogram(p, body, d.polls.as_ref().or(d.place_polls.as_ref()), budget);
@@ -279,7 +279,7 @@ fn panel(
             None => lines::blocks(d, look),
         },
         Panel::Spawn => {
-            let mut lines = stack::created(d, model.ui.zoom);
+            let mut lines = stack::created(d, model.ui.zoom, body.width.into());
             lines.extend(lines::log(d, look));
             lines
         }

@@ -41,8 +41,11 @@ fn name(frame: &Frame) -> String {
     frame.function.clone()
 }
 
-/// A frame in one line. `next` is the number of the frame below it.
-fn line(frame: &Frame, number: usize) -> Line {
+/// Less of a function's name is not shown for the sake of its place.
+const NAME: usize = 20;
+
+/// A frame in one line of so many cells, if its place leaves its name some room.
+fn line(frame: &Frame, number: usize, width: usize) -> Line {
     let place = fmt::place(&frame.place);
     let gap = if place.is_empty() { "" } else { "  " };
     let role = if frame.yours || frame.culprit {
@@ -56,7 +59,10 @@ fn line(frame: &Frame, number: usize) -> Line {
         by if by == number + 1 => String::new(),
         by => format!("  (awaited by {by})"),
     };
-    (format!("{number:>3} {}{gap}{place}{by}", name(frame)), role)
+    let name = name(frame);
+    let room = width.saturating_sub(7 + fmt::width(&place) + fmt::width(&by));
+    let name = fmt::cut_middle(&name, room.max(NAME));
+    (format!("{number:>3} {name}{gap}{place}{by}"), role)
 }
 
 /// How many frames of whom.
@@ -81,7 +87,8 @@ fn folded(frames: &[Frame]) -> Line {
 
 /// Frames, innermost first. What is not the app's own is folded, but for the innermost frame and
 /// where futures join, which is what a reader looks for.
-pub fn frames(stack: &[Frame], unfold: bool) -> Vec<Line> {
+pub fn frames(stack: &[Frame], unfold: bool, width: usize) -> Vec<Line> {
+    let line = |frame: &Frame, number: usize| line(frame, number, width);
     let joins = |number: usize| {
         let by = stack.iter().filter(|frame| frame.awaited_by == number);
         by.count() > 1
@@ -117,8 +124,8 @@ pub fn frames(stack: &[Frame], unfold: bool) -> Vec<Line> {
 }
 
 /// Where it waits.
-pub(super) fn awaits(d: &TaskDetail, look: &Look, unfold: bool) -> Vec<Line> {
-    let mut out = frames(&d.awaiting.stack, unfold);
+pub(super) fn awaits(d: &TaskDetail, look: &Look, unfold: bool, width: usize) -> Vec<Line> {
+    let mut out = frames(&d.awaiting.stack, unfold, width);
     let how = how(d, look);
     if !how.is_empty() {
         out.push((how, Role::Dim));
@@ -139,14 +146,14 @@ pub(super) fn awaits(d: &TaskDetail, look: &Look, unfold: bool) -> Vec<Line> {
 }
 
 /// Where it was spawned, by whom, and who spawned those.
-pub(super) fn created(d: &TaskDetail, unfold: bool) -> Vec<Line> {
+pub(super) fn created(d: &TaskDetail, unfold: bool, width: usize) -> Vec<Line> {
     let place = if d.row.spawned_at.is_empty() {
         "not known".into()
     } else {
         fmt::place(&d.row.spawned_at)
     };
     let mut out = vec![(place.into_owned(), Role::Plain)];
-    out.extend(frames(&d.spawn_stack, unfold));
+    out.extend(frames(&d.spawn_stack, unfold, width));
     out.extend(d.parents.iter().map(|parent| {
         let place = fmt::place(&parent.spawned_at);
         let state = parent.state.word();
@@ -197,7 +204,7 @@ mod tests {
             frame("run_ready", "runtime"),
         ];
         assert_eq!(
-            texts(&frames(&stack, false)),
+            texts(&frames(&stack, false, 200)),
             [
                 "1 park",
                 "… 1 runtime, 1 dependency",
@@ -207,7 +214,21 @@ mod tests {
                 "… 2 runtime",
             ]
         );
-        assert_eq!(frames(&stack, true).len(), 8);
+        assert_eq!(frames(&stack, true, 200).len(), 8);
+    }
+
+    #[test]
+    fn a_long_name_leaves_its_place_to_be_read() {
+        let long = Frame {
+            place: "src/x.rs:12:3".to_owned(),
+            ..frame(&"app::".repeat(20), "app")
+        };
+        let (text, _) = &frames(&[long], false, 58)[0];
+        assert!(
+            text.ends_with("  src/x.rs:12") && text.contains('…'),
+            "{text}"
+        );
+        assert!(fmt::width(text) <= 57, "{text}");
     }
 
     #[test]
@@ -222,7 +243,7 @@ mod tests {
             future("app::both", 0),
         ];
         assert_eq!(
-            texts(&frames(&stack, false)),
+            texts(&frames(&stack, false, 200)),
             ["1 app::left  (awaited by 3)", "2 app::right", "3 app::both"]
         );
     }
@@ -236,7 +257,7 @@ mod tests {
         d.row.spawned_at = "src/x.rs:3:5".to_owned();
         d.row.parent = Some(7);
         assert_eq!(
-            texts(&created(&d, false)),
+            texts(&created(&d, false, 200)),
             [
                 "src/x.rs:3",
                 "by 7, which ended and is not remembered",

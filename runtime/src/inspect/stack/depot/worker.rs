@@ -13,7 +13,7 @@ use super::{AWAITS, Copied, Depot, Job, Suspect, Told};
 use crate::clock;
 use crate::inspect::stack::dwarf::{Reader, Why};
 use crate::inspect::stack::names::resolve::Resolver;
-use crate::inspect::stack::names::{Line, Place};
+use crate::inspect::stack::names::{Line, Place, Whose};
 use crate::inspect::stack::sections::Sections;
 use crate::inspect::stack::snap::{self, Snap};
 use crate::inspect::stack::suspended::{self, Chain, Link, Loaded};
@@ -121,10 +121,11 @@ impl Worker {
 
     fn small(&mut self, job: Job) {
         match job {
+            // Somebody may have asked twice.
+            Job::Name(found) if found.lines.get().is_some() => {}
             Job::Name(found) => {
                 let resolver = self.resolver.get_or_insert_with(Resolver::new);
                 let (lines, _) = resolver.lines(&found.stack, [None, None]);
-                // Two may have asked; the names are the same.
                 let _ = found.lines.set(own_first(lines).into());
             }
             Job::Look | Job::Read(_) => {}
@@ -260,15 +261,21 @@ fn deadline() -> Instant {
     Instant::now() + LONGEST
 }
 
-/// Marks the innermost line of the app's own.
+/// Takes away what took the stack, and marks the innermost line of the app's own.
 fn own_first(mut lines: Vec<Line>) -> Vec<Line> {
+    let ours = |line: &Line| {
+        let parts = ["record::wish::", "stack::snap::", "LoopRecord::tell_spawn"];
+        line.whose == Whose::Runtime && parts.iter().any(|part| line.function.contains(part))
+    };
+    let from = lines.iter().position(|line| !ours(line)).unwrap_or(0);
+    lines.drain(..from);
     let _ = Place::in_stack(&mut lines);
     lines
 }
 
-/// Takes away the frames that took the stack.
+/// Takes away the frame that took the stack.
 fn without_us(stack: &mut Stack) {
-    // The copier, and what called it for the wish: neither is put into the other.
+    // The copier, which is put into nobody.
     if stack.frames.len() > 2 {
         stack.frames.drain(..1);
     }
