@@ -404,6 +404,7 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
         {
             flight::Flight::hear(&served);
             service::spawn(flight::beat(served.clone()));
+            service::spawn(flight::story::follow(served.clone()));
             if let Some(chosen) = served.flight.log.wish().signal {
                 service::spawn(flight::listen(served.clone(), chosen));
             }

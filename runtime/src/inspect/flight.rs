@@ -80,6 +80,11 @@ impl Set {
         cause == Cause::Asked || self.0 & cause.bit() != 0
     }
 
+    /// Whether anything but a command causes a dump.
+    pub(crate) fn any(self) -> bool {
+        self.0 & !Cause::Asked.bit() != 0
+    }
+
     /// What is in one of them.
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -7,6 +7,7 @@ use loop_proto::pb;
 use loop_proto::recording::{self, Head, Kind, Moment, Writer};
 
 use super::auth::Role;
+use super::flight::story;
 use super::service::{Inspect, unix_ns};
 use super::shared::Shared;
 use crate::clock;
@@ -55,6 +56,8 @@ async fn snapshot(shared: &Arc<Shared>) -> Writer {
     };
     let mut writer = Writer::new(SNAPSHOT);
     writer.hello(&service.reply(Role::Observe));
+    // What happened last comes before the tables, which may take all the room.
+    writer.events(&story::last(shared));
     let mut sent = Sent::default();
     for target in [
         Target::Overview,

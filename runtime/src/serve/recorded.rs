@@ -75,7 +75,7 @@ const TABLE: &[Recording] = &[
             (!words.is_empty(), detail)
         },
         turn: Some(|shared, on| {
-            shared.flight.log.turn(on);
+            shared.flight.turn(on);
             Ok(())
         }),
     },

@@ -1,17 +1,22 @@
 //! Dumps of the flight recorder: what causes one, what is in it, and what becomes of it.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use loop_proto::recording::{Kind, Recording};
 
+use super::calls::READS_EVENTS;
 use super::*;
 use crate::inspect::flight::Wish;
 
-/// A log that wants dumps in a directory of the test.
-fn wanting(name: &str) -> (Arc<Log>, PathBuf) {
+/// A log that wants dumps in a directory of the test, and what keeps other tests from the rings
+/// meanwhile, which have one reader.
+fn wanting(name: &str) -> (Arc<Log>, PathBuf, MutexGuard<'static, ()>) {
+    let alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = std::env::temp_dir().join(format!("in-dump-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&directory);
     let mut wish = Wish::default();
     wish.want_in(directory.clone());
-    (Arc::new(Log::new(wish)), directory)
+    (Arc::new(Log::new(wish)), directory, alone)
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -52,7 +57,7 @@ async fn dump(client: &mut Client, reason: &str) -> pb::CommandReply {
 
 #[test]
 fn a_viewer_asks_for_a_dump_and_finds_in_it_what_it_would_see() {
-    let (log, directory) = wanting("asked");
+    let (log, directory, _alone) = wanting("asked");
     let inspected = Inspected::with_dumps("asked", log);
     on_loop(|id| async move {
         let waits = crate::Task::<()>::builder()
@@ -97,6 +102,7 @@ fn a_viewer_asks_for_a_dump_and_finds_in_it_what_it_would_see() {
 
 #[test]
 fn a_dump_that_cannot_be_written_is_a_sentence_and_the_app_goes_on() {
+    let _alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut wish = Wish::default();
     wish.want_in("/dev/full/dumps".into());
     let inspected = Inspected::with_dumps("full", Arc::new(Log::new(wish)));
@@ -122,12 +128,14 @@ fn a_dump_that_cannot_be_written_is_a_sentence_and_the_app_goes_on() {
 
 #[test]
 fn a_leak_is_dumped_when_it_is_found_and_says_where_its_file_is() {
-    let (log, directory) = wanting("leak");
+    let (log, directory, _alone) = wanting("leak");
     let inspected = Inspected::with_dumps("leak", log.clone());
     on_loop(|id| async move {
+        let mut client = inspected.client().await;
+        // A loop that was made since the last look at the rings is followed from the next one on.
+        super::super::flight::story::last(&inspected.shared);
         create_task(std::future::poll_fn(|_| Poll::<()>::Pending)).detach();
         yield_now().await;
-        let mut client = inspected.client().await;
         let wanted = query(pb::Target::Findings, &format!("loop={id}"));
         let (view, _) = ask(&mut client, wanted).await;
         assert_eq!(view.findings.len(), 1);
@@ -147,6 +155,19 @@ fn a_leak_is_dumped_when_it_is_found_and_says_where_its_file_is() {
         let past = hour.past_findings.iter().find(of).expect("what caused it");
         assert_eq!(past.dump, told[0].path);
         let recording = read(Path::new(&past.dump));
+        // What happened before: this finding was made, and tasks were spawned.
+        let events = recording
+            .snapshot
+            .iter()
+            .flat_map(|snapshot| &snapshot.events);
+        let events: Vec<_> = events.flat_map(|batch| &batch.events).collect();
+        let made = events.iter().filter_map(|event| event.finding.as_ref());
+        assert!(
+            made.into_iter()
+                .any(|finding| finding.id == told[0].subject_id)
+        );
+        let spawned = |event: &&&pb::Event| event.kind() == pb::EventKind::TaskSpawned;
+        assert!(events.iter().find(spawned).is_some(), "{events:?}");
         assert!(
             recording.head.reason.contains(" at "),
             "{}",
@@ -174,7 +195,7 @@ fn nothing_is_dumped_that_nobody_asked_for() {
 
 #[test]
 fn a_task_that_panics_is_told_to_the_recorder_at_once() {
-    let (log, directory) = wanting("panic");
+    let (log, directory, _alone) = wanting("panic");
     let inspected = Inspected::with_dumps("panic", log.clone());
     on_loop(|_| async move {
         // The inspector's loop turns: it hears of panics.
