@@ -67,6 +67,10 @@ pub fn causes() -> String {
         };
         text.push_str(&format!("  {word:<10} {what}.\n  {:<10} {advice}\n", ""));
     }
+    text.push_str("Where the call or the stack tells what is waited for:\n");
+    for (what, advice) in loop_proto::blocking::WAITS {
+        text.push_str(&format!("  {what}: {advice}\n"));
+    }
     text
 }
 

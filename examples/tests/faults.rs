@@ -40,10 +40,7 @@ const FULL_RECALL: [&str; 4] = ["stranded", "deadlocked", "left-behind", "blocke
 
 /// Words that the evidence for a program's finding must have.
 const EVIDENCE: [(&str, &[&str]); 7] = [
-    (
-        "rows-at-once",
-        &["down to read_rows(); then it varied", "yield_now"],
-    ),
+    ("rows-at-once", &["Its stack was taken ", "yield_now"]),
     (
         "lock-cycle",
         &[

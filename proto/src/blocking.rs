@@ -58,6 +58,17 @@ pub const CAUSES: &[(BlockCause, &str, &str)] = &[
     ),
 ];
 
+/// What the system call, or the stack of a wait for a lock, tells more exactly, and what to do then.
+pub const WAITS: &[(&str, &str)] = &[
+    ("a sleep", SLEEP),
+    ("files", FILE),
+    ("sockets", NET),
+    ("a name's lookup", LOOKUP),
+    ("a child", CHILD),
+    ("a thread's end", JOIN),
+    ("a channel of threads", CHANNEL),
+];
+
 /// What to do about a block of that cause. `call`: the system call it slept in, empty where it is
 /// not known. `functions`: those of its stack, which tell a name's lookup from other waits.
 #[must_use]

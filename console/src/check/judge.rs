@@ -332,7 +332,7 @@ fn of_block(b: &BlockRow, limit: &Limit, e: &Evidence) -> Problem {
             b.allowed
         ));
     }
-    if let Some(n) = b.waited {
+    if let Some(n) = b.waited.filter(|n| *n > 0) {
         let worst = b.waited_worst_ns.map_or_else(String::new, |ns| {
             format!(", the longest for {}", fmt::span(ns))
         });

@@ -263,8 +263,9 @@ impl Poll {
         if took && block.samples.taken() > 0 {
             desk.names.ask(block);
         }
+        let own = self.own();
         let stack_due = self.next_stack().map_or(u64::MAX, |times| {
-            self.since + allowed.ticks + times * budget
+            last.to + (times * budget).saturating_sub(own)
         });
         let now = clock::ticks();
         (now + clamp_look(budget)).min(stack_due.max(now))
@@ -278,6 +279,17 @@ impl Poll {
             old.reading.to + apart <= look.reading.from
                 && (asleep(old) && asleep(look) || look.reading.cpu > old.reading.cpu)
         })
+    }
+
+    /// Ticks for which it has run at most: neither waiting for a CPU, as far as is told, nor allowed
+    /// to block. By this the moments of its stacks are spread, however busy the machine is.
+    fn own(&self) -> u64 {
+        let waits = delay_between(self.first, self.last).unwrap_or_default();
+        self.last
+            .to
+            .saturating_sub(self.since)
+            .saturating_sub(ticks(waits) + self.allowed.ticks)
+            .max(ticks(self.lower))
     }
 
     /// The multiple of the budget at which the next stack is due. `None`: no more are taken.
@@ -295,8 +307,7 @@ impl Poll {
         budget: u64,
         desk: &mut Desk,
     ) -> bool {
-        let begun = self.since + self.allowed.ticks;
-        let age = self.last.to.saturating_sub(begun);
+        let age = self.own();
         if self.next_stack().is_none_or(|times| age < times * budget) {
             return false;
         }
