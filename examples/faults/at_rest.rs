@@ -15,7 +15,7 @@ use super::{Program, ms};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub(super) const PROGRAMS: [Program; 14] = [
+pub(super) const PROGRAMS: [Program; 16] = [
     healthy(
         "idle-workers",
         "Detached workers had jobs, and sleep while there are none.",
@@ -26,6 +26,18 @@ pub(super) const PROGRAMS: [Program; 14] = [
         "ramp-up-and-down",
         "Load comes and goes, over and over; each task ends.",
         || Box::pin(ramp_up_and_down()),
+    )
+    .quick(),
+    healthy(
+        "ramp-by-steps",
+        "Load doubles every second and stays; each task ends.",
+        || Box::pin(ramp_by_steps()),
+    )
+    .quick(),
+    healthy(
+        "ramp-cut-off",
+        "Load ramps up, stops at its highest, and what is left ends.",
+        || Box::pin(ramp_cut_off()),
     )
     .quick(),
     healthy(
@@ -132,6 +144,28 @@ async fn ramp_up_and_down() {
         }
     }
     sleep(ms(200)).await;
+}
+
+async fn ramp_by_steps() {
+    for load in [2, 4, 8, 16] {
+        for _ in 0..20 {
+            for _ in 0..load {
+                create_task(async { sleep(ms(120)).await }).detach();
+            }
+            sleep(ms(50)).await;
+        }
+    }
+    sleep(ms(200)).await;
+}
+
+async fn ramp_cut_off() {
+    for load in 1..40 {
+        for _ in 0..load {
+            create_task(async move { sleep(ms(300 + load * 10)).await }).detach();
+        }
+        sleep(ms(50)).await;
+    }
+    sleep(ms(900)).await;
 }
 
 async fn steady_pool() {

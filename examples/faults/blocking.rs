@@ -161,9 +161,26 @@ pub(super) const PROGRAMS: [Program; 20] = [
 /// The fault is in a task of this file, and main lives on until the place of the block is known.
 fn in_a_task(future: impl Future<Output = ()> + 'static) -> Body {
     Box::pin(async move {
-        create_task(future).await.expect("it ends by itself");
+        let task = create_task(async move {
+            tell_the_moment("fault");
+            future.await;
+            tell_the_moment("over");
+        });
+        task.await.expect("it ends by itself");
         sleep(ms(400)).await;
     })
+}
+
+/// For `tools/corpus`, which measures how soon a block is told: which task blocks from now on, or did
+/// until now, and what CLOCK_MONOTONIC says, in nanoseconds.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+fn tell_the_moment(what: &str) {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os("FAULTS_TELL").is_some() {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let task = loop_runtime::current_task().map_or(0, |task| task.id().get());
+        println!("{what} {task} {}", now.tv_sec * 1_000_000_000 + now.tv_nsec);
+    }
 }
 
 /// How long this thread has held its loop: the time on the wall without that for which it was

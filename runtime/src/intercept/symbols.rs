@@ -182,8 +182,7 @@ macro_rules! forward {
                     note(Call::$call, 0);
                 }
                 // SAFETY: the library's function of that name, which has this signature.
-                let real: unsafe extern "C-unwind" fn($($of),*) -> $to =
-                    unsafe { transmute(real(Call::$call)) };
+                let real = unsafe { transmute::<*mut c_void, unsafe extern "C-unwind" fn($($of),*) -> $to>(real(Call::$call)) };
                 // SAFETY: the caller's promise.
                 unsafe { real($($argument),*) }
             }
@@ -199,11 +198,11 @@ macro_rules! forward {
 }
 
 forward! {
-    // SAFETY: of `lasts` in these: the caller of the C function passes a valid time or null.
     Nanosleep: nanosleep(time: *const libc::timespec, left: *mut libc::timespec) -> c_int,
+        // SAFETY: the caller of the C function passes a valid time or null.
         when unsafe { lasts(time) };
-    // SAFETY: as above.
     ClockNanosleep: clock_nanosleep(clock: libc::clockid_t, flags: c_int, time: *const libc::timespec, left: *mut libc::timespec) -> c_int,
+        // SAFETY: the caller of the C function passes a valid time or null.
         when unsafe { lasts(time) };
     Usleep: usleep(time: c_uint) -> c_int, when time > 0;
     Sleep: sleep(time: c_uint) -> c_uint, when time > 0;
@@ -240,11 +239,8 @@ forward! {
 }
 
 /// Forwards, and notes the call if it took long: a lock that is free a moment later is no fault.
-///
-/// # Safety
-/// `forward` may be called.
 #[inline]
-unsafe fn timed<T: Copy>(call: Call, forward: impl FnOnce() -> T) -> T {
+fn timed<T: Copy>(call: Call, forward: impl FnOnce() -> T) -> T {
     let start = clock::ticks();
     let result = forward();
     let took = clock::ticks().saturating_sub(start);
@@ -280,13 +276,13 @@ unsafe extern "C-unwind" fn syscall(
         c_long,
     ) -> c_long;
     // SAFETY: the library's function, which reads the same registers and the same place on the stack.
-    let real: Real = unsafe { transmute(real(Call::Syscall)) };
+    let real = unsafe { transmute::<*mut c_void, Real>(real(Call::Syscall)) };
     let operation = b as c_int & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
     let waits = number == libc::SYS_futex
         && matches!(operation, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET);
     if waits && watched() {
         // SAFETY: the caller's promise.
-        return unsafe { timed(Call::Syscall, || real(number, a, b, c, d, e, f)) };
+        return timed(Call::Syscall, || unsafe { real(number, a, b, c, d, e, f) });
     }
     // SAFETY: the caller's promise.
     unsafe { real(number, a, b, c, d, e, f) }
@@ -299,12 +295,12 @@ unsafe extern "C-unwind" fn pthread_join(
     thread: libc::pthread_t,
     result: *mut *mut c_void,
 ) -> c_int {
+    type Join = unsafe extern "C-unwind" fn(libc::pthread_t, *mut *mut c_void) -> c_int;
     // SAFETY: the library's function of that name, which has this signature.
-    let real: unsafe extern "C-unwind" fn(libc::pthread_t, *mut *mut c_void) -> c_int =
-        unsafe { transmute(real(Call::PthreadJoin)) };
+    let real = unsafe { transmute::<*mut c_void, Join>(real(Call::PthreadJoin)) };
     if watched() {
         // SAFETY: the caller's promise.
-        return unsafe { timed(Call::PthreadJoin, || real(thread, result)) };
+        return timed(Call::PthreadJoin, || unsafe { real(thread, result) });
     }
     // SAFETY: the caller's promise.
     unsafe { real(thread, result) }
