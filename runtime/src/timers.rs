@@ -113,7 +113,7 @@ impl Timers {
                     place,
                     ..
                 } = what;
-                row.armed(id, kind, owner, now, deadline, place, asker);
+                row.armed(id, kind, (owner, asker), now, deadline, place);
                 if what.period != 0 {
                     row.period.store(what.period, Ordering::Relaxed);
                 }

@@ -125,7 +125,7 @@ impl LastDrops {
         let turn = self.written.fetch_add(1, relaxed);
         let cell = &self.rows[(turn % CAPACITY as u64) as usize];
         let version = cell.version.load(relaxed);
-        let claimed = version % 2 == 0
+        let claimed = version.is_multiple_of(2)
             && cell
                 .version
                 .compare_exchange(version, version + 1, Ordering::Acquire, relaxed)
@@ -191,7 +191,7 @@ impl DropRow {
             copy: self.copy.load(relaxed),
         };
         fence(Ordering::Acquire);
-        let same = self.version.load(relaxed) == version && version % 2 == 0;
+        let same = self.version.load(relaxed) == version && version.is_multiple_of(2);
         (same && drop.task != 0).then_some(drop)
     }
 }

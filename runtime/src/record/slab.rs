@@ -43,7 +43,7 @@ impl<'a, T> Finder<'a, T> {
             .partition_point(|start| *start <= address as usize);
         let start = self.starts.get(after.checked_sub(1)?)?;
         let offset = address as usize - start;
-        if offset >= size_of::<Chunk<T>>() || offset % size_of::<T>() != 0 {
+        if offset >= size_of::<Chunk<T>>() || !offset.is_multiple_of(size_of::<T>()) {
             return None;
         }
         // SAFETY: the address was just shown to be that of a row inside a chunk of the slab, and

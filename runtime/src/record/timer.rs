@@ -96,11 +96,10 @@ impl TimerRow {
         &self,
         id: u64,
         kind: Kind,
-        owner: u64,
+        (owner, asker): (u64, Asker),
         now: u64,
         deadline: u64,
         place: Option<&'static Location<'static>>,
-        asker: Asker,
     ) {
         let relaxed = Ordering::Relaxed;
         slab::vacate(&self.id);

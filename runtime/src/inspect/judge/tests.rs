@@ -158,7 +158,7 @@ fn a_timer_is_an_orphan_when_its_task_has_ended_in_two_looks_or_long_asks_no_mor
     let (_, timer) = record.timers.take(&bench.owner.timers).unwrap();
     let asker = (std::ptr::from_ref(task).cast_mut(), 1);
     let hour = now + 3_600_000_000_000;
-    timer.armed(9, TimerKind::Sleep, 5, now, hour, None, asker);
+    timer.armed(9, TimerKind::Sleep, (5, asker), now, hour, None);
     task.handles.store(1, Ordering::Relaxed);
     task.polls.store(1_000, Ordering::Relaxed);
     assert_eq!(bench.walk_after(61_000_000_000), [], "999 polls since");

@@ -54,7 +54,7 @@ impl Spread {
             above -= above.min(*count);
             here
         });
-        top.map(|at| upper(at))
+        top.map(upper)
     }
 }
 
