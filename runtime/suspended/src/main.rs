@@ -1,4 +1,4 @@
-//! An app whose tasks wait in every shape, for ever. Prints each one's id and name, then `ready`.
+//! An app whose tasks wait in every shape, for ever; one of them again and again. Prints each one's id and name, then `ready`.
 //! Knows nobody who looks.
 
 #![forbid(unsafe_code)]
@@ -70,6 +70,16 @@ async fn generic<T: Default>(with: T) -> T {
     with
 }
 
+async fn tick() {
+    sleep(Duration::from_millis(50)).await;
+}
+
+async fn ticks() {
+    loop {
+        tick().await;
+    }
+}
+
 fn main() {
     let spawn = |name: &str, future: Pin<Box<dyn Future<Output = ()>>>| {
         let task = Task::<()>::builder().name(name).spawn(future);
@@ -85,6 +95,7 @@ fn main() {
         spawn("chosen", Box::pin(chosen()));
         spawn("selected", Box::pin(selected()));
         spawn("many", Box::pin(many()));
+        spawn("ticks", Box::pin(ticks()));
         spawn("generic", Box::pin(generic(7_u64).map(drop)));
         sleep(Duration::from_millis(20)).await;
         println!("ready");

@@ -70,6 +70,13 @@ impl App {
 
     /// Where a task waits, once that was read.
     fn told(&self, name: &str) -> TaskDetail {
+        self.told_when(name, |detail| {
+            !detail.awaiting.reading && detail.row.polls > 0
+        })
+    }
+
+    /// Asks for the detail of a task again and again, until `is_told`.
+    fn told_when(&self, name: &str, is_told: fn(&TaskDetail) -> bool) -> TaskDetail {
         let id = self.tasks[name];
         let socket = self.socket();
         on_loop(async move {
@@ -83,7 +90,7 @@ impl App {
             loop {
                 let told = session.task(id, true).await.expect("an answer");
                 let detail = Decoder::task_detail(told.expect("the task lives"));
-                if !detail.awaiting.reading && detail.row.polls > 0 {
+                if is_told(&detail) {
                     return detail;
                 }
                 loop_runtime::sleep(Duration::from_millis(20)).await;
@@ -202,4 +209,24 @@ fn boxes_combinators_and_generic_functions_are_seen_through() {
         .iter()
         .filter(|frame| frame.function.ends_with("::right"));
     assert_eq!(rights.count(), 3, "{many:#?}");
+}
+
+#[test]
+fn a_task_that_goes_to_wait_again_leaves_its_stack() {
+    let app = App::start("again");
+    let detail = app.told_when("ticks", |detail| detail.awaiting.how == "pending");
+    let awaiting = &detail.awaiting;
+    assert!(awaiting.took_ns > 0 && awaiting.at_ns <= detail.at_ns);
+    let own = own(&awaiting.stack);
+    let at = |function: &str| {
+        own.iter()
+            .position(|f| f.contains(&format!("::{function}::")))
+    };
+    assert!(at("tick").unwrap() < at("ticks").unwrap(), "{own:?}");
+    let culprit = awaiting.stack.iter().find(|frame| frame.culprit).unwrap();
+    let line = line_of("sleep(Duration::from_millis(50)).await");
+    assert!(
+        culprit.place.contains(&format!("main.rs:{line}:")),
+        "{culprit:?}"
+    );
 }
