@@ -136,7 +136,7 @@ enum Sub {
     History(OnceArgs),
     /// Print one page about everything: host, findings, blocks, the last hour, what is not known
     Report(ReportArgs),
-    /// Have the app write what there is to see of it to a file that `open` reads
+    /// Have the app write what there is to see of it to a file that `report` reads
     Dump(DumpArgs),
     /// The gate: judge a running app, or all that a command runs
     Check(CheckArgs),

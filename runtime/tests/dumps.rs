@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use loop_proto::pb::EventKind;
 use loop_proto::recording::Recording;
 use loop_runtime::signal::Signal;
 use loop_runtime::{Builder, create_task, sleep};
@@ -184,6 +185,16 @@ fn a_block_leaves_one_dump_for_all_that_follow_within_the_minute() {
     let snapshot = recording.snapshot.unwrap();
     let blocks: usize = snapshot.views.iter().map(|view| view.blocks.len()).sum();
     assert!(blocks > 0, "the block is in it");
+    let hours: usize = snapshot
+        .views
+        .iter()
+        .map(|view| view.past_findings.len())
+        .sum();
+    assert!(hours > 0, "and it was judged");
+    let events = snapshot.events.iter().flat_map(|batch| &batch.events);
+    let kinds: Vec<_> = events.map(|event| event.kind()).collect();
+    let told = [EventKind::LoopBlocked, EventKind::LoopUnblocked];
+    assert!(kinds.iter().any(|kind| told.contains(kind)), "{kinds:?}");
 }
 
 #[test]
@@ -297,7 +308,7 @@ fn a_failing_test_leaves_a_recording_of_what_was_left_of_it() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let path = dumps[0].display().to_string();
     assert!(
-        said.contains(&format!("recorded: loop-console open {path}")),
+        said.contains(&format!("recorded: loop-console report {path}")),
         "{said}"
     );
     let recording = read(&dumps[0]);

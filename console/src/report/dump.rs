@@ -48,7 +48,7 @@ pub fn dump(
         let value = json!({"schema": SCHEMA, "dump": {"path": reply.path, "host": host}});
         return said(format!("{value}\n"));
     }
-    // The path alone, so that it can be handed on: `open "$(loop-console dump)"`.
+    // The path alone, so that it can be handed on: `report "$(loop-console dump)"`.
     said(format!("{}\n", escape(&reply.path, 4096)))
 }
 

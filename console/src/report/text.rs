@@ -629,7 +629,7 @@ impl<'a> Page<'a> {
         if dumps.is_empty() {
             return;
         }
-        self.head("Recordings on disk", "loop-console open FILE");
+        self.head("Recordings on disk", "loop-console report FILE");
         for file in dumps {
             let detail = match file.detail.as_str() {
                 "" => String::new(),

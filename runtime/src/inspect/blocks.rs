@@ -299,11 +299,13 @@ impl Blocks {
         in_order(all.cloned().collect())
     }
 
-    /// What is known of the last hour: the latest and the worst, oldest first, and how many ended.
+    /// What is known of the last hour: the latest and the worst, oldest first, with those that go on,
+    /// and how many ended.
     pub(crate) fn hour(&self, now: u64) -> (Vec<Arc<Block>>, u64) {
         let mut inner = self.inner();
         inner.worst.age(now);
-        let all = inner.recent().chain(inner.worst.all()).cloned().collect();
+        let all = inner.recent().chain(inner.worst.all()).chain(&inner.now);
+        let all = all.cloned().collect();
         let ended = inner.worst.ended();
         drop(inner);
         (in_order(all), ended)

@@ -29,6 +29,8 @@ use story::Story;
 
 /// A stack's names come some milliseconds after the stack: a dump of a block waits for them.
 const NAMES: Duration = Duration::from_millis(150);
+/// How long a dump waits for two walks that look for findings.
+const JUDGED: Duration = Duration::from_millis(200);
 /// How long the end of a process waits for a dump that is being written.
 const LAST: Duration = Duration::from_millis(500);
 
@@ -152,12 +154,28 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
             if trigger.cause == Cause::Block {
                 sleep(NAMES).await;
             }
+            if !matches!(trigger.cause, Cause::Leak | Cause::Deadlock) {
+                judged(&shared).await;
+            }
             // A failure is told by the log.
             let _ = write(&shared, trigger).await;
         }
         shared.flight.called.wait().await;
         shared.flight.called.take();
     }
+}
+
+/// Has findings looked for, so that they are in the dump; not for long.
+async fn judged(shared: &Arc<Shared>) {
+    let mut judged = std::pin::pin!(shared.judged());
+    let mut limit = sleep(JUDGED);
+    std::future::poll_fn(|cx| {
+        if judged.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        Pin::new(&mut limit).poll(cx)
+    })
+    .await;
 }
 
 /// Writes one because a viewer asked. Errors: a sentence.
@@ -181,6 +199,7 @@ pub(crate) async fn asked(shared: &Arc<Shared>, reason: &str) -> Result<String, 
         }
         shared.flight.done.take();
     }
+    judged(shared).await;
     let detail = reason[..reason.floor_char_boundary(200)].to_owned();
     let trigger = Trigger {
         cause: Cause::Asked,

@@ -34,7 +34,10 @@ impl Desk {
             let ended = block.ended.map_or(now, |tick| look.now.mono_of(tick));
             look.of_loop(block.loop_id).is_some() && ended >= from_ns.min(now.saturating_sub(HOUR))
         };
-        let listed: Vec<&Arc<Block>> = blocks.iter().rev().filter(within).collect();
+        let mut listed: Vec<&Arc<Block>> = blocks.iter().rev().filter(within).collect();
+        // What goes on first; the sort keeps the order of the others.
+        listed.sort_by_key(|block| block.ended.is_some());
+        let kept = listed.iter().filter(|block| block.ended.is_some()).count() as u64;
         let mut wire = self.wire(look, &found, None, extras);
         let past_findings: Vec<_> = fresh.iter().map(|past| wire.past(past)).collect();
         let rows: Vec<_> = listed.iter().map(|block| wire.block(block)).collect();
@@ -42,8 +45,8 @@ impl Desk {
         let hour = pb::Hour {
             from_ns,
             findings_dropped: history.findings.dropped(),
-            blocks: ended.max(rows.len() as u64),
-            blocks_dropped: ended.saturating_sub(rows.len() as u64),
+            blocks: ended.max(kept),
+            blocks_dropped: ended.saturating_sub(kept),
             look_interval_ms: crate::inspect::history::UNASKED_MS,
             dumps: self.dumps.files(),
             host: Some(host()),
