@@ -38,11 +38,14 @@ pub(crate) enum AwaitHow {
     DebugInfo,
 }
 
+/// A stack, its names once they were found, and how it came.
+type Named = (Arc<Stack>, Option<Arc<[Line]>>, AwaitHow);
+
 /// What is known of where a task waits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Awaits {
     /// The frames and, once they were found, their names; the tick they are of; how they came.
-    pub(crate) stack: Option<(Arc<Stack>, Option<Arc<[Line]>>, AwaitHow)>,
+    pub(crate) stack: Option<Named>,
     /// Why there is none, or no better one. Empty: nothing is amiss.
     pub(crate) why: String,
     /// It is copied at its next wait, which has not come.
@@ -345,8 +348,8 @@ impl Depot {
             1 => "all".to_owned(),
             rate => format!("1 of {rate}"),
         };
-        if taken > 0 {
-            let took = clock::ticks_to_ns(wish::TOOK.load(Ordering::Relaxed)) / taken;
+        let took = clock::ticks_to_ns(wish::TOOK.load(Ordering::Relaxed));
+        if let Some(took) = took.checked_div(taken) {
             words += &format!(", {taken} taken, {took} ns each");
         }
         match lost() {

@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
             let mut count = 0_u32;
             while !raw.is_empty() {
                 count += 1;
-                if count % STRIDE == 0 {
+                if count.is_multiple_of(STRIDE) {
                     self.in_time()?;
                 }
                 let (offset, depth) = (raw.next_offset(), raw.next_depth());

@@ -53,9 +53,6 @@ static ALL: [Slot; SLOTS] = [const {
     }
 }; SLOTS];
 
-/// Where the next claim looks.
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
 /// Stacks that found no free slot.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -134,14 +131,18 @@ pub(super) fn drain(mut each: impl FnMut(Snap, &mut Vec<u8>)) {
 #[inline(never)]
 fn take(record: &LoopRecord, moment: Moment, task: u64, polls: u64) {
     let start = clock::ticks();
-    let slot = &ALL[NEXT.fetch_add(1, Ordering::Relaxed) % SLOTS];
-    let claimed = slot
-        .state
-        .compare_exchange(FREE, FILLING, Ordering::Acquire, Ordering::Relaxed);
-    if claimed.is_err() {
+    // From the first on, so that pages are used again that a stack was copied to before: the first
+    // write to one costs more than the copy.
+    let is_claimed = |slot: &&Slot| {
+        slot.state.load(Ordering::Relaxed) == FREE
+            && (slot.state)
+                .compare_exchange(FREE, FILLING, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+    };
+    let Some(slot) = ALL.iter().find(is_claimed) else {
         LOST.fetch_add(1, Ordering::Relaxed);
         return;
-    }
+    };
     let registers = here::registers();
     let (low, size) = (&record.facts.stack[0], &record.facts.stack[1]);
     let low = low.load(Ordering::Relaxed);

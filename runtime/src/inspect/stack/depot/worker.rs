@@ -264,8 +264,11 @@ fn deadline() -> Instant {
 /// Takes away what took the stack, and marks the innermost line of the app's own.
 fn own_first(mut lines: Vec<Line>) -> Vec<Line> {
     let ours = |line: &Line| {
-        let parts = ["record::wish::", "stack::snap::", "LoopRecord::tell_spawn"];
-        line.whose == Whose::Runtime && parts.iter().any(|part| line.function.contains(part))
+        let of_record = match line.place.is_empty() {
+            true => line.function.contains("::record::"),
+            false => line.place.contains("src/record"),
+        };
+        line.whose == Whose::Runtime && of_record
     };
     let from = lines.iter().position(|line| !ours(line)).unwrap_or(0);
     lines.drain(..from);
