@@ -206,9 +206,9 @@ impl Builder {
 
     /// Has one of so many spawns leave its stack, so that a task's page tells which calls led to it;
     /// 1 for all. There is one inspector a process: what a run says holds for it, and a console turns
-    /// it off and on (`record spawn-stacks`). About a microsecond for each spawn that is taken, at
-    /// most 12,800 a second; the rest are counted as lost. `LOOP_CONSOLE_SPAWN_STACKS` says the
-    /// same from outside, and wins. Needs the feature `stacks`, on Linux.
+    /// it off and on (`spawn-stacks`), beside which stands what one took of the loop's time. At most
+    /// 64 wait to be read, every 5 ms; the rest are counted as lost. `LOOP_CONSOLE_SPAWN_STACKS`
+    /// says the same from outside, and wins. Needs the feature `stacks`, on Linux.
     ///
     /// Panics: zero.
     ///
