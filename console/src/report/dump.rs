@@ -35,7 +35,6 @@ pub fn dump(
         let request = pb::CommandRequest {
             serial: 1,
             action: Some(pb::command_request::Action::Dump(pb::Dump { reason })),
-            ..pb::CommandRequest::default()
         };
         let reply = session.command(request).await;
         let reply = reply.map_err(|status| not_written(&refused(&status)))?;

@@ -75,13 +75,18 @@ pub(super) fn blocks_note(model: &Model) -> String {
     let Some(hour) = &store.hour else {
         return String::new();
     };
-    let before = hour
-        .blocks
+    let page = &store.blocks;
+    let since = page
+        .rows
         .iter()
-        .filter(|block| !block.running && store.before_us(block.at_ns))
-        .count() as u64;
-    // Those that are kept no more were before all that are.
-    let before = before + if before > 0 { hour.blocks_dropped } else { 0 };
+        .filter(|block| !store.before_us(block.at_ns));
+    let since = since.count() as u64;
+    // Where more began since than the list has at hand, how many were before is not known.
+    let known = since < page.rows.len() as u64 || page.rows.len() as u64 == page.len();
+    let before = match known {
+        true => hour.blocks_total.saturating_sub(since),
+        false => 0,
+    };
     let mut parts = Vec::new();
     if before > 0 {
         parts.push(format!("{} before you came", fmt::count(before)));

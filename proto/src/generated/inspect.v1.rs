@@ -3192,7 +3192,8 @@ pub enum Target {
     /// Signals that loops listen to: View.signals.
     Signals = 15,
     /// The last hour, kept whether anybody looked or not: View.hour, View.past_findings, View.blocks
-    /// (those that go on, then the worst and the latest, the newest first) and View.series. No filter, sort or cursor.
+    /// (those that go on, then the worst and the latest, the newest first; with a limit as many of the
+    /// worst) and View.series. No filter, sort or cursor.
     Hour = 17,
 }
 impl Target {

@@ -141,7 +141,7 @@ impl Answer {
                     ..pb::View::default()
                 })
             }
-            pb::Target::Hour => Some(desk.hour(&look, extras)),
+            pb::Target::Hour => Some(desk.hour(&look, extras, query.limit as usize)),
             _ => None,
         };
         let what = match whole {

@@ -15,11 +15,13 @@ pub(crate) struct Panicked {
 }
 
 /// Called on the thread where it happens: it must not wait.
-pub(crate) type Listener = Arc<dyn Fn(&Panicked) + Send + Sync>;
+pub(crate) type Listen = dyn Fn(&Panicked) + Send + Sync;
+/// The same, as long as somebody holds it.
+pub(crate) type Listener = Arc<Listen>;
 
-static LISTENERS: Mutex<Vec<Weak<dyn Fn(&Panicked) + Send + Sync>>> = Mutex::new(Vec::new());
+static LISTENERS: Mutex<Vec<Weak<Listen>>> = Mutex::new(Vec::new());
 
-fn listeners() -> MutexGuard<'static, Vec<Weak<dyn Fn(&Panicked) + Send + Sync>>> {
+fn listeners() -> MutexGuard<'static, Vec<Weak<Listen>>> {
     LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -268,7 +268,7 @@ mod tests {
         for number in 0..100_000_u64 {
             let now = 2 * second + number * 36_000_000;
             let fault = held(number + 2, &format!("src/{number}.rs:1:1"), Grade::Warning);
-            kept.note(&[fault.clone()], now);
+            kept.note(std::slice::from_ref(&fault), now);
             kept.note(&[over(fault)], now + 1_000_000);
             if number % 1_000 == 0 {
                 kept.age(now);
@@ -290,7 +290,7 @@ mod tests {
         let mut kept = Findings::default();
         for round in 0..5 {
             let fault = held(round + 1, "src/a.rs:3:4", Grade::Warning);
-            kept.note(&[fault.clone()], 100 * round + 10);
+            kept.note(std::slice::from_ref(&fault), 100 * round + 10);
             kept.note(&[over(fault)], 100 * round + 20);
         }
         let rows = kept.rows();
@@ -321,7 +321,7 @@ mod tests {
         let mut kept = Findings::default();
         for number in 0..KEPT as u64 {
             let fault = held(number, &format!("src/{number}.rs"), Grade::Certain);
-            kept.note(&[fault.clone()], number);
+            kept.note(std::slice::from_ref(&fault), number);
             kept.note(&[over(fault)], number);
         }
         let late = held(9_999, "src/late.rs", Grade::Suspect);

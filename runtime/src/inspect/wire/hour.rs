@@ -9,13 +9,14 @@ use super::{Extras, Wire};
 use crate::inspect::blocks::Block;
 use crate::inspect::desk::Desk;
 use crate::inspect::history::HOUR;
+use crate::inspect::history::blocks::held;
 use crate::inspect::history::findings::Past;
 use crate::inspect::tables::Look;
 use crate::inspect::waits::Found;
 
 impl Desk {
-    /// The answer of TARGET_HOUR.
-    pub(crate) fn hour(&mut self, look: &Look, extras: Extras) -> pb::View {
+    /// The answer of TARGET_HOUR, with the `most` worst blocks; 0: with all that are kept.
+    pub(crate) fn hour(&mut self, look: &Look, extras: Extras, most: usize) -> pb::View {
         let now = look.now.mono;
         let found = Found::default();
         let history = std::mem::take(&mut self.history);
@@ -35,6 +36,11 @@ impl Desk {
             look.of_loop(block.loop_id).is_some() && ended >= from_ns.min(now.saturating_sub(HOUR))
         };
         let mut listed: Vec<&Arc<Block>> = blocks.iter().rev().filter(within).collect();
+        if most > 0 {
+            listed.sort_by_key(|block| std::cmp::Reverse(held(block)));
+            listed.truncate(most);
+            listed.sort_by_key(|block| std::cmp::Reverse((block.ended, block.id)));
+        }
         // What goes on first; the sort keeps the order of the others.
         listed.sort_by_key(|block| block.ended.is_some());
         let kept = listed.iter().filter(|block| block.ended.is_some()).count() as u64;

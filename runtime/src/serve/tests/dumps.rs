@@ -50,7 +50,6 @@ async fn dump(client: &mut Client, reason: &str) -> pb::CommandReply {
         action: Some(pb::command_request::Action::Dump(pb::Dump {
             reason: reason.to_owned(),
         })),
-        ..pb::CommandRequest::default()
     };
     client.command(request).await.unwrap().into_inner()
 }
