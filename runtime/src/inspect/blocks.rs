@@ -377,7 +377,9 @@ impl Blocks {
             of.throttled.push_back(shown.clone());
         }
         drop(inner);
-        self.changed(keep.then_some(&*shown));
+        // Nobody was alarmed of what was allowed, so nobody is told of its end.
+        let tell = keep && shown.verdict != Verdict::Allowed;
+        self.changed(tell.then_some(&*shown));
     }
 
     /// Whether a stack has been taken whose names are still being looked up.

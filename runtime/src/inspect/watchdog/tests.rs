@@ -364,6 +364,12 @@ fn what_is_allowed_to_block_is_shown_and_filed_with_its_reason_and_is_no_block()
     let live = wait_for(|| watchdog().blocks().now(id));
     assert_eq!(live.verdict, Verdict::Allowed);
     assert!(live.allowed.open && live.samples.taken() == 0);
+    // However long ago the last look was: what goes on since then is allowed as well.
+    std::thread::sleep(Duration::from_millis(60));
+    let now = crate::inspect::tables::Look::new(false).now;
+    let facts = crate::inspect::wire::blocks::facts(&live, &now);
+    assert!(facts.wall_ns > 60_000_000);
+    assert_eq!(loop_proto::finding::blocked(&facts), None, "{facts:?}");
     drop(stop);
     thread.join().unwrap();
     let filed = filed(id).expect("it is shown");

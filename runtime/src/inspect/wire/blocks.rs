@@ -162,6 +162,16 @@ impl Wire<'_> {
     }
 }
 
+/// What of `wall_ns` was allowed: a stretch that was open at the last look has gone on since, as far
+/// as is known.
+fn allowed_ns(block: &Block, wall_ns: u64) -> u64 {
+    let since = match block.allowed.open {
+        true => wall_ns.saturating_sub(block.wall_ns),
+        false => 0,
+    };
+    clock::ticks_to_ns(block.allowed.ticks) + since
+}
+
 /// What the rule is told of a block.
 pub(crate) fn facts(block: &Block, now: &Moment) -> rules::BlockFacts {
     let wall_ns = match block.ended {
@@ -176,7 +186,7 @@ pub(crate) fn facts(block: &Block, now: &Moment) -> rules::BlockFacts {
         budget_ns: block.budget_ns,
         vetoed: block.vetoed,
         waiting_for_cpu: block.waits_for_cpu(),
-        allowed_ns: clock::ticks_to_ns(block.allowed.ticks),
+        allowed_ns: allowed_ns(block, wall_ns),
         allowed_reason: block
             .allowed
             .reason
