@@ -232,6 +232,8 @@ async fn connection_pool() {
 }
 
 async fn sleep_handed_on() {
+    // What the task gives back is the sleep itself, for another to wait out.
+    #[allow(clippy::async_yields_async)]
     let begun = create_task(async {
         let mut nap = Box::pin(sleep(ms(1_500)));
         poll_fn(|cx| {

@@ -270,7 +270,7 @@ async fn growing(every: Duration) {
     let until = loop_runtime::time::now() + ms(4_500);
     while loop_runtime::time::now() < until {
         at += 1;
-        let answer = (at % 3 != 0).then_some(ms(20));
+        let answer = (!at.is_multiple_of(3)).then_some(ms(20));
         create_task(request(answer, open.clone())).detach();
         sleep(every / 3).await;
     }

@@ -94,11 +94,13 @@ fn what_was_written_is_read_back() {
 #[test]
 fn of_two_snapshots_the_newest_whole_one_is_taken() {
     let (old, new) = (snapshot(1, 1, 1 << 20), snapshot(2, 2, 1 << 20));
-    let mut directory = Directory::default();
-    directory.snapshots = [
-        (PAGE as u64, old.len() as u64),
-        ((PAGE + old.len()) as u64, new.len() as u64),
-    ];
+    let directory = Directory {
+        snapshots: [
+            (PAGE as u64, old.len() as u64),
+            ((PAGE + old.len()) as u64, new.len() as u64),
+        ],
+        ..Directory::default()
+    };
     let mut bytes = head().page(&directory);
     bytes.extend_from_slice(&old);
     bytes.extend_from_slice(&new);

@@ -286,8 +286,10 @@ pub(crate) fn around(look: &Look, desk: &mut Desk, id: u64) -> pb::TaskDetail {
     let (awaits, awaits_cut) = down(look, id);
     let (awaited_by, awaited_by_cut) = up(look, id);
     let both = || awaits.iter().chain(&awaited_by);
-    let mut wanted = Wanted::default();
-    wanted.tasks = both().flat_map(|step| [step.task, step.next]).collect();
+    let mut wanted = Wanted {
+        tasks: both().flat_map(|step| [step.task, step.next]).collect(),
+        ..Wanted::default()
+    };
     wanted.tasks.remove(&0);
     let tasks = waits_of(look, &wanted.tasks);
     for step in both() {

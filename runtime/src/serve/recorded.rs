@@ -6,13 +6,16 @@ use loop_proto::pb;
 use super::shared::Shared;
 use crate::inspect::stack::depot::depot;
 
+/// Turns one thing on or off. Errors: why it cannot be.
+type Turn = fn(&Shared, bool) -> Result<(), String>;
+
 /// One thing that can be recorded.
 struct Recording {
     what: &'static str,
     /// Whether it is recorded now, and what it costs or why it is off.
     state: fn(&Shared) -> (bool, String),
     /// Turns it on or off. `None`: it is always as it is. Errors: why it cannot be turned.
-    turn: Option<fn(&Shared, bool) -> Result<(), String>>,
+    turn: Option<Turn>,
 }
 
 const fn always(what: &'static str) -> Recording {
