@@ -39,6 +39,7 @@ fn page(total: u64, at_hand: u64) -> Update {
     Update::View(Box::new(View {
         slot: wanted::TASKS,
         at_ns: 10,
+        incomplete: String::new(),
         body,
     }))
 }

@@ -50,6 +50,7 @@ pub fn check(global: &Global, check: &Check) -> Result<Exit, Failure> {
 fn running(global: &Global, check: &Check, word: Option<&str>) -> Result<Report, Failure> {
     let target = Target::read(word)?;
     let options = Options {
+        control: false,
         timeout: global.timeout,
         via: global.via.clone(),
     };

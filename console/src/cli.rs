@@ -13,6 +13,7 @@ use loop_proto::sort::Sort;
 use loop_proto::table::Table;
 
 use crate::exit::Failure;
+use crate::store::control::Deed;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -34,7 +35,8 @@ TARGET is nothing (the only app), a pid, a name, a path, unix:/path or http://12
 
 Exit codes:
   0 clean · 1 check: findings over budget · 2 bad usage · 3 no app or cannot connect
-  4 protocol versions do not fit · 5 inconclusive · 6 check: CMD failed by itself · 130 Ctrl-C";
+  4 protocol versions do not fit · 5 inconclusive · 6 check: CMD failed by itself
+  7 the app refused a command · 130 Ctrl-C";
 
 /// Looks inside a running event loop: tasks, timers, I/O, what blocks it and what leaks.
 #[derive(Debug, Parser)]
@@ -84,6 +86,9 @@ struct GlobalArgs {
         hide_env = true
     )]
     via: Option<String>,
+    /// Ask for the role that may cancel, nudge and switch; else this viewer only looks
+    #[arg(long, global = true)]
+    control: bool,
     /// Say more on stderr
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
@@ -130,6 +135,16 @@ enum Sub {
     Task(TaskArgs),
     /// Print who waits for whom, as trees
     Tree(TreeArgs),
+    /// Have the app cancel a task
+    Cancel(OnTask),
+    /// Wake a task without a cause: shows whether a wake was lost
+    Nudge(OnTask),
+    /// Change it: block=20ms [--loop N], polls=on; without it, print what can be set
+    Set(SetArgs),
+    /// Have the app look for findings now
+    Find(OnceArgs),
+    /// Print what being watched costs, and what was lost
+    Cost(OnceArgs),
     /// Print what happens, as it happens
     Events(EventsArgs),
     /// Print what was wrong within the last hour, and is over or holds
@@ -219,6 +234,16 @@ struct OnceArgs {
 }
 
 #[derive(Debug, Args)]
+struct OnTask {
+    /// The task's id
+    id: u64,
+    target: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct ReportArgs {
     #[command(flatten)]
     once: OnceArgs,
@@ -239,6 +264,20 @@ struct DumpArgs {
         hide_default_value = true
     )]
     reason: String,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    /// block=20ms: how long a poll may take; polls=on: what is recorded
+    #[arg(value_name = "KEY=VALUE")]
+    what: Option<String>,
+    target: Option<String>,
+    /// Only of this loop
+    #[arg(long = "loop", value_name = "N")]
+    loop_id: Option<u64>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -320,6 +359,7 @@ pub struct Global {
     pub mouse: bool,
     pub timeout: Duration,
     pub via: Option<String>,
+    pub control: bool,
     pub verbose: u8,
     pub quiet: bool,
 }
@@ -354,6 +394,17 @@ pub enum Command {
         target: Option<String>,
         json: bool,
         reason: String,
+    },
+    /// Have the app do something.
+    Do(Do),
+    /// What is recorded.
+    Recorded {
+        target: Option<String>,
+        json: bool,
+    },
+    Cost {
+        target: Option<String>,
+        json: bool,
     },
     Check(Check),
     Relay {
@@ -449,6 +500,14 @@ pub struct Events {
     pub json: bool,
 }
 
+/// Something to have the app do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Do {
+    pub deed: Deed,
+    pub target: Option<String>,
+    pub json: bool,
+}
+
 /// What the gate judges, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
@@ -521,6 +580,7 @@ where
         mouse: !(global.no_mouse || flag("LOOP_CONSOLE_NO_MOUSE")),
         timeout: global.timeout,
         via: global.via,
+        control: global.control || flag("LOOP_CONSOLE_CONTROL"),
         verbose: global.verbose,
         quiet: global.quiet,
     };
@@ -564,6 +624,23 @@ fn command(sub: Sub) -> Result<Command, Failure> {
             json: once.json,
             output,
         },
+        Sub::Cancel(OnTask { id, target, json }) => Command::Do(Do {
+            deed: Deed::Cancel { task: id },
+            target,
+            json,
+        }),
+        Sub::Nudge(OnTask { id, target, json }) => Command::Do(Do {
+            deed: Deed::Nudge { task: id },
+            target,
+            json,
+        }),
+        Sub::Set(args) => set(args)?,
+        Sub::Find(OnceArgs { target, json }) => Command::Do(Do {
+            deed: Deed::Find,
+            target,
+            json,
+        }),
+        Sub::Cost(OnceArgs { target, json }) => Command::Cost { target, json },
         Sub::Check(args) => check(args)?,
         Sub::Dump(DumpArgs { once, reason }) => Command::Dump {
             target: once.target,
@@ -573,6 +650,68 @@ fn command(sub: Sub) -> Result<Command, Failure> {
         Sub::Relay { target } => Command::Relay { target },
         Sub::Explain { name } => Command::Explain { name },
         Sub::Keys => Command::Keys,
+    })
+}
+
+/// `set block=20ms`, `set polls=on`, or `set [TARGET]` to see what there is.
+fn set(args: SetArgs) -> Result<Command, Failure> {
+    let (what, target) = match (args.what, args.target) {
+        (Some(what), target) if what.contains('=') => (Some(what), target),
+        // Without a `=` it can only be the app.
+        (target, None) => (None, target),
+        (what, target) => (what, target),
+    };
+    let Some(what) = what else {
+        return Ok(Command::Recorded {
+            target,
+            json: args.json,
+        });
+    };
+    Ok(Command::Do(Do {
+        deed: setting(&what, args.loop_id)?,
+        target,
+        json: args.json,
+    }))
+}
+
+/// `block=20ms`, or the name of a recording and on or off.
+fn setting(text: &str, loop_id: Option<u64>) -> Result<Deed, Failure> {
+    let wrong = |offset: usize, message: String| {
+        let error = ParseError {
+            offset,
+            length: text.len() - offset,
+            message,
+            suggestion: None,
+        };
+        Err(pointed("set", text, &error))
+    };
+    let Some((key, value)) = text.split_once('=') else {
+        return wrong(
+            0,
+            "Write block=20ms, or the name of a recording with =on or =off.".to_owned(),
+        );
+    };
+    let (key, at) = (key.trim(), key.len() + 1);
+    if key == "block" {
+        return match crate::store::control::budget(value) {
+            Ok(block) => Ok(Deed::Budget { loop_id, block }),
+            Err(why) => wrong(at, format!("This is no budget: {why}.")),
+        };
+    }
+    if loop_id.is_some() {
+        return wrong(
+            0,
+            "--loop goes with block=…; a recording is of every loop.".to_owned(),
+        );
+    }
+    let on = match value.trim() {
+        "on" => true,
+        "off" => false,
+        _ => return wrong(at, "A recording is on or off.".to_owned()),
+    };
+    Ok(Deed::Record {
+        what: key.to_owned(),
+        on,
     })
 }
 

@@ -45,6 +45,11 @@ pub fn run(global: &Global, command: Command) -> Result<Exit, Failure> {
             json,
             reason,
         } => crate::report::dump::dump(global, target, json, reason),
+        Command::Do(one) => crate::control::run(global, &one),
+        Command::Recorded { target, json } => {
+            crate::control::recorded(global, target.as_deref(), json)
+        }
+        Command::Cost { target, json } => crate::control::cost(global, target.as_deref(), json),
         Command::Check(check) => crate::check::check(global, &check),
         Command::Relay { target } => join(global, target.as_deref()),
         Command::Explain { name } => explain(name.as_deref()),
@@ -56,6 +61,7 @@ pub(crate) fn options(global: &Global) -> Options {
     Options {
         timeout: global.timeout,
         via: global.via.clone(),
+        control: global.control,
     }
 }
 

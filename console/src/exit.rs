@@ -11,6 +11,8 @@ pub enum Exit {
     NoApp,
     /// The app speaks another major version of the protocol.
     VersionGap,
+    /// The app refused a command, and said why.
+    Refused,
     /// `check`: something is over budget.
     Findings,
     /// Ctrl-C.
@@ -25,7 +27,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every reason, with the number and the words that help and docs print.
-    pub const TABLE: [(Exit, u8, &'static str); 8] = [
+    pub const TABLE: [(Exit, u8, &'static str); 9] = [
         (Exit::Clean, 0, "clean"),
         (Exit::Findings, 1, "check: findings over budget"),
         (Exit::Usage, 2, "bad usage or config"),
@@ -41,6 +43,7 @@ impl Exit {
             6,
             "check: CMD failed by itself (its own code is reported)",
         ),
+        (Exit::Refused, 7, "the app refused a command"),
         (Exit::Interrupted, 130, "Ctrl-C"),
     ];
 
@@ -119,6 +122,7 @@ mod tests {
                 (Exit::VersionGap, 4),
                 (Exit::Inconclusive, 5),
                 (Exit::Command, 6),
+                (Exit::Refused, 7),
                 (Exit::Interrupted, 130),
             ]
         );
@@ -131,7 +135,7 @@ mod tests {
     #[test]
     fn of_two_reasons_the_published_one_wins() {
         // Each wins over all that follow it: 2, 3, 4, then 1, then 6, then 5, and 0 only alone.
-        let published = [2, 3, 4, 1, 130, 6, 5, 0];
+        let published = [2, 3, 4, 7, 1, 130, 6, 5, 0];
         let of = |code: u8| {
             Exit::TABLE
                 .iter()

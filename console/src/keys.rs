@@ -45,6 +45,11 @@ pub enum Action {
     Editor,
     Explain,
     Hide,
+    Cancel,
+    Nudge,
+    Budget,
+    Recorded,
+    FindNow,
     Events,
     Cost,
     Palette,
@@ -91,6 +96,12 @@ impl Where {
     pub const RESOURCES: Where = Where(1 << 15);
     pub const JOBS: Where = Where(1 << 16);
     pub const CHILDREN: Where = Where(1 << 17);
+    /// What a key would have the app do, before it is done.
+    pub const CONFIRM: Where = Where(1 << 18);
+    /// Where a budget is typed.
+    pub const BUDGET: Where = Where(1 << 19);
+    /// What is recorded.
+    pub const SWITCHES: Where = Where(1 << 20);
 
     /// Screens whose selected row has links of its own.
     pub const THINGS: Where = Where::RESOURCES.or(Where::JOBS).or(Where::CHILDREN);
@@ -100,9 +111,11 @@ impl Where {
     /// Every screen that shows an app's data.
     pub const SCREENS: Where = Where::LISTS.or(Where::DETAIL);
     const BASE: Where = Where::SCREENS.or(Where::SPLASH);
-    const TYPING: Where = Where(Where::FILTER.0 | Where::PALETTE.0 | Where::APPS.0 | Where::HELP.0);
-    const PICKING: Where = Where(Where::MENU.0 | Where::COLUMNS.0 | Where::NOTE.0);
-    const LAYERS: Where = Where(Where::TYPING.0 | Where::PICKING.0);
+    const TYPING: Where =
+        Where(Where::FILTER.0 | Where::PALETTE.0 | Where::APPS.0 | Where::HELP.0 | Where::BUDGET.0);
+    const PICKING: Where =
+        Where(Where::MENU.0 | Where::COLUMNS.0 | Where::NOTE.0 | Where::SWITCHES.0);
+    const LAYERS: Where = Where(Where::TYPING.0 | Where::PICKING.0 | Where::CONFIRM.0);
 
     /// Either of two places.
     pub const fn or(self, other: Where) -> Where {
@@ -201,6 +214,12 @@ pub static TABLE: &[Binding] = &[
     // Layers come first: what is on top has the keys.
     key(&[Code(Esc)], A::Close, Where::LAYERS, "close", "close this"),
     key(&[Code(Enter)], A::Accept, Where(Where::FILTER.0 | Where::PALETTE.0 | Where::APPS.0 | Where::MENU.0), "take it", "take what is chosen"),
+    key(&[Code(Enter), Char('y')], A::Accept, Where::CONFIRM, "do it", "have the app do it"),
+    key(&[Char('n'), Char('q')], A::Close, Where::CONFIRM, "", "leave it"),
+    key(&[Code(Enter)], A::Accept, Where::BUDGET, "set it", "set the budget"),
+    key(&[Code(Tab)], A::Toggle, Where::BUDGET, "of which loop", "of the next loop, or of all"),
+    key(&[Char(' '), Code(Enter)], A::Accept, Where::SWITCHES, "switch", "turn it on or off"),
+    key(&[Char('q'), Char('T')], A::Close, Where::SWITCHES, "", "close this"),
     key(&[Code(Enter)], A::Close, Where::HELP, "", "close this"),
     key(&[Code(Up)], A::Older, Where::FILTER, "history", "an older filter"),
     key(&[Code(Down)], A::Newer, Where::FILTER, "", "a newer filter"),
@@ -217,7 +236,7 @@ pub static TABLE: &[Binding] = &[
     key(&[Char('I')], A::Reverse, Where::MENU, "reverse", "turn the order round"),
     key(&[Char('s'), Char('q')], A::Close, Where::MENU, "", "close this"),
     key(&[Char('c'), Char('q')], A::Close, Where::COLUMNS, "", "close this"),
-    key(&[Char('q'), Char('d'), Char('i'), Char('e'), Code(Enter)], A::Close, Where::NOTE, "", "close this"),
+    key(&[Char('q'), Char('d'), Char('i'), Char('0'), Char('e'), Code(Enter)], A::Close, Where::NOTE, "", "close this"),
     // The screens.
     key(&[Code(Up), Char('k')], A::Up, Where::SCREENS, "", "up"),
     key(&[Code(Down), Char('j')], A::Down, Where::SCREENS, "", "down"),
@@ -251,6 +270,11 @@ pub static TABLE: &[Binding] = &[
     key(&[Char('d')], A::Explain, Where::OVERVIEW.or(Where::LEAKS).or(Where::TASKS).or(Where::DETAIL), "explain",
         "what a finding means and what to do"),
     key(&[Char('x')], A::Hide, Where::OVERVIEW, "hide", "hide a finding for this session"),
+    key(&[Char('C')], A::Cancel, Where::TASKS.or(Where::DETAIL), "cancel", "have the app cancel the task; asks first"),
+    key(&[Char('N')], A::Nudge, Where::TASKS.or(Where::DETAIL), "nudge", "wake the task without a cause: shows whether a wake was lost; asks first"),
+    key(&[Char('b')], A::Budget, Where::LOOPS, "budget", "change how long a poll may take"),
+    key(&[Char('F')], A::FindNow, Where::OVERVIEW.or(Where::LEAKS), "", "have the app look for findings now; asks first"),
+    key(&[Char('T')], A::Recorded, Where::SCREENS, "", "what is recorded, to turn on and off"),
     key(&[Char('e')], A::Events, Where::OVERVIEW, "events", "the newest events"),
     key(&[Char(' ')], A::Freeze, Where::SCREENS, "freeze", "freeze my view, the app runs on"),
     key(&[Char('y')], A::Copy, Where::SCREENS, "copy", "copy the selected thing"),
@@ -274,7 +298,7 @@ pub static TABLE: &[Binding] = &[
     key(&[Char(':')], A::Palette, Where::BASE, "", "every action, by name"),
     key(&[Char('?')], A::Help, Where::BASE, "all keys", "this help"),
     key(&[Char('`')], A::Apps, Where::BASE, "", "the other apps"),
-    key(&[Char('i')], A::Cost, Where::SCREENS, "", "what being watched costs"),
+    key(&[Char('i'), Char('0')], A::Cost, Where::SCREENS, "", "what being watched costs"),
     key(&[Char('m')], A::Mouse, Where::BASE, "", "mouse off and on, to select text"),
     key(&[Ctrl('l')], A::Redraw, Where::BASE, "", "draw the screen anew"),
     key(&[Ctrl('z')], A::Suspend, Where(u32::MAX), "", "to the shell; fg returns"),
@@ -318,7 +342,7 @@ pub fn names(binding: &Binding) -> String {
 
 /// The whole table as text, for `keys` and the docs: one section for each place.
 pub fn document() -> String {
-    const PLACES: [(&str, Where); 17] = [
+    const PLACES: [(&str, Where); 20] = [
         ("Everywhere", Where::SCREENS),
         ("Overview", Where::OVERVIEW),
         ("Tasks (all_tasks)", Where::TASKS),
@@ -336,6 +360,9 @@ pub fn document() -> String {
         ("Palette", Where::PALETTE),
         ("Apps", Where::APPS),
         ("Help", Where::HELP),
+        ("Before the app is had do something", Where::CONFIRM),
+        ("While typing a budget", Where::BUDGET),
+        ("What is recorded", Where::SWITCHES),
     ];
     let everywhere = |b: &Binding| b.at.0 & Where::SCREENS.0 == Where::SCREENS.0;
     let mut out = String::new();
@@ -363,7 +390,7 @@ mod tests {
     /// Ctrl-C and Ctrl-Z are in every place and are not letters, so they cannot clash with typing.
     #[test]
     fn no_key_means_two_things_in_one_place() {
-        for bit in 0..18 {
+        for bit in 0..21 {
             let at = Where(1 << bit);
             let mut seen: Vec<(Key, Action)> = Vec::new();
             for b in TABLE.iter().filter(|b| b.at.meets(at)) {
@@ -386,7 +413,13 @@ mod tests {
     fn a_letter_is_text_where_one_types() {
         for c in ('a'..='z').chain('0'..='9').chain(['?', ':', '/', ' ']) {
             let event = KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
-            for at in [Where::FILTER, Where::PALETTE, Where::APPS, Where::HELP] {
+            for at in [
+                Where::FILTER,
+                Where::PALETTE,
+                Where::APPS,
+                Where::HELP,
+                Where::BUDGET,
+            ] {
                 assert_eq!(lookup(&event, at, None), None, "{c} in {at:?}");
             }
         }

@@ -1,7 +1,7 @@
 //! The console as a library, so that its screens can be driven without a terminal: `main.rs` only calls it.
 //!
 //! Around the screens: [`cli`] (what arguments mean), [`commands`] (what prints and ends), [`transport`] (how an app is found and
-//! asked), [`print`](mod@print), [`check`] (the gate), [`exit`] (why the process ends as it does).
+//! asked), [`print`](mod@print), [`check`] (the gate), [`control`] (what has the app do something), [`exit`] (why the process ends as it does).
 //!
 //! The screens, in reading order: [`store`] (what is known of one app), [`model`] (that, and what the user is doing with it), [`keys`],
 //! [`update`](mod@update) (what a message changes), [`view`](mod@view) (the model as cells), [`run`] (the loop around them).
@@ -14,6 +14,7 @@ pub mod cli;
 pub mod commands;
 
 pub mod check;
+pub mod control;
 pub mod print;
 pub mod transport;
 

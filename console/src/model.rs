@@ -7,6 +7,7 @@ use std::time::Duration;
 use tui_input::Input;
 
 use crate::keys::Where;
+use crate::store::control::Deed;
 use crate::store::{Goto, Listed, Query, Slot, Sort, Store};
 use crate::view::Drawn;
 use crate::view::theme::Colours;
@@ -236,6 +237,21 @@ pub enum Layer {
         note: Note,
         scroll: u16,
     },
+    /// What would be done, before it is.
+    Confirm {
+        deed: Deed,
+    },
+    Budget {
+        input: Input,
+        /// `None`: of every loop.
+        loop_id: Option<u64>,
+        /// Why what was typed is no budget.
+        wrong: String,
+    },
+    /// What is recorded.
+    Recorded {
+        cursor: usize,
+    },
 }
 
 /// A text over a screen.
@@ -309,6 +325,8 @@ pub struct Ui {
     /// What was asked and not taken back.
     pub asked: BTreeMap<Slot, Query>,
     pub asked_events: bool,
+    /// A command was queued at this moment of the app's clock, and its event has not come yet.
+    pub awaits: Option<u64>,
     pub asked_apps: bool,
     /// How long the last frame took, for the cost panel.
     pub frame: Option<Duration>,
@@ -390,6 +408,9 @@ impl Model {
             Some(Layer::Apps { .. }) => Where::APPS,
             Some(Layer::Help { .. }) => Where::HELP,
             Some(Layer::Note { .. }) => Where::NOTE,
+            Some(Layer::Confirm { .. }) => Where::CONFIRM,
+            Some(Layer::Budget { .. }) => Where::BUDGET,
+            Some(Layer::Recorded { .. }) => Where::SWITCHES,
             None => self.base(),
         }
     }

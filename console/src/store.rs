@@ -1,6 +1,7 @@
 //! What the console knows of one app: the latest answer per question asked, how fresh it is, and how the link stands.
 //! Changed only by [`Store::apply`]. Knows neither protobuf (see `store/decode.rs`), keys nor drawing.
 
+pub mod control;
 pub mod decode;
 pub mod page;
 pub mod row;
@@ -131,8 +132,10 @@ pub enum Update {
     View(Box<View>),
     /// Events in order, oldest first.
     Events(Vec<Event>),
-    /// One sentence for the user, such as the answer to a command.
+    /// One sentence for the user.
     Notice(String),
+    /// What became of a command.
+    Answer(Box<control::Answer>),
 }
 
 /// How the link to an app stands.
@@ -213,6 +216,8 @@ pub struct Hello {
     pub debug_build: bool,
     /// The role this viewer has: `observe` or `control`.
     pub role: String,
+    /// Why it may not command; empty: it may.
+    pub role_reason: String,
     /// What can be recorded, whether it is, and what to do about it.
     pub recorded: Vec<Recorded>,
 }
@@ -232,6 +237,8 @@ pub struct View {
     /// The app's monotonic clock when the rows were read, nanoseconds.
     pub at_ns: u64,
     pub body: Body,
+    /// Why the rows are fewer than there were; empty: nothing is missing.
+    pub incomplete: String,
 }
 
 /// What an answer holds.
@@ -314,6 +321,9 @@ pub struct Store {
     pub overview_before: Option<(u64, Overview)>,
     pub overview_at_ns: u64,
     pub cost: Option<Cost>,
+    /// The cost before that one and when both were, for rates.
+    pub cost_before: Option<(u64, Cost)>,
+    pub cost_at_ns: u64,
     pub series: Vec<SeriesRow>,
     /// What the app keeps of the last hour.
     pub hour: Option<Hour>,
@@ -341,6 +351,10 @@ pub struct Store {
     /// The opened task, or what is known of why it is not there.
     pub task: Option<Result<TaskDetail, u64>>,
     pub refused: BTreeMap<Slot, Refusal>,
+    /// What nudges showed, by task, the latest last.
+    pub nudges: VecDeque<(u64, control::Nudged)>,
+    /// Why the rows of a question are fewer than there were.
+    pub incomplete: BTreeMap<Slot, String>,
     pub events: VecDeque<Event>,
 }
 
@@ -382,6 +396,8 @@ impl Store {
                 None
             }
             Update::Notice(text) => Some(text),
+            // Its sentence is made where what it was asked for is known.
+            Update::Answer(_) => None,
         }
     }
 
@@ -428,6 +444,11 @@ impl Store {
         let at_ns = view.at_ns;
         self.at_ns = self.at_ns.max(at_ns);
         self.refused.remove(&view.slot);
+        if view.incomplete.is_empty() {
+            self.incomplete.remove(&view.slot);
+        } else {
+            self.incomplete.insert(view.slot, view.incomplete);
+        }
         match view.body {
             Body::Overview(overview) => {
                 if let Some(before) = self.overview.take() {
@@ -436,7 +457,13 @@ impl Store {
                 self.overview_at_ns = view.at_ns;
                 self.overview = Some(*overview);
             }
-            Body::Cost(cost) => self.cost = Some(*cost),
+            Body::Cost(cost) => {
+                if let Some(before) = self.cost.take() {
+                    self.cost_before = Some((self.cost_at_ns, before));
+                }
+                self.cost_at_ns = at_ns;
+                self.cost = Some(*cost);
+            }
             Body::Series(series) => self.series = series,
             Body::Hour(hour) => self.hour = Some(*hour),
             Body::Tasks(rows) => self.tasks.take(rows, now, at_ns, resort),

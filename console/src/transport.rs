@@ -25,6 +25,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Reach the app through this command's stdin and stdout.
     pub via: Option<String>,
+    /// Ask for the role that may command.
+    pub control: bool,
 }
 
 /// Runs a future on a loop of our own, which opens no endpoint.

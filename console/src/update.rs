@@ -2,6 +2,7 @@
 //! deed goes out as an [`Effect`]. Knows neither sockets nor the terminal.
 
 pub mod act;
+pub mod control;
 mod follow;
 pub mod layer;
 mod mouse;
@@ -14,6 +15,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent
 
 use crate::keys::{self, Action};
 use crate::model::{Layer, List, ListId, Model};
+use crate::store::control::Deed;
 use crate::store::{Link, Query, Slot, Update};
 use crate::view::Drawn;
 
@@ -68,6 +70,8 @@ pub enum Ask {
     Connect(String),
     /// Try again now instead of at the end of the countdown.
     Retry,
+    /// Have the app do this, and send `Update::Answer`.
+    Command(Deed),
     /// Send `Update::Apps` now and whenever the list changes, until `Connect` or `Apps(false)`.
     Apps(bool),
 }
@@ -208,6 +212,10 @@ fn learn(model: &mut Model, update: Update) {
     let is_view = matches!(update, Update::View(_));
     let run_before = model.store.hello.as_ref().map(|h| h.instance.clone());
     let choosing = matches!(update, Update::Link(Link::Choosing));
+    if let Update::Answer(answer) = &update {
+        control::answered(model, answer);
+    }
+    control::heard(model, &update);
     if let Some(said) = model.store.apply(update, now, resort) {
         model.ui.toast = Some((said, now));
     }
@@ -250,6 +258,12 @@ fn forget_run(model: &mut Model) {
         };
     }
     model.ui.detail = None;
+    model.ui.awaits = None;
+    // What was about to be done was about tasks of the other run.
+    model
+        .ui
+        .layers
+        .retain(|layer| !matches!(layer, Layer::Confirm { .. } | Layer::Budget { .. }));
     model.ui.crumbs.clear();
     model.ui.frozen = None;
     model.ui.zoom = false;

@@ -3,6 +3,8 @@
 
 mod chrome;
 pub mod columns;
+mod control;
+pub mod cost;
 pub mod detail;
 pub mod explain;
 pub mod fmt;

@@ -79,6 +79,7 @@ impl Visit {
                             None => Body::NoTask { id },
                         };
                         View {
+                            incomplete: String::new(),
                             slot: q.slot,
                             at_ns: self.viewer.shop().at_ns,
                             body,

@@ -65,6 +65,7 @@ impl Viewer {
     fn of(name: &str) -> Viewer {
         let (to, updates) = mpsc::channel();
         let options = Options {
+            control: false,
             timeout: Duration::from_secs(5),
             via: None,
         };

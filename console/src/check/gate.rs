@@ -24,8 +24,8 @@ use crate::cli::{Check, Global};
 use crate::exit::{Exit, Failure};
 use crate::transport::connect::version_gap;
 use crate::transport::mailbox::{self, Receiver, Sender};
-use crate::transport::on_loop;
 use crate::transport::session::{Session, Trouble, refused};
+use crate::transport::{Options, on_loop};
 
 /// After SIGTERM so much time is given before SIGKILL.
 const MERCY: Duration = Duration::from_secs(5);
@@ -379,7 +379,12 @@ async fn talk(
     if peer.uid != ours && peer.uid != 0 && ours != 0 {
         return Err(format!("it belongs to user {}", peer.uid));
     }
-    let session = match Session::open(HyperIo::new(stream), AUTHORITY, None, limit).await {
+    let options = Options {
+        timeout: limit,
+        via: None,
+        control: false,
+    };
+    let session = match Session::open(HyperIo::new(stream), AUTHORITY, None, &options).await {
         Ok(session) => session,
         Err(Trouble::Gap { hello, gap }) => {
             let v = version_gap(&hello, &gap);

@@ -53,7 +53,7 @@ pub fn dump(
 
 fn not_written(why: &str) -> Failure {
     Failure::new(
-        Exit::NoApp,
+        Exit::Refused,
         format!(
             "No dump was written: {}.",
             escape(why.trim_end_matches('.'), 1024)

@@ -112,6 +112,7 @@ pub fn hello(h: pb::HelloReply) -> Hello {
         platform: h.platform,
         debug_build: h.debug_build,
         role: role.to_owned(),
+        role_reason: h.role_reason,
         recorded: h
             .recorded
             .into_iter()
@@ -172,6 +173,13 @@ fn histogram(h: &pb::Histogram) -> Histogram {
     }
 }
 
+fn loss(l: &pb::Lost) -> Loss {
+    Loss {
+        kind: word(table::Table::Events, Field::Kind, l.kind),
+        count: l.count,
+    }
+}
+
 fn cost(c: pb::Cost) -> Cost {
     Cost {
         inspector_cpu_ns: c.inspector_cpu_ns,
@@ -181,14 +189,20 @@ fn cost(c: pb::Cost) -> Cost {
         ring_capacity: c.ring_capacity,
         ring_fill: c.ring_fill,
         events: c.events,
-        losses: c
-            .lost
+        losses: c.lost.iter().map(loss).collect(),
+        attached: c
+            .attached
             .iter()
-            .map(|l| Loss {
-                kind: word(table::Table::Events, Field::Kind, l.kind),
-                count: l.count,
-            })
+            .map(|viewer| (viewer.in_words(), viewer.controls))
             .collect(),
+        lost_to_viewers: c.lost_to_viewers.iter().map(loss).collect(),
+        row_bytes: c.row_bytes.into(),
+        ring_bytes: c.ring_bytes,
+        histogram_bytes: c.histogram_bytes,
+        text_bytes: c.text_bytes,
+        unrecorded: c.unrecorded,
+        unremembered: c.unremembered,
+        feeds: c.feeds.into(),
         viewers: c.viewers.into(),
         viewers_limit: c.viewers_limit.into(),
         bytes_sent: c.bytes_sent,
@@ -346,6 +360,7 @@ impl Decoder {
         Some(View {
             slot: Slot(v.slot),
             at_ns: v.at_ns,
+            incomplete: v.incomplete.clone(),
             body: self.body(v, table),
         })
     }
@@ -434,7 +449,12 @@ impl Decoder {
             awaits,
             awaits_cut: d.awaits_cut.into(),
             woken_by: (d.woken_by.iter())
-                .filter_map(|by| Some((row::cause(by.cause())?.to_owned(), by.count)))
+                .map(|by| {
+                    (
+                        row::cause(by.cause()).unwrap_or(row::UNKNOWN).to_owned(),
+                        by.count,
+                    )
+                })
                 .collect(),
             awaited_by: d.awaited_by.iter().map(|s| of.await_step(s)).collect(),
             awaited_by_cut: d.awaited_by_cut.into(),

@@ -608,6 +608,21 @@ pub struct Cost {
     pub hour_dropped: u64,
     /// What the flight recorder did on disk; `None`: it was never asked for anything.
     pub dumps: Option<DumpCost>,
+    /// Who is attached, in words, and whether they may command.
+    pub attached: Vec<(String, bool)>,
+    /// Events that viewers did not take in time.
+    pub lost_to_viewers: Vec<Loss>,
+    /// Bytes of one live task's row.
+    pub row_bytes: u64,
+    pub ring_bytes: u64,
+    pub histogram_bytes: u64,
+    pub text_bytes: u64,
+    /// Rows that found their table full.
+    pub unrecorded: u64,
+    /// Tasks that the search for findings could not remember.
+    pub unremembered: u64,
+    /// Streams of events that are open.
+    pub feeds: u64,
 }
 
 impl Cost {

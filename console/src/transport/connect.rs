@@ -153,8 +153,7 @@ impl Connector {
             .spawn(move || child.wait())
             .map_err(failed)?;
         let stream = UnixStream::from_std(ours).map_err(failed)?;
-        let session =
-            Session::open(HyperIo::new(stream), AUTHORITY, None, self.options.timeout).await;
+        let session = Session::open(HyperIo::new(stream), AUTHORITY, None, &self.options).await;
         session.map_err(|trouble| match trouble {
             Trouble::Unreachable(why) => {
                 Trouble::Unreachable(format!("`{command}` gave no connection: {why}"))
@@ -187,7 +186,7 @@ impl Connector {
             HyperIo::new(stream),
             &authority,
             token.as_deref(),
-            self.options.timeout,
+            &self.options,
         )
         .await
     }
@@ -233,7 +232,7 @@ impl Connector {
                 peer.uid
             )));
         }
-        Session::open(HyperIo::new(stream), AUTHORITY, None, self.options.timeout).await
+        Session::open(HyperIo::new(stream), AUTHORITY, None, &self.options).await
     }
 }
 

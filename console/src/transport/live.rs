@@ -14,6 +14,7 @@ use super::mailbox::{self, Receiver, Sender};
 use super::session::{Session, Trouble, refused};
 use super::{Options, on_loop};
 use crate::run::{Inbox, Transport};
+use crate::store::control::{Answer, Deed};
 use crate::store::decode::{self, Decoder};
 use crate::store::{App, Body, Link, Query, Slot, Table, Update, View};
 use crate::update::Ask;
@@ -73,6 +74,9 @@ enum Happened {
     Batch(u64, Box<pb::EventBatch>),
     Detail(u64, Slot, u64, Box<Option<pb::TaskDetail>>),
     Gone(u64, String),
+    Answer(Box<Answer>),
+    /// Who the app is and what it records, told again.
+    Hello(u64, Box<pb::HelloReply>),
     Apps(Vec<App>),
     /// The screens are gone. The actor holds its own mailbox open, so it has to be told.
     End,
@@ -219,6 +223,15 @@ impl Actor {
                 self.detail(slot, serial, *detail)
             }
             Happened::Gone(of, reason) if of == self.attachment => self.lost(reason),
+            // Whoever asked is told, whatever became of the link meanwhile.
+            Happened::Answer(answer) => {
+                self.heard();
+                self.inbox.send(Update::Answer(answer));
+            }
+            Happened::Hello(of, hello) if of == self.attachment => {
+                self.inbox
+                    .send(Update::Hello(Box::new(decode::hello(*hello))));
+            }
             Happened::Apps(apps) => self.listed(apps),
             // Of an attachment that was left meanwhile.
             _ => {}
@@ -249,6 +262,7 @@ impl Actor {
                     self.follow_events();
                 }
             }
+            Ask::Command(deed) => self.command(deed),
             Ask::Connect(word) => {
                 self.listing = false;
                 self.look_at = None;
@@ -481,8 +495,12 @@ impl Actor {
             }
             None => (0, Body::NoTask { id }),
         };
-        self.inbox
-            .send(Update::View(Box::new(View { slot, at_ns, body })));
+        self.inbox.send(Update::View(Box::new(View {
+            slot,
+            at_ns,
+            body,
+            incomplete: String::new(),
+        })));
         if every.is_zero() {
             return;
         }
@@ -497,6 +515,30 @@ impl Actor {
                 Err(status) => Happened::Gone(of, refused(&status)),
             };
             mail.send(happened);
+        }));
+    }
+
+    /// Has the app do something; it answers while its loops are blocked too.
+    fn command(&mut self, deed: Deed) {
+        let Phase::Live { session, .. } = &self.phase else {
+            let answer = Answer::refused(&deed, "no app is attached now");
+            self.inbox.send(Update::Answer(Box::new(answer)));
+            return;
+        };
+        self.serial += 1;
+        let (session, mail, of) = (session.clone(), self.mail.clone(), self.attachment);
+        let request = deed.request(self.serial);
+        drop(loop_runtime::create_task(async move {
+            let answer = match session.command(request).await {
+                Ok(reply) => Answer::of(&deed, reply),
+                Err(status) => Answer::refused(&deed, refused(&status)),
+            };
+            mail.send(Happened::Answer(Box::new(answer)));
+            if matches!(deed, Deed::Record { .. } | Deed::Budget { .. })
+                && let Ok(hello) = session.hello_again().await
+            {
+                mail.send(Happened::Hello(of, Box::new(hello)));
+            }
         }));
     }
 

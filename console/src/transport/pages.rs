@@ -292,6 +292,8 @@ fn join(to: &mut pb::View, mut from: pb::View) {
     (to.total, to.matched) = (from.total, from.matched);
     to.last = from.last.or(to.last.take());
     to.torn |= from.torn;
+    // What has no rows comes in one message.
+    to.cost = from.cost.or(to.cost.take());
     to.error = from.error.or(to.error.take());
 }
 

@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower_service::Service;
 
+use super::Options;
 use super::mailbox::{self, Receiver};
 
 /// A message may be this much larger than the schema allows before it is refused: room for its frame.
@@ -113,18 +114,29 @@ impl Session {
         stream: S,
         authority: &str,
         token: Option<&str>,
-        limit: Duration,
+        options: &Options,
     ) -> Result<Session, Trouble>
     where
         S: Read + Write + Unpin + 'static,
     {
-        match loop_runtime::timeout(limit, Session::greet(stream, authority, token)).await {
+        let limit = options.timeout;
+        let role = if options.control {
+            pb::Role::Control
+        } else {
+            pb::Role::Observe
+        };
+        match loop_runtime::timeout(limit, Session::greet(stream, authority, token, role)).await {
             Ok(result) => result,
             Err(_) => Err(Trouble::Silent(limit)),
         }
     }
 
-    async fn greet<S>(stream: S, authority: &str, token: Option<&str>) -> Result<Session, Trouble>
+    async fn greet<S>(
+        stream: S,
+        authority: &str,
+        token: Option<&str>,
+        role: pb::Role,
+    ) -> Result<Session, Trouble>
     where
         S: Read + Write + Unpin + 'static,
     {
@@ -158,8 +170,8 @@ impl Session {
         let hello = client
             .hello(pb::HelloRequest {
                 protocol: Some(version::PROTOCOL),
-                client: format!("loop-console {}", env!("CARGO_PKG_VERSION")),
-                role: pb::Role::Unspecified as i32,
+                client: our_name(),
+                role: role as i32,
             })
             .await
             .map_err(|status| Trouble::Unreachable(refused(&status)))?
@@ -177,7 +189,7 @@ impl Session {
     pub async fn ask_to_command(&self) -> Result<String, Status> {
         let hello = pb::HelloRequest {
             protocol: Some(version::PROTOCOL),
-            client: format!("loop-console {}", env!("CARGO_PKG_VERSION")),
+            client: our_name(),
             role: pb::Role::Control as i32,
         };
         let reply = self.client.clone().hello(hello).await?.into_inner();
@@ -238,6 +250,16 @@ impl Session {
         }
     }
 
+    /// Says Hello again: what is recorded may have changed.
+    pub async fn hello_again(&self) -> Result<pb::HelloReply, Status> {
+        let hello = pb::HelloRequest {
+            protocol: Some(version::PROTOCOL),
+            client: our_name(),
+            role: self.hello.role,
+        };
+        Ok(self.client.clone().hello(hello).await?.into_inner())
+    }
+
     /// Does something, if this viewer may.
     pub async fn command(&self, request: pb::CommandRequest) -> Result<pb::CommandReply, Status> {
         Ok(self.client.clone().command(request).await?.into_inner())
@@ -250,6 +272,11 @@ impl Session {
     ) -> Result<tonic::Streaming<pb::Verdict>, Status> {
         Ok(self.client.clone().judge(steps).await?.into_inner())
     }
+}
+
+/// What this viewer calls itself.
+fn our_name() -> String {
+    format!("loop-console {}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Why the app refused, in words.

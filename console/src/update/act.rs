@@ -2,7 +2,7 @@
 
 use loop_proto::escape::{LINE, escape, escape_json};
 
-use super::{Ask, Effect, follow, layer, pick, say};
+use super::{Ask, Effect, control, follow, layer, pick, say};
 use crate::keys::Action;
 use crate::model::{
     Crumb, Detail, Frozen, Layer, List, ListId, Model, Narrow, Note, Screen, Shape,
@@ -49,6 +49,9 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
         Action::CopyRow => pick::row_json(model).is_some(),
         Action::Explain => pick::finding_name(model).is_some(),
         Action::Hide => pick::finding(model).is_some(),
+        Action::Cancel | Action::Nudge | Action::Budget | Action::Recorded | Action::FindNow => {
+            control::is_enabled(model, action)
+        }
         Action::Retry => matches!(model.store.link, Some(Link::Lost { .. })),
         Action::Preview => list != Some(ListId::Groups),
         Action::NextTask | Action::PreviousTask => {
@@ -204,6 +207,9 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
                 say(model, format!("hid {} for this session", finding.name));
             }
         }
+        Action::Cancel | Action::Nudge | Action::Budget | Action::Recorded | Action::FindNow => {
+            control::open(model, action);
+        }
         Action::Events => note(model, Note::Events),
         Action::Cost => note(model, Note::Cost),
         Action::Palette => model.ui.layers.push(Layer::Palette {
@@ -251,6 +257,7 @@ fn why_not(model: &mut Model, action: Action) {
     let why = match action {
         Action::Waker => "What wakes it is not known, or has no row of its own.",
         Action::Parent => "It was spawned outside any task.",
+        Action::Cancel | Action::Nudge => "There is no live task here.",
         Action::Explain => "Nothing was found about this one.",
         Action::Copy | Action::Editor => "It has no place to copy or open.",
         Action::Back => "There is nothing to go back to.",

@@ -8,7 +8,7 @@ use tui_input::Input;
 use tui_input::backend::crossterm::EventHandler;
 
 use super::act::{self, set_filter};
-use super::{Ask, Effect, say};
+use super::{Ask, Effect, control, say};
 use crate::keys::Action;
 use crate::model::{Layer, ListId, Model, Screen};
 use crate::store::{App, Goto};
@@ -33,6 +33,10 @@ pub(super) fn act(model: &mut Model, action: Action) -> Option<Vec<Effect>> {
         Action::PageUp => Some(moved(model, -10)),
         Action::PageDown => Some(moved(model, 10)),
         Action::Accept => Some(accept(model)),
+        Action::Toggle if matches!(model.ui.layers.last(), Some(Layer::Budget { .. })) => {
+            control::next_loop(model);
+            Some(Vec::new())
+        }
         Action::Toggle => Some(toggle_column(model)),
         Action::MoveLeft => Some(move_column(model, -1)),
         Action::MoveRight => Some(move_column(model, 1)),
@@ -80,6 +84,7 @@ fn input(model: &mut Model) -> Option<&mut Input> {
         Layer::Filter { input, .. }
         | Layer::Palette { input, .. }
         | Layer::Apps { input, .. }
+        | Layer::Budget { input, .. }
         | Layer::Help { input, .. } => Some(input),
         _ => None,
     }
@@ -90,6 +95,7 @@ fn changed(model: &mut Model) {
     match model.ui.layers.last_mut() {
         Some(Layer::Palette { cursor, .. } | Layer::Apps { cursor, .. }) => *cursor = 0,
         Some(Layer::Help { scroll, .. }) => *scroll = 0,
+        Some(Layer::Budget { wrong, .. }) => wrong.clear(),
         Some(Layer::Filter { .. }) => apply_filter(model),
         _ => {}
     }
@@ -226,6 +232,7 @@ fn choices(model: &Model) -> usize {
         Some(Layer::Columns { .. }) => list.map_or(0, |l| columns::heads(l).len()),
         Some(Layer::Palette { input, .. }) => entries(model, input.value()).len(),
         Some(Layer::Apps { input, .. }) => apps(model, input.value()).len(),
+        Some(Layer::Recorded { .. }) => control::switches(model).len(),
         _ => 0,
     }
 }
@@ -236,6 +243,7 @@ fn moved(model: &mut Model, by: i64) -> Vec<Effect> {
         Some(
             Layer::Sort { cursor }
             | Layer::Columns { cursor }
+            | Layer::Recorded { cursor }
             | Layer::Palette { cursor, .. }
             | Layer::Apps { cursor, .. },
         ) => {
@@ -326,6 +334,9 @@ fn accept(model: &mut Model) -> Vec<Effect> {
         Some(Layer::Help { .. } | Layer::Note { .. }) => {
             model.ui.layers.pop();
             Vec::new()
+        }
+        Some(Layer::Confirm { .. } | Layer::Budget { .. } | Layer::Recorded { .. }) => {
+            control::accept(model)
         }
         _ => Vec::new(),
     }

@@ -92,6 +92,7 @@ fn click(model: &mut Model, at: Position) -> Vec<Effect> {
             if let Some(
                 Layer::Sort { cursor }
                 | Layer::Columns { cursor }
+                | Layer::Recorded { cursor }
                 | Layer::Palette { cursor, .. }
                 | Layer::Apps { cursor, .. },
             ) = model.ui.layers.last_mut()

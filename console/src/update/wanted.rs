@@ -307,7 +307,8 @@ pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
             }
         )
     });
-    let events = model.has_data() && (noted || model.ui.screen == Screen::Overview);
+    let awaits = model.ui.awaits.is_some();
+    let events = model.has_data() && (noted || awaits || model.ui.screen == Screen::Overview);
     if events != model.ui.asked_events {
         model.ui.asked_events = events;
         effects.push(Effect::Ask(Ask::Events(events)));

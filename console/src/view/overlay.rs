@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use super::columns;
 use super::paint::{Painter, after, below, left, middle, top};
 use super::theme::Role;
-use super::{Hit, explain, fmt, glyph, overview, wanted};
+use super::{Hit, control, cost, explain, fmt, glyph, overview};
 use crate::keys::{self, Binding, Where};
 use crate::model::{Layer, Model, Note};
 use crate::update::{act, layer};
@@ -20,12 +20,19 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
             Layer::Apps { input, cursor } => apps(model, p, area, input.value(), *cursor),
             Layer::Help { input, scroll } => help(model, p, area, input.value(), *scroll),
             Layer::Note { note, scroll } => noted(model, p, area, note, *scroll),
+            Layer::Confirm { deed } => control::confirm(model, p, area, deed),
+            Layer::Budget {
+                input,
+                loop_id,
+                wrong,
+            } => control::budget(model, p, area, input.value(), *loop_id, wrong),
+            Layer::Recorded { cursor } => control::recorded(model, p, area, *cursor),
         }
     }
 }
 
 /// Clears a box, draws its frame, and returns its inside.
-fn boxed(p: &mut Painter<'_>, area: Rect, title: &str, width: u16, height: u16) -> Rect {
+pub(super) fn boxed(p: &mut Painter<'_>, area: Rect, title: &str, width: u16, height: u16) -> Rect {
     p.dim(area);
     p.cover();
     let outer = middle(area, width, height);
@@ -59,7 +66,7 @@ fn boxed(p: &mut Painter<'_>, area: Rect, title: &str, width: u16, height: u16) 
 }
 
 /// Lines of which one is chosen, scrolled so that it is seen.
-fn choices(p: &mut Painter<'_>, area: Rect, cursor: usize, lines: &[(String, String)]) {
+pub(super) fn choices(p: &mut Painter<'_>, area: Rect, cursor: usize, lines: &[(String, String)]) {
     let rows = usize::from(area.height);
     let from = cursor
         .saturating_sub(rows.saturating_sub(1))
@@ -398,17 +405,30 @@ fn noted(model: &Model, p: &mut Painter<'_>, area: Rect, note: &Note, scroll: u1
             }
         }
         Note::Cost => {
-            let lines = cost(model);
-            let inside = boxed(
-                p,
-                area,
-                "What being watched costs",
-                84,
+            let lines = cost::of_model(model);
+            let (width, height) = (
+                area.width.saturating_sub(4).min(110),
                 lines.len() as u16 + 2,
             );
-            for (y, (head, text, role)) in lines.iter().skip(usize::from(scroll)).enumerate() {
+            let inside = boxed(p, area, "What being watched costs", width, height);
+            // Scrolled no further than that the last line is the lowest.
+            let rows = usize::from(inside.height);
+            let from = usize::from(scroll).min(lines.len().saturating_sub(rows));
+            let texts = after(inside, 22);
+            for (y, (head, text, role)) in lines.iter().skip(from).take(rows).enumerate() {
                 p.text(inside, 1, y as u16, head, Role::Dim);
-                p.text(inside, 24, y as u16, text, *role);
+                let room = usize::from(texts.width.saturating_sub(1));
+                let text = fmt::cut_end(&p.clean(text), room).to_string();
+                p.text(texts, 0, y as u16, &text, *role);
+            }
+            if lines.len() > from + rows {
+                p.right(
+                    inside,
+                    0,
+                    inside.height.saturating_sub(1),
+                    " ↓ more",
+                    Role::Dim,
+                );
             }
         }
         Note::Events => {
@@ -440,169 +460,5 @@ fn noted(model: &Model, p: &mut Painter<'_>, area: Rect, note: &Note, scroll: u1
                 overview::event_line(model, p, top(below(inside, y as u16), 1), event);
             }
         }
-    }
-}
-
-fn cost(model: &Model) -> Vec<(String, String, Role)> {
-    let store = model.shown();
-    let line = |head: &str, text: String| (head.to_owned(), text, Role::Plain);
-    let Some(c) = &store.cost else {
-        return vec![line("", "The app has not told yet.".to_owned())];
-    };
-    let up = store.up().as_nanos() as f64;
-    let share = |ns: u64| {
-        if up > 0.0 {
-            format!(
-                ", {} of one CPU since the start",
-                fmt::percent(ns as f64 / up)
-            )
-        } else {
-            String::new()
-        }
-    };
-    let mut out = vec![
-        line(
-            "inspector's thread",
-            format!(
-                "{} of CPU{}",
-                fmt::span(c.inspector_cpu_ns),
-                share(c.inspector_cpu_ns)
-            ),
-        ),
-        line(
-            "watchdog's thread",
-            format!(
-                "{} of CPU{}",
-                fmt::span(c.watchdog_cpu_ns),
-                share(c.watchdog_cpu_ns)
-            ),
-        ),
-        line(
-            "recorder",
-            format!(
-                "{}, of which {} grow with live tasks",
-                fmt::bytes(c.recorder_bytes),
-                fmt::bytes(c.live_bytes)
-            ),
-        ),
-        line(
-            "event ring",
-            format!(
-                "{} of {} in it now",
-                fmt::count(c.ring_fill),
-                fmt::count(c.ring_capacity)
-            ),
-        ),
-        line("events recorded", fmt::count(c.events)),
-        line(
-            "viewers",
-            format!("{} of at most {}", c.viewers, c.viewers_limit),
-        ),
-        line("sent to viewers", fmt::bytes(c.bytes_sent)),
-        line(
-            "names kept",
-            format!(
-                "{} of at most {}, {} became (other)",
-                fmt::count(c.interned),
-                fmt::count(c.interned_limit),
-                fmt::count(c.interned_overflow)
-            ),
-        ),
-        line(
-            "last walk",
-            format!(
-                "{} for {} rows",
-                fmt::span(c.last_walk_ns),
-                fmt::count(c.last_walk_rows)
-            ),
-        ),
-        line(
-            "stacks",
-            format!(
-                "{} taken, {} did not come in time",
-                fmt::count(c.stacks_taken),
-                fmt::count(c.stacks_missed)
-            ),
-        ),
-        line("ended rows forgotten", fmt::count(c.finished_overwritten)),
-        line(
-            "last hour",
-            match c.hour_limit_bytes {
-                0 => "not kept by this app".to_owned(),
-                most => format!(
-                    "{} of at most {}, {} let go",
-                    fmt::bytes(c.hour_bytes),
-                    fmt::bytes(most),
-                    fmt::many(c.hour_dropped, "finding")
-                ),
-            },
-        ),
-        line("dumps", dumps(c)),
-        line(
-            "watchdog overslept",
-            format!("{} times", fmt::count(c.watchdog_oversleeps)),
-        ),
-    ];
-    if c.lost() == 0 {
-        out.push(line("lost", "0 events".to_owned()));
-    }
-    for loss in c.losses.iter().filter(|l| l.count > 0) {
-        out.push((
-            "! lost".to_owned(),
-            format!(
-                "{} events: {} (the ring was full)",
-                fmt::count(loss.count),
-                loss.kind
-            ),
-            Role::Warning,
-        ));
-    }
-    let frame = model
-        .ui
-        .frame
-        .map_or_else(|| "-".to_owned(), |d| fmt::span(d.as_nanos() as u64));
-    out.push(line(
-        "this console",
-        format!(
-            "{frame} for the last frame, an answer every {}",
-            fmt::span(wanted::EVERY.as_nanos() as u64)
-        ),
-    ));
-    if let Some(hello) = &store.hello {
-        out.push(line("clock of durations", hello.tick_source.clone()));
-        if hello.debug_build {
-            out.push(line(
-                "build",
-                "with debug assertions: not a release's numbers".to_owned(),
-            ));
-        }
-        for what in hello.recorded.iter().filter(|r| !r.on) {
-            out.push(line(
-                "not recorded",
-                format!("{}: {}", what.what, what.detail),
-            ));
-        }
-    }
-    out
-}
-
-/// What the flight recorder wrote, or could not.
-fn dumps(c: &crate::store::Cost) -> String {
-    match &c.dumps {
-        None => "none was asked for".to_owned(),
-        Some(d) if !d.trouble.is_empty() => format!(
-            "{} written, {} failed: {}",
-            fmt::count(d.written),
-            fmt::count(d.failed),
-            d.trouble
-        ),
-        Some(d) => format!(
-            "{} written, {} held back, {} of {} in {}",
-            fmt::count(d.written),
-            fmt::count(d.suppressed),
-            fmt::bytes(d.bytes),
-            fmt::bytes(d.limit_bytes),
-            d.directory
-        ),
     }
 }

@@ -799,6 +799,7 @@ pub(crate) fn waiting() -> Waiting {
 /// An answer to a slot of the screens.
 pub(crate) fn view(slot: Slot, body: Body) -> Update {
     Update::View(Box::new(View {
+        incomplete: String::new(),
         slot,
         at_ns: AT,
         body,

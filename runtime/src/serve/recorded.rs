@@ -51,7 +51,7 @@ const TABLE: &[Recording] = &[
             let detail = if on {
                 "each poll is an event; the newest 8192 are kept for who asks later: about 15 ns a poll"
             } else {
-                "each poll is counted; as events only for a viewer that asks, or after `record polls on`"
+                "each poll is counted; as events only for a viewer that asks, or after `loop-console set polls=on`"
             };
             (on, detail.to_owned())
         },

@@ -116,10 +116,7 @@ impl Decoder {
     }
 
     pub(super) fn woken_by(&self, w: &pb::Wake) -> String {
-        let Some(cause) = cause(w.cause()) else {
-            return String::new();
-        };
-        let mut words = cause.to_owned();
+        let mut words = cause(w.cause()).unwrap_or(UNKNOWN).to_owned();
         let name = self.name(w.name.as_ref());
         let id = (w.id != 0 && w.cause() != pb::WakeCause::Self_).then(|| w.id.to_string());
         for more in id
@@ -552,15 +549,29 @@ impl Decoder {
     pub(super) fn event(&self, e: pb::Event) -> Event {
         let mut details: Vec<String> = Vec::new();
         let outcome = word(table::Table::Events, Field::Outcome, e.outcome);
-        let cause = self.woken_by(&pb::Wake {
-            cause: e.cause,
-            id: e.by_id,
-            at_ns: None,
-            ..pb::Wake::default()
-        });
+        // Most kinds have no cause; of these two an absent one is not known.
+        let woken = matches!(
+            e.kind(),
+            pb::EventKind::TaskPolled | pb::EventKind::TaskWoken
+        );
+        let cause = if woken || e.cause() != pb::WakeCause::Unspecified {
+            self.woken_by(&pb::Wake {
+                cause: e.cause,
+                id: e.by_id,
+                at_ns: None,
+                ..pb::Wake::default()
+            })
+        } else {
+            String::new()
+        };
         details.extend([outcome, cause].into_iter().filter(|t| !t.is_empty()));
         details.extend(e.value.map(|v| v.to_string()));
-        details.extend(Some(e.detail).filter(|t| !t.is_empty()));
+        details.extend(Some(&e.detail).filter(|t| !t.is_empty()).cloned());
+        if e.kind() == pb::EventKind::CommandDone
+            && let Some(viewer) = &e.viewer
+        {
+            details.push(format!("asked by {}", viewer.in_words()));
+        }
         Event {
             at_ns: e.at_ns,
             kind: word(table::Table::Events, Field::Kind, e.kind),
@@ -619,6 +630,9 @@ pub(super) fn series(s: pb::SeriesRow) -> SeriesRow {
         finished: of(s.finished),
     }
 }
+
+/// Said of a wake whose cause was not recorded.
+pub(super) const UNKNOWN: &str = "unknown waker";
 
 /// What wakes a task, in words. `None`: that was not recorded.
 pub(super) fn cause(cause: pb::WakeCause) -> Option<&'static str> {

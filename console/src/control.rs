@@ -1,0 +1,232 @@
+//! The commands that have the app do something, and those that tell what can be switched and what all
+//! of it costs. Each asks for the role it needs. Knows no screen.
+
+use std::time::Duration;
+
+use loop_proto::escape::escape;
+use serde_json::{Value, json};
+
+use crate::cli::{Do, Global};
+use crate::commands::{leave_on_interrupt, open, options, said};
+use crate::exit::{Exit, Failure};
+use crate::print::json::{SCHEMA, line};
+use crate::print::safe;
+use crate::store::control::{Answer, Became};
+use crate::store::{Body, Cost, Hello, Loss, Recorded, Table};
+use crate::transport::address::Target;
+use crate::transport::connect::Connector;
+use crate::transport::discover::Places;
+use crate::transport::on_loop;
+use crate::transport::pages::{self, Question, Reader, Unanswered};
+use crate::transport::session::{Session, refused};
+use crate::view::cost::{Shown, lines};
+
+/// The number of a one-shot's only command.
+const SERIAL: u64 = 1;
+/// Between the two answers that a rate is taken from.
+const RATE: Duration = Duration::from_secs(1);
+
+/// Has the app do one thing. Exit 0: it did, or will when its loop turns; 7: it refused.
+pub fn run(global: &Global, one: &Do) -> Result<Exit, Failure> {
+    leave_on_interrupt()?;
+    let target = Target::read(one.target.as_deref())?;
+    let mut options = options(global);
+    options.control = true;
+    let deed = one.deed.clone();
+    let answer = on_loop(async move {
+        let connector = Connector::new(options, Places::here());
+        let session = open(&connector, &target).await?;
+        if !session.hello.role_reason.is_empty() {
+            return Ok(Answer::refused(&deed, session.hello.role_reason.clone()));
+        }
+        Ok(match session.command(deed.request(SERIAL)).await {
+            Ok(reply) => Answer::of(&deed, reply),
+            Err(status) => Answer::refused(&deed, refused(&status)),
+        })
+    })??;
+    let exit = match answer.became {
+        Became::Done | Became::Queued => Exit::Clean,
+        Became::Refused => Exit::Refused,
+    };
+    if one.json {
+        said(line(&answer_json(&answer)))?;
+        return Ok(exit);
+    }
+    let text = escape(&answer.sentence(), 4096).into_owned();
+    if exit == Exit::Refused {
+        return Err(Failure::new(exit, format!("{text}."), ""));
+    }
+    said(format!("{text}\n"))?;
+    Ok(exit)
+}
+
+fn answer_json(answer: &Answer) -> Value {
+    let text = |text: &str| {
+        if text.is_empty() {
+            Value::Null
+        } else {
+            json!(text)
+        }
+    };
+    json!({
+        "schema": SCHEMA,
+        "command": {
+            "status": answer.became.word(), "did": answer.did, "reason": text(&answer.reason),
+            "task": answer.task, "busy_ns": answer.busy_ns, "before_ns": answer.before_ns,
+            "loops": answer.loops,
+            "nudged": answer.nudged.as_ref().map(|n| json!({
+                "verdict": n.verdict, "says": n.says, "lost_wake": n.is_lost_wake(),
+                "polls_before": n.polls_before, "polls_after": n.polls_after,
+            })),
+        },
+    })
+}
+
+/// Prints what is recorded, and what can be turned.
+pub fn recorded(global: &Global, word: Option<&str>, json: bool) -> Result<Exit, Failure> {
+    leave_on_interrupt()?;
+    let target = Target::read(word)?;
+    let options = options(global);
+    let hello = on_loop(async move {
+        let connector = Connector::new(options, Places::here());
+        let session = open(&connector, &target).await?;
+        Ok::<_, Failure>(pages::hello(&session))
+    })??;
+    if json {
+        let rows: Vec<Value> = hello
+            .recorded
+            .iter()
+            .map(|r| json!({"what": r.what, "on": r.on, "detail": r.detail}))
+            .collect();
+        return said(line(&json!({"schema": SCHEMA, "recorded": rows})));
+    }
+    let row = |r: &Recorded| {
+        let on = if r.on { "on" } else { "off" };
+        let row = format!("{:<14} {on:<4} {}", r.what, r.detail);
+        format!("{}\n", safe(row.trim_end(), global.ascii))
+    };
+    said(hello.recorded.iter().map(row).collect::<String>())
+}
+
+/// Prints what being watched costs: once since the start, once over a second.
+pub fn cost(global: &Global, word: Option<&str>, json: bool) -> Result<Exit, Failure> {
+    leave_on_interrupt()?;
+    let target = Target::read(word)?;
+    let options = options(global);
+    let (hello, before, now) = on_loop(async move {
+        let connector = Connector::new(options, Places::here());
+        let session = open(&connector, &target).await?;
+        let broken = |why: Unanswered| {
+            let why = match why {
+                Unanswered::Broken(why) => why,
+                Unanswered::Refused(refusal) => refusal.why,
+            };
+            Failure::new(
+                Exit::NoApp,
+                format!("The app stopped answering: {}.", escape(&why, 1024)),
+                "",
+            )
+        };
+        let question = Question {
+            table: Table::Cost,
+            filter: String::new(),
+            sort: String::new(),
+            columns: Vec::new(),
+            limit: None,
+        };
+        let (mut reader, first) = Reader::begin(&session, &question).await.map_err(broken)?;
+        loop_runtime::sleep(RATE).await;
+        let second = reader.again(&question).await.map_err(broken)?;
+        Ok::<_, Failure>((pages::hello(&session), first, second))
+    })??;
+    let (Body::Cost(was), Body::Cost(is)) = (before.body, now.body) else {
+        return Err(Failure::new(
+            Exit::NoApp,
+            "The app answered something else than its cost.",
+            "",
+        ));
+    };
+    let up_ns = up(&hello, now.at_ns);
+    let span = now.at_ns.saturating_sub(before.at_ns);
+    if json {
+        return said(line(&cost_json(&is, &was, span, up_ns)));
+    }
+    let shown = Shown {
+        now: &is,
+        before: Some((span, &*was)),
+        up_ns,
+        tasks: None,
+        hello: Some(&hello),
+    };
+    let text = lines(&shown)
+        .into_iter()
+        .map(|(head, text, _)| format!("{}\n", safe(&format!("{head:<20} {text}"), global.ascii)));
+    said(text.collect::<String>())
+}
+
+/// How long the app has been up at a moment of its clock.
+fn up(hello: &Hello, at_ns: u64) -> u64 {
+    let wall = hello
+        .now_unix_ns
+        .saturating_add(at_ns)
+        .saturating_sub(hello.now_ns);
+    wall.saturating_sub(hello.started_unix_ns)
+}
+
+fn cost_json(c: &Cost, before: &Cost, span: u64, up_ns: u64) -> Value {
+    let losses = |losses: &[Loss]| -> Value {
+        let all = losses.iter().map(|l| (l.kind.clone(), json!(l.count)));
+        Value::Object(all.collect())
+    };
+    let share = |now: u64, was: u64| {
+        let used = now.saturating_sub(was) as f64;
+        if span == 0 { 0.0 } else { used / span as f64 }
+    };
+    let rate = |now: u64, was: u64| share(now, was) * 1e9;
+    let attached: Vec<Value> = c
+        .attached
+        .iter()
+        .map(|(who, controls)| json!({"who": who, "controls": controls}))
+        .collect();
+    json!({
+        "schema": SCHEMA,
+        "cost": {
+            "up_ns": up_ns, "window_ns": span,
+            "inspector_cpu_ns": c.inspector_cpu_ns,
+            "inspector_share": share(c.inspector_cpu_ns, before.inspector_cpu_ns),
+            "watchdog_cpu_ns": c.watchdog_cpu_ns,
+            "watchdog_share": share(c.watchdog_cpu_ns, before.watchdog_cpu_ns),
+            "recorder_bytes": c.recorder_bytes, "live_bytes": c.live_bytes, "row_bytes": c.row_bytes,
+            "ring_bytes": c.ring_bytes, "histogram_bytes": c.histogram_bytes, "text_bytes": c.text_bytes,
+            "ring_fill": c.ring_fill, "ring_capacity": c.ring_capacity,
+            "events": c.events, "events_per_s": rate(c.events, before.events),
+            "lost": losses(&c.losses), "lost_total": c.lost(),
+            "lost_to_viewers": losses(&c.lost_to_viewers),
+            "streams": c.feeds, "viewers": c.viewers, "viewers_limit": c.viewers_limit,
+            "attached": attached,
+            "bytes_sent": c.bytes_sent, "bytes_per_s": rate(c.bytes_sent, before.bytes_sent),
+            "texts": c.interned, "texts_limit": c.interned_limit, "texts_other": c.interned_overflow,
+            "last_walk_ns": c.last_walk_ns, "last_walk_rows": c.last_walk_rows,
+            "stacks_taken": c.stacks_taken, "stacks_missed": c.stacks_missed,
+            "ended_overwritten": c.finished_overwritten, "watchdog_oversleeps": c.watchdog_oversleeps,
+            "unrecorded": c.unrecorded, "unremembered": c.unremembered,
+        },
+    })
+}
+
+/// A session that may command; for commands of other files.
+///
+/// Errors: the app says why it may not.
+pub fn may_command(session: &Session) -> Result<(), Failure> {
+    match session.hello.role_reason.as_str() {
+        "" => Ok(()),
+        why => Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "The app takes no commands from here: {}.",
+                escape(why, 1024)
+            ),
+            "",
+        )),
+    }
+}
