@@ -83,6 +83,7 @@ impl App {
             let options = Options {
                 timeout: Duration::from_secs(30),
                 via: None,
+                control: false,
             };
             let target = Target::read(Some(&socket)).expect("an address");
             let connector = Connector::new(options, Places::here());
