@@ -59,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) debug: Option<bool>,
     pub(crate) internal: bool,
     /// What is done about blocking calls; `None`: they are not looked for.
+    #[cfg(feature = "intercept")]
     pub(crate) calls: Option<record::calls::Mode>,
     /// Makes what is to be there while the loop runs; dropped when it stops.
     pub(crate) companion: Option<fn() -> Box<dyn Any>>,
@@ -81,6 +82,7 @@ impl Config {
             allowance: allowance::DEFAULT,
             debug: None,
             internal: false,
+            #[cfg(feature = "intercept")]
             calls: None,
             companion: None,
             place,

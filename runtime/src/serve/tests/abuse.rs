@@ -180,6 +180,7 @@ fn the_socket_and_its_note_are_gone_with_the_inspector() {
 
 #[test]
 fn a_fifth_stream_of_events_is_refused_with_the_reason_and_another_client_gets_its_own() {
+    let _alone = super::calls::alone();
     let inspected = Inspected::new("feeds");
     on_loop(|_| async move {
         let mut greedy = inspected.client().await;

@@ -1,12 +1,17 @@
 //! What clients ask, answered.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::*;
 use crate::sync::Lock;
 
 /// A ring of events has one reader, and each inspector of this process reads those of all loops.
 pub(super) static READS_EVENTS: Mutex<()> = Mutex::new(());
+
+/// Who reads events takes them out of the rings that all inspectors of this process share.
+pub(super) fn alone() -> MutexGuard<'static, ()> {
+    READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn hello_says_who_the_app_is_and_what_this_viewer_may_do() {
@@ -279,7 +284,7 @@ fn a_task_is_cancelled_for_who_may_and_refused_to_who_may_only_look() {
 
 #[test]
 fn events_come_with_names_and_places_and_their_losses() {
-    let _alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let inspected = Inspected::new("events");
     on_loop(|id| async move {
         let mut client = inspected.client().await;
@@ -328,7 +333,7 @@ fn events_come_with_names_and_places_and_their_losses() {
 #[cfg(unix)]
 #[test]
 fn the_start_and_the_end_of_a_child_and_a_signal_are_events() {
-    let _alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     use crate::signal::Signal;
     let inspected = Inspected::new("child-events");
     on_loop(|id| async move {

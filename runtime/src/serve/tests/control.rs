@@ -2,13 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::PoisonError;
 use std::sync::mpsc;
 use std::task::Waker;
 
 use loop_proto::pb::command_request::Action;
 
-use super::calls::READS_EVENTS;
 use super::*;
 
 async fn greeted(inspected: &Inspected, role: pb::Role) -> (Client, pb::HelloReply) {
@@ -61,6 +59,7 @@ async fn kept(inspected: &Inspected, count: usize) -> Vec<pb::Event> {
 
 #[test]
 fn only_who_asked_for_control_may_command_and_who_tried_is_kept() {
+    let _alone = super::calls::alone();
     let inspected = Inspected::new("asked");
     on_loop(|_| async move {
         let task = create_task(std::future::pending::<()>());
@@ -114,6 +113,7 @@ fn only_who_asked_for_control_may_command_and_who_tried_is_kept() {
 
 #[test]
 fn what_cannot_be_done_is_refused_in_a_sentence() {
+    let _alone = super::calls::alone();
     let inspected = Inspected::new("refused");
     on_loop(|id| async move {
         let (mut client, _) = greeted(&inspected, pb::Role::Control).await;
@@ -179,6 +179,7 @@ async fn visitor(come: Rc<Cell<bool>>, keeps: Option<Rc<RefCell<Option<Waker>>>>
 
 #[test]
 fn a_nudge_tells_a_lost_wake_from_a_task_that_waits_for_good_reason() {
+    let _alone = super::calls::alone();
     let inspected = Inspected::new("nudge");
     on_loop(|_| async move {
         let (mut client, _) = greeted(&inspected, pb::Role::Control).await;
@@ -228,6 +229,7 @@ fn a_nudge_tells_a_lost_wake_from_a_task_that_waits_for_good_reason() {
 
 #[test]
 fn a_command_to_a_blocked_loop_is_queued_and_told_again_when_it_was_done() {
+    let _alone = super::calls::alone();
     let inspected = Inspected::new("queued");
     let (tell, told) = mpsc::channel();
     let (let_go, held) = mpsc::channel::<()>();
@@ -293,7 +295,7 @@ async fn kept_of(inspected: &Inspected, task: u64) -> Vec<pb::Event> {
 
 #[test]
 fn polls_are_kept_for_who_comes_later_while_they_are_turned_on() {
-    let _alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = super::calls::alone();
     let inspected = Inspected::new("polls");
     on_loop(|_| async move {
         let (mut client, hello) = greeted(&inspected, pb::Role::Control).await;
@@ -347,6 +349,7 @@ fn polls_are_kept_for_who_comes_later_while_they_are_turned_on() {
 
 #[test]
 fn viewers_are_listed_with_who_they_are_and_their_coming_and_going_is_told() {
+    let _alone = super::calls::alone();
     let inspected = Inspected::new("viewers");
     on_loop(|_| async move {
         let (mut stays, _) = greeted(&inspected, pb::Role::Control).await;
