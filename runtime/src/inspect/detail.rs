@@ -7,7 +7,7 @@ use loop_proto::pb;
 mod stacks;
 
 use super::desk::Desk;
-use super::graph::{around, waits_of};
+use super::graph::around;
 use super::live::wake_cause;
 use super::tables::{Look, Spot, children_of, state_of};
 use super::texts::Sent;
@@ -158,8 +158,7 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
     let id = facts.id;
     let mut task = tasks(look, Extras::ALL, desk, [(id, spot)].into_iter()).pop();
     let ties = ties(at, id);
-    let waits = waits_of(look, &[id].into_iter().collect()).remove(&id);
-    let waits = waits.map_or_else(Vec::new, |waiting| waiting.ties);
+    let (graph, waits) = around(look, desk, id);
     let mut wanted = Wanted::default();
     for tie in &waits {
         wanted.add(tie.on);
@@ -179,7 +178,6 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
     let (children, joined_by) = relatives(look, id);
     let total = children_of(look, [id].into_iter()).remove(&id).unwrap_or(0);
     let children = tasks(look, Extras::default(), desk, children.into_iter());
-    let graph = around(look, desk, id);
     let row = at.record.tasks.get(spot.slot);
     let watched = row.and_then(|row| at.record.watched.look(row, id));
     let watched = watched.map(|place| since_watched(look, place, facts));

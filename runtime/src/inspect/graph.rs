@@ -7,7 +7,7 @@ use loop_proto::pb;
 
 use super::desk::Desk;
 use super::ids::{IdMap, IdSet};
-use super::tables::{Look, Spot};
+use super::tables::Look;
 use super::waiters::Waiters;
 use super::waits::{Found, Wanted};
 use super::wire::Extras;
@@ -30,28 +30,36 @@ pub(crate) struct Tie {
 }
 
 /// One task and all that it waits for; nothing unless it waits.
-pub(crate) struct Waiting {
-    pub(crate) spot: Spot,
-    pub(crate) facts: TaskFacts,
-    pub(crate) ties: Vec<Tie>,
+struct Waiting {
+    facts: TaskFacts,
+    ties: Vec<Tie>,
+}
+
+/// Those of `tasks` that live.
+fn facts_of(look: &Look, tasks: &IdSet) -> IdMap<TaskFacts> {
+    let mut all: IdMap<TaskFacts> = IdMap::default();
+    for at in &look.loops {
+        for (_, row) in at.record.tasks.live() {
+            if tasks.contains(&row.task_id()) {
+                let facts = row.read().filter(|facts| facts.state != State::Done);
+                all.extend(facts.map(|facts| (facts.id, facts)));
+            }
+        }
+    }
+    all
 }
 
 /// What each of `tasks` waits for, all arms of a `select!`: one pass a table.
-pub(crate) fn waits_of(look: &Look, tasks: &IdSet) -> IdMap<Waiting> {
-    let mut all: IdMap<Waiting> = IdMap::default();
+fn waits_of(look: &Look, tasks: &IdSet) -> IdMap<Waiting> {
+    let waiting = |facts| Waiting {
+        facts,
+        ties: Vec::new(),
+    };
+    let facts = facts_of(look, tasks).into_iter();
+    let mut all: IdMap<Waiting> = facts.map(|(id, facts)| (id, waiting(facts))).collect();
     let mut told: Vec<(u64, Tie)> = Vec::new();
-    for (number, at) in look.loops.iter().enumerate() {
+    for at in &look.loops {
         let record = &at.record;
-        let at = number as u32;
-        for (slot, row) in record.tasks.live() {
-            if tasks.contains(&row.task_id())
-                && let Some(facts) = row.read().filter(|facts| facts.state != State::Done)
-            {
-                let (id, spot) = (facts.id, Spot { at, slot });
-                let ties = Vec::new();
-                all.insert(id, Waiting { spot, facts, ties });
-            }
-        }
         let tie = |on, id, since| Tie {
             on: WaitingOn::new(on, id),
             place: None,
@@ -191,8 +199,9 @@ fn in_order(root: u64, mut of: IdMap<Vec<Step>>, to: impl Fn(&Step) -> u64) -> V
     order
 }
 
-/// What `root` waits for, and how many edges are left out.
-fn down(look: &Look, root: u64) -> (Vec<Step>, usize) {
+/// What `root` waits for, how many edges are left out, and the tasks that were met.
+fn down(look: &Look, root: u64) -> (Vec<Step>, usize, IdMap<Waiting>) {
+    let mut met: IdMap<Waiting> = IdMap::default();
     let mut of: IdMap<Vec<Step>> = IdMap::default();
     let mut seen: IdSet = [root].into_iter().collect();
     let mut level: IdSet = [root].into_iter().collect();
@@ -223,11 +232,12 @@ fn down(look: &Look, root: u64) -> (Vec<Step>, usize) {
                     .push(Step::new(task, *tie, next));
             }
         }
+        met.extend(waits);
         if level.is_empty() {
             break;
         }
     }
-    (in_order(root, of, |step| step.next), cut)
+    (in_order(root, of, |step| step.next), cut, met)
 }
 
 /// Who waits for `root`, and how many edges are left out.
@@ -281,9 +291,13 @@ fn up(look: &Look, root: u64) -> (Vec<Step>, usize) {
     (in_order(root, of, |step| step.task), cut)
 }
 
-/// Both directions of the graph around `id`, as fields of its page.
-pub(crate) fn around(look: &Look, desk: &mut Desk, id: u64) -> pb::TaskDetail {
-    let (awaits, awaits_cut) = down(look, id);
+/// Both directions of the graph around `id`, as fields of its page, and what it waits for itself.
+pub(crate) fn around(look: &Look, desk: &mut Desk, id: u64) -> (pb::TaskDetail, Vec<Tie>) {
+    let (awaits, awaits_cut, mut met) = down(look, id);
+    let ties = (met.get_mut(&id)).map_or_else(Vec::new, |root| std::mem::take(&mut root.ties));
+    let mut tasks: IdMap<TaskFacts> = (met.into_iter())
+        .map(|(id, waiting)| (id, waiting.facts))
+        .collect();
     let (awaited_by, awaited_by_cut) = up(look, id);
     let both = || awaits.iter().chain(&awaited_by);
     let mut wanted = Wanted {
@@ -291,14 +305,19 @@ pub(crate) fn around(look: &Look, desk: &mut Desk, id: u64) -> pb::TaskDetail {
         ..Wanted::default()
     };
     wanted.tasks.remove(&0);
-    let tasks = waits_of(look, &wanted.tasks);
+    let unmet: IdSet = (wanted.tasks.iter().copied())
+        .filter(|id| !tasks.contains_key(id))
+        .collect();
+    if !unmet.is_empty() {
+        tasks.extend(facts_of(look, &unmet));
+    }
     for step in both() {
         wanted.add(step.tie.on);
     }
     let found = Found::of(look, &wanted);
     let mut wire = desk.wire(look, &found, None, Extras::ALL);
     let mut message = |step: &Step| {
-        let facts = &tasks.get(&step.task)?.facts;
+        let facts = tasks.get(&step.task)?;
         let next = tasks.get(&step.next);
         let (on_task_name, _) = wire.task_by_id(step.next);
         Some(pb::AwaitStep {
@@ -309,16 +328,17 @@ pub(crate) fn around(look: &Look, desk: &mut Desk, id: u64) -> pb::TaskDetail {
             on_task_id: step.next,
             on_task_name,
             on_task_state: next.map_or(pb::TaskState::Unspecified as i32, |next| {
-                super::live::task_state(next.facts.state) as i32
+                super::live::task_state(next.state) as i32
             }),
             ring: step.ring,
         })
     };
-    pb::TaskDetail {
+    let detail = pb::TaskDetail {
         awaits: awaits.iter().filter_map(&mut message).collect(),
         awaits_cut: awaits_cut as u32,
         awaited_by: awaited_by.iter().filter_map(&mut message).collect(),
         awaited_by_cut: awaited_by_cut as u32,
         ..pb::TaskDetail::default()
-    }
+    };
+    (detail, ties)
 }

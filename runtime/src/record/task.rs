@@ -410,21 +410,21 @@ impl TaskRow {
                 self.woken_by.store(wake::ITSELF, Ordering::Relaxed);
             }
             count32(&self.self_wakes);
-            self.woken_watched(record, wake::ITSELF);
+            self.woken_watched(record, || wake::ITSELF);
         } else {
             let at = record.current.since();
             self.woken_at.store(at, Ordering::Relaxed);
             let by = record.cause().raw();
             self.woken_by.store(by, Ordering::Relaxed);
             count32(&self.wakes);
-            self.woken_watched(record, by);
+            self.woken_watched(record, || by);
         }
     }
 
     #[inline]
-    fn woken_watched(&self, record: &LoopRecord, by: u64) {
+    fn woken_watched(&self, record: &LoopRecord, by: impl FnOnce() -> u64) {
         if self.watched.load(Ordering::Relaxed) != 0 {
-            record.watched.woken(self, wake::kind_of(by));
+            record.watched.woken(self, wake::kind_of(by()));
         }
     }
 
@@ -437,20 +437,17 @@ impl TaskRow {
         } else {
             &self.wakes
         });
-        if self.watched.load(Ordering::Relaxed) != 0 {
-            let by = match by_itself {
-                true => wake::ITSELF,
-                false => record.cause().raw(),
-            };
-            record.watched.woken(self, wake::kind_of(by));
-        }
+        self.woken_watched(record, || match by_itself {
+            true => wake::ITSELF,
+            false => record.cause().raw(),
+        });
     }
 
     /// States that another thread woke it, when the loop hears of it.
     #[inline]
     pub(crate) fn woken_away(&self, record: &LoopRecord) {
         count32(&self.wakes);
-        self.woken_watched(record, Cause::Thread(0).raw());
+        self.woken_watched(record, || Cause::Thread(0).raw());
     }
 
     /// Wakes of all kinds. Stays at the top once it is there.

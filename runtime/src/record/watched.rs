@@ -120,7 +120,9 @@ impl Watched {
         let place = self.0[number].get_or_init(Box::default);
         place.clear(now);
         place.task.store(id, Ordering::Release);
-        row.watched.store(number as u8 + 1, relaxed);
+        // A wish for a stack stays.
+        row.watched.fetch_and(WISHED, relaxed);
+        row.watched.fetch_or(number as u8 + 1, relaxed);
         // What the row counts from here on is in the histograms too.
         let facts = row.read().filter(|facts| facts.id == id);
         match facts {
@@ -132,13 +134,6 @@ impl Watched {
             None => place.task.store(0, Ordering::Release),
         }
         None
-    }
-
-    /// What was counted of a task, also once it ended.
-    pub(crate) fn known(&self, id: u64) -> Option<&Place> {
-        let made = self.0.iter().filter_map(|place| place.get());
-        made.map(|place| &**place)
-            .find(|place| place.task.load(Ordering::Relaxed) == id)
     }
 
     pub(crate) fn bytes(&self) -> usize {
