@@ -347,8 +347,17 @@ fn unanswered(list: &List, why: Unanswered) -> Failure {
     not_answered(&list.filter, &list.sort, why)
 }
 
+/// The app was there, and answers no more.
+pub(crate) fn stopped(why: &str) -> Failure {
+    Failure::new(
+        Exit::NoApp,
+        format!("The app stopped answering: {}.", escape(why, 1024)),
+        "Is it still running? `loop-console ps`",
+    )
+}
+
 /// Why a question that had this filter and sort key has no answer.
-fn not_answered(filter: &str, sort: &str, why: Unanswered) -> Failure {
+pub(crate) fn not_answered(filter: &str, sort: &str, why: Unanswered) -> Failure {
     match why {
         Unanswered::Refused(refusal) => {
             let text = match refusal.part.as_str() {
@@ -358,11 +367,7 @@ fn not_answered(filter: &str, sort: &str, why: Unanswered) -> Failure {
             };
             refusal_of(text, refusal)
         }
-        Unanswered::Broken(why) => Failure::new(
-            Exit::NoApp,
-            format!("The app stopped answering: {}.", escape(&why, 1024)),
-            "Is it still running? `loop-console ps`",
-        ),
+        Unanswered::Broken(why) => stopped(&why),
     }
 }
 
@@ -403,17 +408,10 @@ fn follow(global: &Global, wanted: Events, out: Out) -> Result<Exit, Failure> {
             backlog: !wanted.follow,
             internal: false,
         };
-        let broken = |why: &str| {
-            Failure::new(
-                Exit::NoApp,
-                format!("The app stopped answering: {}.", escape(why, 1024)),
-                "Is it still running? `loop-console ps`",
-            )
-        };
         let mut batches = session
             .events(request)
             .await
-            .map_err(|status| broken(&refused(&status)))?;
+            .map_err(|status| stopped(&refused(&status)))?;
         let mut printer = Printer {
             decoder: Decoder::new(),
             names: HashMap::new(),

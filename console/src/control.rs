@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use loop_proto::escape::escape;
+use loop_proto::pb;
 use serde_json::{Value, json};
 
 use crate::cli::{Do, Global};
-use crate::commands::{leave_on_interrupt, open, options, said};
+use crate::commands::{leave_on_interrupt, not_answered, open, options, said};
 use crate::exit::{Exit, Failure};
 use crate::print::json::{SCHEMA, line};
 use crate::print::safe;
@@ -17,33 +18,44 @@ use crate::transport::address::Target;
 use crate::transport::connect::Connector;
 use crate::transport::discover::Places;
 use crate::transport::on_loop;
-use crate::transport::pages::{self, Question, Reader, Unanswered};
-use crate::transport::session::{Session, refused};
+use crate::transport::pages::{self, Question, Reader};
+use crate::transport::session::refused;
 use crate::view::cost::{Shown, lines};
 
 /// The number of a one-shot's only command.
-const SERIAL: u64 = 1;
+pub(crate) const SERIAL: u64 = 1;
 /// Between the two answers that a rate is taken from.
 const RATE: Duration = Duration::from_secs(1);
 
-/// Has the app do one thing. Exit 0: it did, or will when its loop turns; 7: it refused.
-pub fn run(global: &Global, one: &Do) -> Result<Exit, Failure> {
+/// Has the app carry out a command: its host, and its reply or why it refused, in words.
+pub(crate) fn command(
+    global: &Global,
+    word: Option<&str>,
+    request: pb::CommandRequest,
+) -> Result<(String, Result<pb::CommandReply, String>), Failure> {
     leave_on_interrupt()?;
-    let target = Target::read(one.target.as_deref())?;
+    let target = Target::read(word)?;
     let mut options = options(global);
     options.control = true;
-    let deed = one.deed.clone();
-    let answer = on_loop(async move {
+    on_loop(async move {
         let connector = Connector::new(options, Places::here());
         let session = open(&connector, &target).await?;
-        if !session.hello.role_reason.is_empty() {
-            return Ok(Answer::refused(&deed, session.hello.role_reason.clone()));
-        }
-        Ok(match session.command(deed.request(SERIAL)).await {
-            Ok(reply) => Answer::of(&deed, reply),
-            Err(status) => Answer::refused(&deed, refused(&status)),
-        })
-    })??;
+        let reply = match session.hello.role_reason.as_str() {
+            "" => (session.command(request).await).map_err(|status| refused(&status)),
+            why => Err(why.to_owned()),
+        };
+        Ok((session.hello.hostname, reply))
+    })?
+}
+
+/// Has the app do one thing. Exit 0: it did, or will when its loop turns; 7: it refused.
+pub fn run(global: &Global, one: &Do) -> Result<Exit, Failure> {
+    let deed = &one.deed;
+    let (_, reply) = command(global, one.target.as_deref(), deed.request(SERIAL))?;
+    let answer = match reply {
+        Ok(reply) => Answer::of(deed, reply),
+        Err(why) => Answer::refused(deed, why),
+    };
     let exit = match answer.became {
         Became::Done | Became::Queued => Exit::Clean,
         Became::Refused => Exit::Refused,
@@ -116,17 +128,7 @@ pub fn cost(global: &Global, word: Option<&str>, json: bool) -> Result<Exit, Fai
     let (hello, before, now) = on_loop(async move {
         let connector = Connector::new(options, Places::here());
         let session = open(&connector, &target).await?;
-        let broken = |why: Unanswered| {
-            let why = match why {
-                Unanswered::Broken(why) => why,
-                Unanswered::Refused(refusal) => refusal.why,
-            };
-            Failure::new(
-                Exit::NoApp,
-                format!("The app stopped answering: {}.", escape(&why, 1024)),
-                "",
-            )
-        };
+        let broken = |why| not_answered("", "", why);
         let question = Question {
             table: Table::Cost,
             filter: String::new(),
@@ -212,21 +214,4 @@ fn cost_json(c: &Cost, before: &Cost, span: u64, up_ns: u64) -> Value {
             "unrecorded": c.unrecorded, "unremembered": c.unremembered,
         },
     })
-}
-
-/// A session that may command; for commands of other files.
-///
-/// Errors: the app says why it may not.
-pub fn may_command(session: &Session) -> Result<(), Failure> {
-    match session.hello.role_reason.as_str() {
-        "" => Ok(()),
-        why => Err(Failure::new(
-            Exit::Refused,
-            format!(
-                "The app takes no commands from here: {}.",
-                escape(why, 1024)
-            ),
-            "",
-        )),
-    }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use loop_proto::escape::escape;
 
 use crate::cli::Global;
-use crate::commands::{leave_on_interrupt, open, options, said, utc_offset};
+use crate::commands::{leave_on_interrupt, open, options, said, stopped, utc_offset};
 use crate::exit::{Exit, Failure};
 use crate::print::Out;
 use crate::transport::address::Target;
@@ -106,11 +106,7 @@ fn gather(global: &Global, word: Option<&str>) -> Result<Facts, Failure> {
                 humantime::format_duration(timeout * 4)
             ),
         };
-        Err(Failure::new(
-            Exit::NoApp,
-            format!("The app stopped answering: {}.", escape(&why, 1024)),
-            "Is it still running? `loop-console ps`",
-        ))
+        Err(stopped(&why))
     })?
 }
 

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use loop_proto::escape::escape;
-
-use super::{leave_on_interrupt, not_answered, open, options, said, utc_offset};
+use super::{leave_on_interrupt, not_answered, open, options, said, stopped, utc_offset};
 use crate::cli::{Global, Tree};
 use crate::exit::{Exit, Failure};
 use crate::print::{Out, plain, task, tree};
@@ -58,13 +56,6 @@ async fn read(
     id: u64,
     await_stack: bool,
 ) -> Result<Option<TaskDetail>, Failure> {
-    let stopped = |why: &str| {
-        Failure::new(
-            Exit::NoApp,
-            format!("The app stopped answering: {}.", escape(why, 1024)),
-            "",
-        )
-    };
     let detail = session.task(id, await_stack).await;
     let detail = detail.map_err(|status| stopped(&refused(&status)))?;
     Ok(detail.map(Decoder::task_detail))

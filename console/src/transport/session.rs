@@ -185,17 +185,6 @@ impl Session {
         }
     }
 
-    /// Asks for the role that may command. Why this viewer does not get it; empty: it has it.
-    pub async fn ask_to_command(&self) -> Result<String, Status> {
-        let hello = pb::HelloRequest {
-            protocol: Some(version::PROTOCOL),
-            client: our_name(),
-            role: pb::Role::Control as i32,
-        };
-        let reply = self.client.clone().hello(hello).await?.into_inner();
-        Ok(reply.role_reason)
-    }
-
     /// One viewer: what goes into the mailbox is asked, what comes out of the stream answers.
     pub async fn watch(
         &self,
