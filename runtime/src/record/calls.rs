@@ -17,101 +17,62 @@ pub(crate) const FRAMES: usize = 32;
 /// Places that a loop remembers; calls from more are counted.
 pub(crate) const PLACES: usize = 128;
 
-/// A call of the C library that may hold its thread.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(crate) enum Call {
-    Nanosleep,
-    ClockNanosleep,
-    Usleep,
-    Sleep,
-    Fsync,
-    Fdatasync,
-    Flock,
-    Getaddrinfo,
-    Waitpid,
-    Wait4,
-    Waitid,
-    Read,
-    Readv,
-    Pread64,
-    Recv,
-    Recvfrom,
-    Recvmsg,
-    Connect,
-    Accept,
-    Accept4,
-    Poll,
-    Select,
-    EpollWait,
-    Syscall,
-    PthreadJoin,
+/// The calls that are looked for, each with its symbol in the C library.
+macro_rules! calls {
+    ($($call:ident $symbol:literal,)*) => {
+        /// A call of the C library that may hold its thread.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        pub(crate) enum Call {
+            $($call,)*
+        }
+
+        impl Call {
+            pub(crate) const ALL: [Call; [$($symbol,)*].len()] = [$(Call::$call,)*];
+
+            /// Its symbol in the C library.
+            pub(crate) fn symbol(self) -> &'static std::ffi::CStr {
+                match self {
+                    $(Call::$call => $symbol,)*
+                }
+            }
+        }
+    };
+}
+
+calls! {
+    Nanosleep c"nanosleep",
+    ClockNanosleep c"clock_nanosleep",
+    Usleep c"usleep",
+    Sleep c"sleep",
+    Fsync c"fsync",
+    Fdatasync c"fdatasync",
+    Flock c"flock",
+    Getaddrinfo c"getaddrinfo",
+    Waitpid c"waitpid",
+    Wait4 c"wait4",
+    Waitid c"waitid",
+    Read c"read",
+    Readv c"readv",
+    Pread64 c"pread64",
+    Recv c"recv",
+    Recvfrom c"recvfrom",
+    Recvmsg c"recvmsg",
+    Connect c"connect",
+    Accept c"accept",
+    Accept4 c"accept4",
+    Poll c"poll",
+    Select c"select",
+    EpollWait c"epoll_wait",
+    Syscall c"syscall",
+    PthreadJoin c"pthread_join",
 }
 
 use Call::*;
 
 impl Call {
-    pub(crate) const ALL: [Call; 25] = [
-        Nanosleep,
-        ClockNanosleep,
-        Usleep,
-        Sleep,
-        Fsync,
-        Fdatasync,
-        Flock,
-        Getaddrinfo,
-        Waitpid,
-        Wait4,
-        Waitid,
-        Read,
-        Readv,
-        Pread64,
-        Recv,
-        Recvfrom,
-        Recvmsg,
-        Connect,
-        Accept,
-        Accept4,
-        Poll,
-        Select,
-        EpollWait,
-        Syscall,
-        PthreadJoin,
-    ];
-
     fn from_raw(raw: u8) -> Self {
         Self::ALL.get(usize::from(raw)).copied().unwrap_or(Syscall)
-    }
-
-    /// Its symbol in the C library.
-    pub(crate) fn symbol(self) -> &'static std::ffi::CStr {
-        match self {
-            Nanosleep => c"nanosleep",
-            ClockNanosleep => c"clock_nanosleep",
-            Usleep => c"usleep",
-            Sleep => c"sleep",
-            Fsync => c"fsync",
-            Fdatasync => c"fdatasync",
-            Flock => c"flock",
-            Getaddrinfo => c"getaddrinfo",
-            Waitpid => c"waitpid",
-            Wait4 => c"wait4",
-            Waitid => c"waitid",
-            Read => c"read",
-            Readv => c"readv",
-            Pread64 => c"pread64",
-            Recv => c"recv",
-            Recvfrom => c"recvfrom",
-            Recvmsg => c"recvmsg",
-            Connect => c"connect",
-            Accept => c"accept",
-            Accept4 => c"accept4",
-            Poll => c"poll",
-            Select => c"select",
-            EpollWait => c"epoll_wait",
-            Syscall => c"syscall",
-            PthreadJoin => c"pthread_join",
-        }
     }
 
     /// What is said of it: `nanosleep (sleeps)`.

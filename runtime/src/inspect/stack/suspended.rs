@@ -261,7 +261,7 @@ impl Walk<'_, '_> {
         by: Option<usize>,
         depth: usize,
     ) -> Result<(), Why> {
-        let place = |name: &str| members.iter().find(|member| member.name == name);
+        let place = |name| member(members, name);
         let (Some(data), Some(table)) = (place("pointer"), place("vtable")) else {
             return Ok(());
         };
@@ -299,7 +299,7 @@ impl Walk<'_, '_> {
         by: Option<usize>,
         depth: usize,
     ) -> Result<(), Why> {
-        let place = |name: &str| members.iter().find(|member| member.name == name);
+        let place = |name| member(members, name);
         let (Some(data), Some(length)) = (place("data_ptr"), place("length")) else {
             return Ok(());
         };
@@ -458,6 +458,11 @@ fn path(name: &str) -> String {
     }
     path.push_str(rest);
     path
+}
+
+/// The member of that name.
+fn member<'m>(members: &'m [Member], name: &str) -> Option<&'m Member> {
+    members.iter().find(|member| member.name == name)
 }
 
 #[cfg(test)]
