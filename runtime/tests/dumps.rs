@@ -115,6 +115,13 @@ impl Stage {
         command
     }
 
+    /// As `command`, with a directory to write dumps to.
+    fn recorded(&self, test: &str, role: &str) -> Command {
+        let mut command = self.command(test, role);
+        command.env("LOOP_CONSOLE_DUMP_DIR", &self.dumps);
+        command
+    }
+
     fn dumps(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.dumps).into_iter().flatten();
         let mut all: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -164,11 +171,7 @@ fn kill(child: &Child, signal: &str) {
 #[test]
 fn a_block_leaves_one_dump_for_all_that_follow_within_the_minute() {
     let stage = Stage::new("block");
-    let output = stage
-        .command("app", "block")
-        .env("LOOP_CONSOLE_DUMP_DIR", &stage.dumps)
-        .output()
-        .unwrap();
+    let output = stage.recorded("app", "block").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let dumps = stage.dumps();
     assert_eq!(dumps.len(), 1, "{dumps:?}");
@@ -209,11 +212,7 @@ fn without_a_directory_no_app_writes_anything() {
 #[test]
 fn a_panic_right_before_the_end_is_still_written() {
     let stage = Stage::new("panic");
-    let output = stage
-        .command("app", "panic")
-        .env("LOOP_CONSOLE_DUMP_DIR", &stage.dumps)
-        .output()
-        .unwrap();
+    let output = stage.recorded("app", "panic").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let dumps = stage.dumps();
     assert_eq!(dumps.len(), 1, "{dumps:?}");
@@ -228,8 +227,7 @@ fn a_panic_right_before_the_end_is_still_written() {
 fn a_signal_that_was_chosen_writes_a_dump_and_the_app_goes_on() {
     let stage = Stage::new("signal");
     let mut child = stage
-        .command("app", "signal")
-        .env("LOOP_CONSOLE_DUMP_DIR", &stage.dumps)
+        .recorded("app", "signal")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -266,8 +264,7 @@ fn handles_usr2(pid: u32) -> bool {
 fn a_signal_that_nobody_chose_has_its_default() {
     let stage = Stage::new("default");
     let mut child = stage
-        .command("app", "idle")
-        .env("LOOP_CONSOLE_DUMP_DIR", &stage.dumps)
+        .recorded("app", "idle")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -281,9 +278,8 @@ fn a_signal_that_nobody_chose_has_its_default() {
 fn a_signal_that_the_app_handles_is_the_apps() {
     let stage = Stage::new("handled");
     let mut child = stage
-        .command("app", "handles")
+        .recorded("app", "handles")
         .env("LOOP_CONSOLE_DUMP", "signal=USR2")
-        .env("LOOP_CONSOLE_DUMP_DIR", &stage.dumps)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -297,11 +293,7 @@ fn a_signal_that_the_app_handles_is_the_apps() {
 #[test]
 fn a_failing_test_leaves_a_recording_of_what_was_left_of_it() {
     let stage = Stage::new("test");
-    let output = stage
-        .command("fails", "test")
-        .env("LOOP_CONSOLE_DUMP_DIR", &stage.dumps)
-        .output()
-        .unwrap();
+    let output = stage.recorded("fails", "test").output().unwrap();
     assert!(!output.status.success());
     let dumps = stage.dumps();
     assert_eq!(dumps.len(), 1, "{dumps:?}");
@@ -329,11 +321,7 @@ fn a_failing_test_leaves_a_recording_of_what_was_left_of_it() {
 #[test]
 fn a_test_that_passes_leaves_none() {
     let stage = Stage::new("passes");
-    let output = stage
-        .command("fails", "passes")
-        .env("LOOP_CONSOLE_DUMP_DIR", &stage.dumps)
-        .output()
-        .unwrap();
+    let output = stage.recorded("fails", "passes").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(stage.dumps().is_empty());
 }

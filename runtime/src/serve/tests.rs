@@ -73,6 +73,15 @@ async fn settle() {
     }
 }
 
+/// The page of a task that lives.
+async fn page(client: &mut Client, id: u64) -> pb::TaskDetail {
+    let request = pb::TaskRequest {
+        id,
+        ..pb::TaskRequest::default()
+    };
+    client.task(request).await.unwrap().into_inner()
+}
+
 fn carry(id: LoopId, command: Command, done: super::Done) -> Result<(), String> {
     let errand = move || {
         let carried = crate::context::with(|organs| match command {

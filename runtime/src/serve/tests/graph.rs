@@ -10,14 +10,6 @@ fn steps(of: &[pb::AwaitStep]) -> Vec<(u32, u64, u64, bool)> {
         .collect()
 }
 
-async fn page(client: &mut Client, id: u64) -> pb::TaskDetail {
-    let request = pb::TaskRequest {
-        id,
-        ..pb::TaskRequest::default()
-    };
-    client.task(request).await.unwrap().into_inner()
-}
-
 #[test]
 fn a_join_behind_a_lock_is_followed_to_the_task_that_has_to_act_and_back() {
     let inspected = Inspected::new("graph");

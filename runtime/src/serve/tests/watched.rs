@@ -26,21 +26,14 @@ fn a_task_that_is_looked_at_tells_who_woke_it_and_how_its_polls_were_since() {
         one.set();
         settle().await;
         let mut client = inspected.client().await;
-        let page = async |client: &mut Client| {
-            let request = pb::TaskRequest {
-                id,
-                ..pb::TaskRequest::default()
-            };
-            client.task(request).await.unwrap().into_inner()
-        };
-        let first = page(&mut client).await;
+        let first = page(&mut client, id).await;
         assert_eq!(first.poll, None, "nobody looked before");
         assert_eq!(first.woken_by, []);
         for _ in 0..3 {
             one.set();
             settle().await;
         }
-        let next = page(&mut client).await;
+        let next = page(&mut client, id).await;
         let count = |cause: pb::WakeCause| {
             let mut all = next.woken_by.iter();
             all.find(|by| by.cause() == cause).map_or(0, |by| by.count)
@@ -68,12 +61,8 @@ fn a_reused_row_is_not_taken_for_the_task_that_was_looked_at() {
     let inspected = Inspected::new("reused");
     on_loop(|_| async move {
         let mut client = inspected.client().await;
-        let request = |id| pb::TaskRequest {
-            id,
-            ..pb::TaskRequest::default()
-        };
         let first = create_task(std::future::pending::<()>());
-        client.task(request(first.id().get())).await.unwrap();
+        page(&mut client, first.id().get()).await;
         first.cancel();
         let _ = first.await;
         settle().await;
@@ -83,10 +72,9 @@ fn a_reused_row_is_not_taken_for_the_task_that_was_looked_at() {
             }
         });
         let id = second.id().get();
-        let page = client.task(request(id)).await.unwrap().into_inner();
-        assert_eq!(page.poll, None);
+        assert_eq!(page(&mut client, id).await.poll, None);
         settle().await;
-        let page = client.task(request(id)).await.unwrap().into_inner();
+        let page = page(&mut client, id).await;
         let woken = page.woken_by.iter().map(|by| by.cause());
         assert_eq!(woken.collect::<Vec<_>>(), [pb::WakeCause::Self_]);
         second.cancel();
