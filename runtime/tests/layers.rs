@@ -115,9 +115,9 @@ const UNSAFE: &[&str] = &[
     "executor/raw.rs",
     "executor/waker.rs",
     "context.rs",
-    "inspect/stack/capture.rs",
-    "inspect/stack/here.rs",
-    "inspect/stack/snap.rs",
+    "inspect/stack/taking/capture.rs",
+    "inspect/stack/taking/here.rs",
+    "inspect/stack/taking/snap.rs",
     "process/kernel.rs",
     "intercept/symbols.rs",
 ];

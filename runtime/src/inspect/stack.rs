@@ -8,32 +8,8 @@ use std::sync::Arc;
 use super::cause::proc::Probe;
 use crate::record::LoopRecord;
 
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-pub(crate) mod capture;
 pub(crate) mod copies;
 pub(crate) mod depot;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod dwarf;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod here;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-pub(crate) mod modules;
 pub(crate) mod names;
 pub(crate) mod samples;
 #[cfg(all(
@@ -41,37 +17,7 @@ pub(crate) mod samples;
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
-mod sections;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod snap;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod suspended;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod symbols;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-pub(crate) mod unwind;
-#[cfg(all(
-    feature = "stacks",
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod walk;
+pub(crate) mod taking;
 
 /// One frame as it was found: no names, no look into the loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +78,7 @@ pub(crate) fn sampler() -> Result<Box<dyn Sampler>, String> {
         target_os = "linux",
         any(target_arch = "x86_64", target_arch = "aarch64")
     ))]
-    return unwind::Unwinding::new().map(|sampler| Box::new(sampler) as _);
+    return taking::unwind::Unwinding::new().map(|sampler| Box::new(sampler) as _);
     #[cfg(not(all(
         feature = "stacks",
         target_os = "linux",
@@ -149,7 +95,7 @@ pub(crate) fn copy_at_drops() {
         any(target_arch = "x86_64", target_arch = "aarch64")
     ))]
     {
-        here::prepare();
-        crate::record::drops::COPY_STACK.get_or_init(|| here::copy);
+        taking::here::prepare();
+        crate::record::drops::COPY_STACK.get_or_init(|| taking::here::copy);
     }
 }

@@ -87,7 +87,7 @@ impl Copies {
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 struct Namer {
-    walker: super::walk::Walker,
+    walker: super::taking::walk::Walker,
     resolver: super::names::resolve::Resolver,
 }
 
@@ -99,13 +99,13 @@ struct Namer {
 impl Namer {
     fn new() -> Option<Self> {
         Some(Self {
-            walker: super::walk::Walker::new(),
+            walker: super::taking::walk::Walker::new(),
             resolver: super::names::resolve::Resolver::new(),
         })
     }
 
     fn name(&mut self, copy: u64) -> Known {
-        let Some(copied) = super::here::take(copy) else {
+        let Some(copied) = super::taking::here::take(copy) else {
             return Known::Unknown;
         };
         self.walker.stack = copied.bytes;

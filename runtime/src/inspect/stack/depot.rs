@@ -385,7 +385,7 @@ fn lost() -> u64 {
         target_os = "linux",
         any(target_arch = "x86_64", target_arch = "aarch64")
     ))]
-    return super::snap::lost();
+    return super::taking::snap::lost();
     #[cfg(not(all(
         feature = "stacks",
         target_os = "linux",

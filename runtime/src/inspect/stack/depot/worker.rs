@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::{AWAITS, Copied, Depot, Job, Suspect, Told};
 use crate::clock;
-use crate::inspect::stack::dwarf::{Reader, Why};
 use crate::inspect::stack::names::resolve::Resolver;
 use crate::inspect::stack::names::{Line, Place, Whose};
-use crate::inspect::stack::sections::Sections;
-use crate::inspect::stack::snap::{self, Snap};
-use crate::inspect::stack::suspended::{self, Chain, Link, Loaded};
-use crate::inspect::stack::walk::Walker;
+use crate::inspect::stack::taking::dwarf::{Reader, Why};
+use crate::inspect::stack::taking::sections::Sections;
+use crate::inspect::stack::taking::snap::{self, Snap};
+use crate::inspect::stack::taking::suspended::{self, Chain, Link, Loaded};
+use crate::inspect::stack::taking::walk::Walker;
 use crate::inspect::stack::{How, Stack};
 use crate::record::wish::{self, Moment};
 

@@ -247,7 +247,7 @@ struct Paths {
         target_os = "linux",
         any(target_arch = "x86_64", target_arch = "aarch64")
     ))]
-    of_program: Option<(String, crate::inspect::stack::symbols::Symbols)>,
+    of_program: Option<(String, crate::inspect::stack::taking::symbols::Symbols)>,
 }
 
 impl Paths {
@@ -257,7 +257,7 @@ impl Paths {
         any(target_arch = "x86_64", target_arch = "aarch64")
     ))]
     fn of(&mut self, frame: &Frame) -> Option<String> {
-        use crate::inspect::stack::symbols::Symbols;
+        use crate::inspect::stack::taking::symbols::Symbols;
         let (program, symbols) = self.of_program.get_or_insert_with(|| {
             let path = std::fs::read_link("/proc/self/exe");
             let path = path

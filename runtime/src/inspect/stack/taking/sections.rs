@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// Why something is not known, in words.
-pub(super) type Why = Cow<'static, str>;
+pub(crate) type Why = Cow<'static, str>;
 
 /// More debug information than this is not read: it stays in memory while somebody looks.
 const MOST: u64 = 1 << 30;
@@ -13,11 +13,11 @@ const MOST: u64 = 1 << 30;
 const COMPRESSED: u64 = 0x800;
 
 /// Those that are wanted, by name.
-pub(super) struct Sections(Vec<(String, Vec<u8>)>);
+pub(crate) struct Sections(Vec<(String, Vec<u8>)>);
 
 impl Sections {
     /// The debug information of the program that runs here. Errors: there is none, in words.
-    pub(super) fn debug_info() -> Result<Self, Why> {
+    pub(crate) fn debug_info() -> Result<Self, Why> {
         Self::debug_info_of(&program()?)
     }
 
@@ -34,7 +34,7 @@ impl Sections {
     }
 
     /// Its symbols: empty where it was stripped.
-    pub(super) fn symbols() -> Result<Self, Why> {
+    pub(crate) fn symbols() -> Result<Self, Why> {
         Self::of(&program()?, |name| [".symtab", ".strtab"].contains(&name))
     }
 
@@ -79,7 +79,7 @@ impl Sections {
     }
 
     /// Empty: there is no such section.
-    pub(super) fn get(&self, name: &str) -> &[u8] {
+    pub(crate) fn get(&self, name: &str) -> &[u8] {
         let found = self.0.iter().find(|(other, _)| other == name);
         found.map_or(&[], |(_, content)| content)
     }

@@ -10,14 +10,14 @@ const FUNCTION: u8 = 2;
 
 /// Sorted by address; a name is where it begins in the table of names.
 #[derive(Debug, Default)]
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     functions: Vec<(u64, u64, u32)>,
     names: Vec<u8>,
 }
 
 impl Symbols {
     /// Of the program that runs here. Empty: it has none.
-    pub(super) fn of_this_program() -> Self {
+    pub(crate) fn of_this_program() -> Self {
         let Ok(sections) = Sections::symbols() else {
             return Self::default();
         };
@@ -44,7 +44,7 @@ impl Symbols {
     }
 
     /// The mangled name of the function that holds `offset`.
-    pub(super) fn at(&self, offset: u64) -> Option<&[u8]> {
+    pub(crate) fn at(&self, offset: u64) -> Option<&[u8]> {
         let after = self.functions.partition_point(|(at, ..)| *at <= offset);
         let (at, size, name) = self.functions.get(after.checked_sub(1)?)?;
         if offset - at >= *size {

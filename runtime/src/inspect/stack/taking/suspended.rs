@@ -24,34 +24,34 @@ const TRIES: usize = 3;
 
 /// One future of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) function: String,
+pub(crate) struct Link {
+    pub(crate) function: String,
     /// Of the await. Empty: it is none of an async function or block.
-    pub(super) file: String,
-    pub(super) line: u64,
+    pub(crate) file: String,
+    pub(crate) line: u64,
     /// Index of the future that awaits this one.
-    pub(super) awaited_by: Option<usize>,
+    pub(crate) awaited_by: Option<usize>,
 }
 
 /// What was found of one task, its own future first.
 #[derive(Clone, Debug)]
-pub(super) struct Chain {
-    pub(super) links: Vec<Link>,
+pub(crate) struct Chain {
+    pub(crate) links: Vec<Link>,
     /// Polls of the task at that time.
-    pub(super) polls: u64,
+    pub(crate) polls: u64,
     /// What is not told, in words. Empty: nothing.
-    pub(super) short: String,
+    pub(crate) short: String,
 }
 
 /// Where the program was loaded, and which part of memory it is.
 #[derive(Clone, Debug)]
-pub(super) struct Loaded {
-    pub(super) bias: u64,
-    pub(super) range: std::ops::Range<u64>,
+pub(crate) struct Loaded {
+    pub(crate) bias: u64,
+    pub(crate) range: std::ops::Range<u64>,
 }
 
 /// Reads where task `id` of `row` waits. `size` is its future's, if that is known.
-pub(super) fn read(
+pub(crate) fn read(
     reader: &mut Reader<'_>,
     loaded: &Loaded,
     record: &LoopRecord,

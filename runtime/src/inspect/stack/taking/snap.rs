@@ -58,19 +58,19 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// One stack, as it was copied.
 #[derive(Debug)]
-pub(super) struct Snap {
-    pub(super) moment: Moment,
-    pub(super) task: u64,
-    pub(super) polls: u64,
+pub(crate) struct Snap {
+    pub(crate) moment: Moment,
+    pub(crate) task: u64,
+    pub(crate) polls: u64,
     /// Tick of the copy, and ticks that it took.
-    pub(super) at: u64,
-    pub(super) took: u64,
-    pub(super) base: u64,
-    pub(super) registers: Registers,
+    pub(crate) at: u64,
+    pub(crate) took: u64,
+    pub(crate) base: u64,
+    pub(crate) registers: Registers,
 }
 
 /// Makes the slots, and has this thread's and every loop's wishes granted from now on.
-pub(super) fn prepare() {
+pub(crate) fn prepare() {
     static MADE: Once = Once::new();
     MADE.call_once(|| {
         // Zeroed pages of the kernel's: what no stack reaches takes no memory.
@@ -85,12 +85,12 @@ pub(super) fn prepare() {
 }
 
 /// Stacks that were not copied, for want of a free slot.
-pub(super) fn lost() -> u64 {
+pub(crate) fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
 /// Hands over what was copied since. One reader at a time, which a lock sees to.
-pub(super) fn drain(mut each: impl FnMut(Snap, &mut Vec<u8>)) {
+pub(crate) fn drain(mut each: impl FnMut(Snap, &mut Vec<u8>)) {
     static READER: std::sync::Mutex<Vec<u8>> = std::sync::Mutex::new(Vec::new());
     let mut copy = READER.lock().unwrap_or_else(PoisonError::into_inner);
     for slot in &ALL {

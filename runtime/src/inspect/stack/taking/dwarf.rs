@@ -17,14 +17,14 @@ use gimli::{
 mod shape;
 
 use super::sections::Sections;
-pub(super) use super::sections::Why;
+pub(crate) use super::sections::Why;
 pub(super) use shape::{Member, Scalar, Shape};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
 
 /// A type: where it stands in `.debug_info`.
-pub(super) type Type = usize;
+pub(crate) type Type = usize;
 
 /// Shapes and names that are remembered.
 const KNOWN: usize = 1 << 16;
@@ -32,7 +32,7 @@ const KNOWN: usize = 1 << 16;
 /// Entries between two looks at the time.
 const STRIDE: u32 = 4096;
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     dwarf: Dwarf<Slice<'a>>,
     headers: Vec<UnitHeader<Slice<'a>>>,
     /// Where the code of units lies, sorted.
@@ -41,7 +41,7 @@ pub(super) struct Reader<'a> {
     shapes: HashMap<Type, Rc<Shape>>,
     names: HashMap<Type, Rc<str>>,
     /// When to give up what is being read.
-    pub(super) until: Instant,
+    pub(crate) until: Instant,
 }
 
 /// A unit, and what a walk through it found.
@@ -68,7 +68,7 @@ fn broken(error: gimli::Error) -> Why {
 
 impl<'a> Reader<'a> {
     /// Finds the units and where their code lies. Errors: there is nothing to read, in words.
-    pub(super) fn new(sections: &'a Sections, until: Instant) -> Result<Self, Why> {
+    pub(crate) fn new(sections: &'a Sections, until: Instant) -> Result<Self, Why> {
         let load = |id: gimli::SectionId| -> Result<Slice<'a>, Why> {
             Ok(EndianSlice::new(sections.get(id.name()), LittleEndian))
         };
@@ -291,7 +291,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The first type parameter of the function that begins at `pc`.
-    pub(super) fn parameter_of(&mut self, pc: u64) -> Result<Type, Why> {
+    pub(crate) fn parameter_of(&mut self, pc: u64) -> Result<Type, Why> {
         let Some(index) = self.unit_of_code(pc) else {
             return Err("the debug info does not cover this code".into());
         };
@@ -336,7 +336,7 @@ impl<'a> Reader<'a> {
 
     /// The type behind a table of virtual functions at `table`, of which `drop` and `poll` are two
     /// functions, 0 where there is none.
-    pub(super) fn behind(&mut self, table: u64, drop: u64, poll: u64) -> Result<Type, Why> {
+    pub(crate) fn behind(&mut self, table: u64, drop: u64, poll: u64) -> Result<Type, Why> {
         for pc in [poll, drop] {
             if let Some(index) = self.unit_of_code(pc) {
                 self.indexed(index)?;
@@ -357,7 +357,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The name of a type, with the path to it.
-    pub(super) fn name(&mut self, of: Type) -> Rc<str> {
+    pub(crate) fn name(&mut self, of: Type) -> Rc<str> {
         if let Some(name) = self.names.get(&of) {
             return name.clone();
         }

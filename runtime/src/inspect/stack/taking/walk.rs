@@ -6,9 +6,9 @@ use framehop::{
     UnwindRegsNative, Unwinder, UnwinderNative,
 };
 
+use super::super::{Frame, How, Stack};
 use super::capture::{CAP, Registers};
 use super::modules::{self, Object};
-use super::{Frame, How, Stack};
 use crate::clock;
 
 /// Deeper stacks are cut, and are not complete.
@@ -17,16 +17,16 @@ const DEEPEST: usize = 512;
 /// No frame is larger than this.
 const LARGEST: u64 = 1 << 20;
 
-pub(super) struct Walker {
+pub(crate) struct Walker {
     unwinder: UnwinderNative<Vec<u8>, MayAllocateDuringUnwind>,
     cache: CacheNative<MayAllocateDuringUnwind>,
     objects: Vec<Object>,
     /// The copy, from the stack pointer up.
-    pub(super) stack: Vec<u8>,
+    pub(crate) stack: Vec<u8>,
 }
 
 impl Walker {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut walker = Self {
             unwinder: UnwinderNative::new(),
             cache: CacheNative::new(),
@@ -74,14 +74,14 @@ impl Walker {
         }
     }
 
-    pub(super) fn object(&self, address: u64) -> Option<&Object> {
+    pub(crate) fn object(&self, address: u64) -> Option<&Object> {
         self.objects
             .iter()
             .find(|object| object.range.contains(&address))
     }
 
     /// Unwinds `self.stack`, which begins at `registers.sp`; again if an object was not known.
-    pub(super) fn walk(&mut self, registers: Registers, base: u64, how: How) -> Stack {
+    pub(crate) fn walk(&mut self, registers: Registers, base: u64, how: How) -> Stack {
         let (mut addresses, mut complete) = self.addresses(registers, base);
         if addresses.iter().any(|&at| self.object(at).is_none()) {
             self.refresh();

@@ -45,7 +45,7 @@ static COPIES: [Slot; SLOTS] = [const {
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Makes the slots; from now on `copy` copies.
-pub(super) fn prepare() {
+pub(crate) fn prepare() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
         clock::anchor();
@@ -75,7 +75,7 @@ impl Slot {
 /// `base`. Gives the copy's number; 0: the slots hold copies that are too young to be replaced, or
 /// the thread runs on another stack.
 #[inline(never)]
-pub(super) fn copy(low: u64, high: u64, base: u64) -> u64 {
+pub(crate) fn copy(low: u64, high: u64, base: u64) -> u64 {
     let registers = registers();
     let bounds = Bounds { low, high, base };
     let Some(limit) = bounds.limit(registers.sp) else {
@@ -111,14 +111,14 @@ pub(super) fn copy(low: u64, high: u64, base: u64) -> u64 {
 }
 
 /// A copy, with the registers to begin at and the frame that polls.
-pub(super) struct Copied {
-    pub(super) registers: Registers,
-    pub(super) base: u64,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Copied {
+    pub(crate) registers: Registers,
+    pub(crate) base: u64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The copy of that number, if it is still there. Its slot is free then.
-pub(super) fn take(number: u64) -> Option<Copied> {
+pub(crate) fn take(number: u64) -> Option<Copied> {
     let slot = &COPIES[(number % SLOTS as u64) as usize];
     if !slot.take() {
         return None;
@@ -148,7 +148,7 @@ pub(super) fn take(number: u64) -> Option<Copied> {
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn registers() -> Registers {
+pub(crate) fn registers() -> Registers {
     let (pc, sp, fp): (u64, u64, u64);
     // SAFETY: reads three registers, changes nothing.
     unsafe {
@@ -167,7 +167,7 @@ pub(super) fn registers() -> Registers {
 
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
-pub(super) fn registers() -> Registers {
+pub(crate) fn registers() -> Registers {
     let (pc, sp, fp, lr): (u64, u64, u64, u64);
     // SAFETY: reads four registers, changes nothing.
     unsafe {

@@ -5,9 +5,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::super::{How, Sampler, Stack};
 use super::capture::{self, Bounds, Capture, Registers};
 use super::walk::Walker;
-use super::{How, Sampler, Stack};
 use crate::inspect::cause::InCall;
 use crate::inspect::cause::proc::Probe;
 use crate::record::LoopRecord;

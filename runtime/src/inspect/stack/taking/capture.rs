@@ -14,7 +14,7 @@ use std::{process, thread};
 use crate::clock;
 
 /// The most that is copied of a stack.
-pub(super) const CAP: usize = 256 * 1024;
+pub(crate) const CAP: usize = 256 * 1024;
 
 /// How long a thread may take to answer.
 const PATIENCE_NS: u64 = 20_000_000;
@@ -26,26 +26,26 @@ const DONE: u64 = 3;
 
 /// Registers that unwinding starts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Registers {
-    pub(super) pc: u64,
-    pub(super) sp: u64,
-    pub(super) fp: u64,
+pub(crate) struct Registers {
+    pub(crate) pc: u64,
+    pub(crate) sp: u64,
+    pub(crate) fp: u64,
     /// The link register; 0 on x86_64.
-    pub(super) lr: u64,
+    pub(crate) lr: u64,
 }
 
 /// Where to copy from: the stack of the thread that is asked, up to `limit`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) low: u64,
-    pub(super) high: u64,
+pub(crate) struct Bounds {
+    pub(crate) low: u64,
+    pub(crate) high: u64,
     /// The frame above which nothing interesting lies; 0 for `high`.
-    pub(super) base: u64,
+    pub(crate) base: u64,
 }
 
 impl Bounds {
     /// How far to copy from `sp`. `None`: `sp` is not on this stack.
-    pub(super) fn limit(&self, sp: u64) -> Option<u64> {
+    pub(crate) fn limit(&self, sp: u64) -> Option<u64> {
         if !(self.low..self.high).contains(&sp) {
             return None;
         }
@@ -150,7 +150,7 @@ fn registers(context: &libc::ucontext_t) -> Registers {
 static SIGNAL: OnceLock<Result<c_int, String>> = OnceLock::new();
 
 /// The right to use the slot; one a process.
-pub(super) struct Capture {
+pub(crate) struct Capture {
     signal: c_int,
     number: u64,
 }
@@ -172,26 +172,26 @@ impl Capture {
     /// Takes the first real-time signal, from the last one down, that nobody uses.
     ///
     /// Errors: all are in use, or the handler cannot be installed; in words.
-    pub(super) fn new() -> Result<Self, String> {
+    pub(crate) fn new() -> Result<Self, String> {
         let signal = SIGNAL.get_or_init(install).clone()?;
         // Numbers go on from an earlier watchdog's, so that its late handlers stay ignored.
         let number = SLOT.state.load(Ordering::Acquire) >> 2;
         Ok(Self { signal, number })
     }
 
-    pub(super) fn signal(&self) -> c_int {
+    pub(crate) fn signal(&self) -> c_int {
         self.signal
     }
 
     /// Ticks that the last handler took.
-    pub(super) fn took(&self) -> u64 {
+    pub(crate) fn took(&self) -> u64 {
         SLOT.took.load(Ordering::Relaxed)
     }
 
     /// Asks thread `tid` for its stack. The caller keeps the thread from leaving its loop.
     ///
     /// Errors: why there is no answer, in words.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         tid: u64,
         bounds: Bounds,
@@ -350,7 +350,7 @@ fn action(signal: c_int) -> Option<libc::sigaction> {
 
 /// Reads this process's memory through the kernel, which answers for what is not mapped. Returns
 /// how many bytes were read.
-pub(super) fn read_memory(address: u64, bytes: &mut [u8]) -> usize {
+pub(crate) fn read_memory(address: u64, bytes: &mut [u8]) -> usize {
     let local = libc::iovec {
         iov_base: bytes.as_mut_ptr().cast(),
         iov_len: bytes.len(),
@@ -367,7 +367,7 @@ pub(super) fn read_memory(address: u64, bytes: &mut [u8]) -> usize {
 
 /// From now on the calling thread may queue no signal, as in a container with a strict filter.
 #[cfg(test)]
-pub(super) fn forbid_signals() {
+pub(crate) fn forbid_signals() {
     let step = |code: u32, jt: u8, k: u32| libc::sock_filter {
         code: code as u16,
         jt,

@@ -17,21 +17,21 @@ const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 
 /// One loaded object.
 #[derive(Debug)]
-pub(super) struct Object {
-    pub(super) name: Arc<str>,
-    pub(super) build_id: Arc<str>,
-    pub(super) range: Range<u64>,
+pub(crate) struct Object {
+    pub(crate) name: Arc<str>,
+    pub(crate) build_id: Arc<str>,
+    pub(crate) range: Range<u64>,
     /// What its own addresses are shifted by.
-    pub(super) bias: u64,
+    pub(crate) bias: u64,
     functions: Functions,
 }
 
 /// Copies of its unwind sections, and where the file has them.
-pub(super) struct Sections {
-    pub(super) hdr: Vec<u8>,
-    pub(super) hdr_at: u64,
-    pub(super) frames: Vec<u8>,
-    pub(super) frames_at: u64,
+pub(crate) struct Sections {
+    pub(crate) hdr: Vec<u8>,
+    pub(crate) hdr_at: u64,
+    pub(crate) frames: Vec<u8>,
+    pub(crate) frames_at: u64,
 }
 
 /// The sorted starts of functions in `.eh_frame_hdr`.
@@ -42,7 +42,7 @@ struct Functions {
 
 impl Object {
     /// Where the function of `offset` begins.
-    pub(super) fn function(&self, offset: u64) -> Option<u64> {
+    pub(crate) fn function(&self, offset: u64) -> Option<u64> {
         let after = self.functions.starts.partition_point(|&at| at <= offset);
         self.functions.starts.get(after.checked_sub(1)?).copied()
     }
@@ -50,13 +50,13 @@ impl Object {
 
 /// A file's mappings: where the first begins and the last ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mapped {
-    pub(super) range: Range<u64>,
+pub(crate) struct Mapped {
+    pub(crate) range: Range<u64>,
     name: String,
 }
 
 /// The mapped files, each once.
-pub(super) fn mapped() -> Vec<Mapped> {
+pub(crate) fn mapped() -> Vec<Mapped> {
     std::fs::read_to_string("/proc/self/maps").map_or_else(|_| Vec::new(), |text| parse_maps(&text))
 }
 
@@ -99,7 +99,7 @@ fn parse_maps(text: &str) -> Vec<Mapped> {
 }
 
 /// Reads what unwinding needs of a mapped file. `None`: it is no ELF object, or is gone.
-pub(super) fn load(mapped: &Mapped) -> Option<(Object, Option<Sections>)> {
+pub(crate) fn load(mapped: &Mapped) -> Option<(Object, Option<Sections>)> {
     let start = mapped.range.start;
     let header = bytes(start, 64)?;
     if header[..5] != *b"\x7fELF\x02" {
