@@ -1,8 +1,11 @@
 //! What the command line understands, and how it says no.
 
+use std::time::Duration;
+
+use super::args::EXAMPLES;
 use super::*;
 use crate::exit::Exit;
-use loop_proto::budget::Limit;
+use loop_proto::budget::{Budget, Limit};
 
 fn read(line: &str) -> Result<Command, NotRun> {
     parse(std::iter::once("loop-console").chain(line.split_whitespace()))
