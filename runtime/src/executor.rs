@@ -29,6 +29,9 @@ use crate::record::wake::Cause;
 use crate::record::{self, LoopRecord, Owner};
 
 mod away;
+mod cancel;
+mod close;
+mod done;
 mod error;
 mod finish;
 mod local;
@@ -36,6 +39,7 @@ mod local;
 mod model;
 mod queue;
 mod raw;
+mod report;
 mod scope;
 mod special;
 #[cfg(all(test, not(loop_model)))]
@@ -53,9 +57,9 @@ pub(crate) use watch::WatchKey;
 
 use away::{Pushed, Stack};
 use finish::DROP_PANICKED;
-pub(crate) use finish::{name_of, visible};
 pub(crate) use raw::RawTask;
 use raw::{Item, Polled};
+pub(crate) use report::{name_of, visible};
 pub(crate) use waker::{handle_dropped_after_close, take_result_after_close};
 
 impl away::Away for TaskRow {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::queue::{Batch, Queue};
 use super::raw::Work;
 use crate::id::map::IdMap;
-use crate::record::task::{Outcome, TaskRow, mark, phase};
+use crate::record::task::{Outcome, TaskRow, phase};
 use crate::record::{LoopRecord, Owner};
 
 /// The number of no loop.
@@ -68,21 +68,6 @@ impl Local {
         while let Some(row) = ready.next() {
             self.settle(row);
         }
-    }
-
-    /// Has `done` called when the task of `row` ends.
-    pub(crate) fn add_callback(&self, row: &TaskRow, done: super::raw::Done) {
-        let marks = row.marks.load(Ordering::Relaxed);
-        row.marks.store(marks | mark::AWAITED, Ordering::Relaxed);
-        let mut all = self.callbacks.borrow_mut();
-        all.entry(row.task_id()).or_default().push(done);
-    }
-
-    /// Takes what is to be called now that the task of `row` has ended.
-    #[cold]
-    pub(super) fn take_callbacks(&self, row: &TaskRow) -> Vec<super::raw::Done> {
-        let mut all = self.callbacks.borrow_mut();
-        all.remove(&row.task_id()).unwrap_or_default()
     }
 
     /// Wakes a row on the loop's thread.
