@@ -23,6 +23,7 @@ pub mod queue;
 pub(crate) mod resource;
 pub(crate) mod seat;
 mod semaphore;
+pub(crate) mod sending;
 pub(crate) mod waiters;
 pub mod watch;
 

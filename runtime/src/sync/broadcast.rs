@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::asking::{Ask, Asking};
 use super::home::{Home, at_home, here, send_home};
 use super::resource::Resource;
+use super::sending::{Channel, Counted};
 use super::waiters::{Left, Waiters};
 use crate::context;
 use crate::record::bound::LoopBound;
@@ -30,6 +31,16 @@ impl<T: Clone + Send + 'static> Home for Shared<T> {
     #[inline]
     fn bound(&self) -> &LoopBound<State<T>> {
         &self.bound
+    }
+}
+
+impl<T: Clone + Send + 'static> Channel for Shared<T> {
+    fn senders(&self) -> &AtomicUsize {
+        &self.senders
+    }
+
+    fn end(state: &State<T>) {
+        state.end();
     }
 }
 
@@ -222,7 +233,8 @@ fn made<T: Clone + Send + 'static>(
         })
     });
     let receiver = subscribed(&shared);
-    (Sender { shared }, receiver)
+    let share = Counted::first(shared);
+    (Sender { share }, receiver)
 }
 
 /// One more receiver, of what is sent from now on. On the channel's loop.
@@ -238,23 +250,13 @@ fn subscribed<T: Clone + Send>(shared: &Arc<Shared<T>>) -> Receiver<T> {
 
 /// The end that sends. Works on every thread; a clone sends to the same channel.
 pub struct Sender<T: Clone + Send + 'static> {
-    shared: Arc<Shared<T>>,
+    share: Counted<Shared<T>>,
 }
 
 impl<T: Clone + Send> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.shared.senders.fetch_add(1, Ordering::Relaxed);
         Self {
-            shared: self.shared.clone(),
-        }
-    }
-}
-
-impl<T: Clone + Send> Drop for Sender<T> {
-    fn drop(&mut self) {
-        // An item on its way from elsewhere holds a sender, so the last one is behind it.
-        if self.shared.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = at_home(&self.shared, State::end);
+            share: self.share.clone(),
         }
     }
 }
@@ -262,7 +264,7 @@ impl<T: Clone + Send> Drop for Sender<T> {
 impl<T: Clone + Send> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("broadcast::Sender")
-            .field("loop", &self.shared.bound.made_on())
+            .field("loop", &self.share.channel().bound.made_on())
             .finish_non_exhaustive()
     }
 }
@@ -278,12 +280,12 @@ impl<T: Clone + Send> Sender<T> {
         if receivers == 0 {
             return Err(SendError(item));
         }
-        if let Ok(state) = self.shared.bound.get() {
+        if let Ok(state) = self.share.channel().bound.get() {
             state.send(item, receivers);
             return Ok(receivers);
         }
         let sender = self.clone();
-        let sent = send_home(&self.shared, item, move |state, item| {
+        let sent = send_home(self.share.channel(), item, move |state, item| {
             // As many as there are when it arrives: none, and nobody will want it.
             match sender.receiver_count() {
                 0 => drop(item),
@@ -298,12 +300,12 @@ impl<T: Clone + Send> Sender<T> {
     /// Panics: called away from its loop.
     #[track_caller]
     pub fn subscribe(&self) -> Receiver<T> {
-        subscribed(&self.shared)
+        subscribed(self.share.channel())
     }
 
     /// How many receivers there are. Any thread.
     pub fn receiver_count(&self) -> usize {
-        self.shared.receivers.load(Ordering::Relaxed)
+        self.share.channel().receivers.load(Ordering::Relaxed)
     }
 
     /// Items that some receiver has not had.
@@ -311,7 +313,11 @@ impl<T: Clone + Send> Sender<T> {
     /// Panics: called away from its loop.
     #[track_caller]
     pub fn len(&self) -> usize {
-        here(&self.shared, "channel").kept.borrow().slots.len()
+        here(self.share.channel(), "channel")
+            .kept
+            .borrow()
+            .slots
+            .len()
     }
 
     /// Whether all receivers have had all items.

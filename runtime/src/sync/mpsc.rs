@@ -17,6 +17,7 @@ use futures_core::Stream;
 use super::home::{Home, at_home, away, here};
 use super::resource::Resource;
 use super::seat::Seat;
+use super::sending::{Channel, Closes};
 use super::waiters::Waiters;
 use crate::context;
 use crate::record::bound::LoopBound;
@@ -50,6 +51,34 @@ impl<T: Send + 'static> Home for Shared<T> {
     #[inline]
     fn bound(&self) -> &LoopBound<State<T>> {
         &self.bound
+    }
+}
+
+impl<T: Send + 'static> Channel for Shared<T> {
+    fn senders(&self) -> &AtomicUsize {
+        &self.senders
+    }
+
+    fn end(state: &State<T>) {
+        state.end();
+    }
+}
+
+impl<T: Send + 'static> Closes for Shared<T> {
+    fn closers(state: &State<T>) -> &Waiters {
+        &state.closers
+    }
+
+    fn row(state: &State<T>) -> &Resource {
+        &state.row
+    }
+
+    fn is_closed(&self, state: &State<T>) -> bool {
+        state.closed.get()
+    }
+
+    fn seen(state: &State<T>) {
+        state.seen();
     }
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use super::asking::{Ask, Asking};
 use super::home::{Home, at_home, here, send_home};
 use super::resource::Resource;
+use super::sending::{Channel, Closed, Closes, Counted};
 use super::waiters::{Left, Waiters};
 use crate::context;
 use crate::record::bound::LoopBound;
@@ -30,6 +31,34 @@ impl<T: Send + Sync + 'static> Home for Shared<T> {
     #[inline]
     fn bound(&self) -> &LoopBound<State<T>> {
         &self.bound
+    }
+}
+
+impl<T: Send + Sync + 'static> Channel for Shared<T> {
+    fn senders(&self) -> &AtomicUsize {
+        &self.senders
+    }
+
+    fn end(state: &State<T>) {
+        state.end();
+    }
+}
+
+impl<T: Send + Sync + 'static> Closes for Shared<T> {
+    fn closers(state: &State<T>) -> &Waiters {
+        &state.closers
+    }
+
+    fn row(state: &State<T>) -> &Resource {
+        &state.row
+    }
+
+    fn is_closed(&self, _state: &State<T>) -> bool {
+        self.receivers.load(Ordering::Relaxed) == 0
+    }
+
+    fn seen(state: &State<T>) {
+        state.seen();
     }
 }
 
@@ -137,28 +166,19 @@ fn made<T: Send + Sync + 'static>(
         shared: shared.clone(),
         seen: 0,
     };
-    (Sender { shared }, receiver)
+    let share = Counted::first(shared);
+    (Sender { share }, receiver)
 }
 
 /// The end that changes the value. Works on every thread; a clone changes the same value.
 pub struct Sender<T: Send + Sync + 'static> {
-    shared: Arc<Shared<T>>,
+    share: Counted<Shared<T>>,
 }
 
 impl<T: Send + Sync> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.shared.senders.fetch_add(1, Ordering::Relaxed);
         Self {
-            shared: self.shared.clone(),
-        }
-    }
-}
-
-impl<T: Send + Sync> Drop for Sender<T> {
-    fn drop(&mut self) {
-        // A value on its way from elsewhere holds a sender, so the last one is behind it.
-        if self.shared.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = at_home(&self.shared, State::end);
+            share: self.share.clone(),
         }
     }
 }
@@ -166,7 +186,7 @@ impl<T: Send + Sync> Drop for Sender<T> {
 impl<T: Send + Sync> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("watch::Sender")
-            .field("loop", &self.shared.bound.made_on())
+            .field("loop", &self.share.channel().bound.made_on())
             .finish_non_exhaustive()
     }
 }
@@ -181,12 +201,12 @@ impl<T: Send + Sync> Sender<T> {
         if self.is_closed() {
             return Err(SendError(value));
         }
-        if let Ok(state) = self.shared.bound.get() {
+        if let Ok(state) = self.share.channel().bound.get() {
             drop(state.set(Arc::new(value)));
             return Ok(());
         }
         let sender = self.clone();
-        let sent = send_home(&self.shared, value, move |state, value| {
+        let sent = send_home(self.share.channel(), value, move |state, value| {
             drop(state.set(Arc::new(value)));
             drop(sender);
         });
@@ -198,7 +218,7 @@ impl<T: Send + Sync> Sender<T> {
     /// Panics: called away from its loop.
     #[track_caller]
     pub fn send_replace(&self, value: T) -> Arc<T> {
-        here(&self.shared, "channel").set(Arc::new(value))
+        here(self.share.channel(), "channel").set(Arc::new(value))
     }
 
     /// Changes the value in place, also if there is no receiver. Clones it first if somebody holds
@@ -220,7 +240,7 @@ impl<T: Send + Sync> Sender<T> {
     where
         T: Clone,
     {
-        let state = here(&self.shared, "channel");
+        let state = here(self.share.channel(), "channel");
         // A copy of the handle, so that `change` may look at the value too.
         let mut value = state.latest();
         change(Arc::make_mut(&mut value));
@@ -232,7 +252,7 @@ impl<T: Send + Sync> Sender<T> {
     /// Panics: called away from its loop.
     #[track_caller]
     pub fn borrow(&self) -> Arc<T> {
-        here(&self.shared, "channel").latest()
+        here(self.share.channel(), "channel").latest()
     }
 
     /// One more receiver, that has seen the latest value.
@@ -240,17 +260,20 @@ impl<T: Send + Sync> Sender<T> {
     /// Panics: called away from its loop.
     #[track_caller]
     pub fn subscribe(&self) -> Receiver<T> {
-        let seen = here(&self.shared, "channel").version.get();
-        self.shared.receivers.fetch_add(1, Ordering::Relaxed);
+        let seen = here(self.share.channel(), "channel").version.get();
+        self.share
+            .channel()
+            .receivers
+            .fetch_add(1, Ordering::Relaxed);
         Receiver {
-            shared: self.shared.clone(),
+            shared: self.share.channel().clone(),
             seen,
         }
     }
 
     /// How many receivers there are. Any thread.
     pub fn receiver_count(&self) -> usize {
-        self.shared.receivers.load(Ordering::Relaxed)
+        self.share.channel().receivers.load(Ordering::Relaxed)
     }
 
     /// Whether there is no receiver. Any thread.
@@ -262,7 +285,7 @@ impl<T: Send + Sync> Sender<T> {
     ///
     /// Panics: polled away from its loop.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + Unpin + '_ {
-        Asking::new(&self.shared, Closed(PhantomData))
+        Asking::new(self.share.channel(), Closed::new())
     }
 }
 
@@ -419,44 +442,6 @@ impl<'a, T: Send + Sync + 'static> Ask<'a> for Changed<'a, T> {
         _word: usize,
     ) -> Option<Self::Output> {
         self.look(state)
-    }
-
-    fn seen(state: &State<T>) {
-        state.seen();
-    }
-
-    fn left(state: &State<T>, _left: Left) {
-        state.seen();
-    }
-}
-
-struct Closed<T>(PhantomData<fn() -> T>);
-
-impl<'a, T: Send + Sync + 'static> Ask<'a> for Closed<T> {
-    type Shared = Shared<T>;
-    type Output = ();
-    const WHAT: &'static str = "channel";
-
-    fn line(state: &State<T>) -> &Waiters {
-        &state.closers
-    }
-
-    fn resource(state: &State<T>) -> &Resource {
-        &state.row
-    }
-
-    fn now(&mut self, shared: &'a Arc<Shared<T>>, _state: &State<T>) -> Option<()> {
-        (shared.receivers.load(Ordering::Relaxed) == 0).then_some(())
-    }
-
-    fn granted(
-        &mut self,
-        shared: &'a Arc<Shared<T>>,
-        state: &State<T>,
-        _word: usize,
-    ) -> Option<()> {
-        // Somebody may have subscribed since.
-        self.now(shared, state)
     }
 
     fn seen(state: &State<T>) {

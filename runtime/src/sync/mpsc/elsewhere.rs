@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use super::super::sending::Counted;
 use super::SendError;
-use super::sender::{Counted, Sender};
+use super::Shared;
+use super::sender::Sender;
 use crate::context;
 use crate::record;
 use crate::record::bound;
@@ -41,8 +43,12 @@ fn open<T>(parcel: &Mutex<Parcel<T>>) -> MutexGuard<'_, Parcel<T>> {
 
 impl<T: Send> Carried<T> {
     #[track_caller]
-    pub(super) fn start(share: &Counted<T>, item: T) -> Result<Self, SendError<T>> {
-        if share.0.closed.load(std::sync::atomic::Ordering::Relaxed) {
+    pub(super) fn start(share: &Counted<Shared<T>>, item: T) -> Result<Self, SendError<T>> {
+        if share
+            .channel()
+            .closed
+            .load(std::sync::atomic::Ordering::Relaxed)
+        {
             return Err(SendError(item));
         }
         let place = Location::caller();
@@ -56,7 +62,7 @@ impl<T: Send> Carried<T> {
         let courier = Courier(parcel.clone());
         let theirs = share.clone();
         let errand = move || carry(theirs, courier, place);
-        if let Err(errand) = bound::send(share.0.bound.made_on(), Box::new(errand)) {
+        if let Err(errand) = bound::send(share.channel().bound.made_on(), Box::new(errand)) {
             drop(errand);
             let item = open(&parcel).item.take();
             return Err(SendError(item.expect("what was not sent is there")));
@@ -129,8 +135,12 @@ impl<T: Send> Drop for Courier<T> {
 }
 
 /// On the channel's loop: puts the item, or has a task wait for room.
-fn carry<T: Send>(share: Counted<T>, courier: Courier<T>, place: &'static Location<'static>) {
-    let Ok(state) = share.0.bound.get() else {
+fn carry<T: Send>(
+    share: Counted<Shared<T>>,
+    courier: Courier<T>,
+    place: &'static Location<'static>,
+) {
+    let Ok(state) = share.channel().bound.get() else {
         return;
     };
     if state.closed.get() {

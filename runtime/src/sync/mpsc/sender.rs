@@ -10,50 +10,24 @@ use std::task::{Context, Poll};
 use super::super::asking::{Ask, Asking};
 use super::super::home::{at_home, send_home};
 use super::super::resource::Resource;
+use super::super::sending::{Closed, Counted};
 use super::super::waiters::{Left, Waiters};
 use super::elsewhere::{self, Carried};
 use super::{END, SendError, Shared, State, TrySendError};
 
-/// A share in a channel that keeps it from ending.
-pub(super) struct Counted<T: Send + 'static>(pub(super) Arc<Shared<T>>);
-
-impl<T: Send> Counted<T> {
-    /// One more, while there is one.
-    fn of(shared: &Arc<Shared<T>>) -> Self {
-        shared.senders.fetch_add(1, Ordering::Relaxed);
-        Self(shared.clone())
-    }
-}
-
-impl<T: Send> Clone for Counted<T> {
-    fn clone(&self) -> Self {
-        Self::of(&self.0)
-    }
-}
-
-impl<T: Send> Drop for Counted<T> {
-    fn drop(&mut self) {
-        // What was sent from elsewhere holds a share on its way, so whoever is last knows that
-        // nothing is on its way any more.
-        if self.0.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = at_home(&self.0, State::end);
-        }
-    }
-}
-
 /// A sender that waits for room. Works on every thread; a clone sends to the same channel.
 pub struct Sender<T: Send + 'static> {
-    pub(super) share: Counted<T>,
+    pub(super) share: Counted<Shared<T>>,
 }
 
 /// A sender to a channel without a bound. Works on every thread; a clone sends to the same channel.
 pub struct UnboundedSender<T: Send + 'static> {
-    share: Counted<T>,
+    share: Counted<Shared<T>>,
 }
 
 impl<T: Send> Sender<T> {
     pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
-        let share = Counted(shared);
+        let share = Counted::first(shared);
         Self { share }
     }
 
@@ -69,7 +43,7 @@ impl<T: Send> Sender<T> {
     ) -> impl Future<Output = Result<(), SendError<T>>> + Send + Unpin + '_ {
         Sending {
             share: &self.share,
-            asking: Asking::new(&self.share.0, Put { item: Some(item) }),
+            asking: Asking::new(&self.share.channel(), Put { item: Some(item) }),
             carried: None,
         }
     }
@@ -93,14 +67,14 @@ impl<T: Send> Sender<T> {
     pub fn reserve(
         &self,
     ) -> impl Future<Output = Result<Reserved<'_, T>, SendError<()>>> + Send + Unpin + '_ {
-        Asking::new(&self.share.0, Reserve(PhantomData))
+        Asking::new(&self.share.channel(), Reserve(PhantomData))
     }
 
     /// Sends an item if there is room now.
     ///
     /// Errors: `TrySendError`, with the item; always on another thread, where that is not known.
     pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
-        match self.share.0.bound.get() {
+        match self.share.channel().bound.get() {
             Ok(state) if state.closed.get() => Err(TrySendError::Closed(item)),
             Ok(state) if !state.has_room() => Err(TrySendError::Full(item)),
             Ok(state) => {
@@ -122,20 +96,20 @@ impl<T: Send> Sender<T> {
 
     /// Whether nobody will receive what is sent. Any thread.
     pub fn is_closed(&self) -> bool {
-        self.share.0.closed.load(Ordering::Relaxed)
+        self.share.channel().closed.load(Ordering::Relaxed)
     }
 
     /// Waits until nobody will receive what is sent.
     ///
     /// Panics: polled away from its loop.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + Unpin + '_ {
-        Asking::new(&self.share.0, Closed(PhantomData))
+        Asking::new(&self.share.channel(), Closed::new())
     }
 }
 
 impl<T: Send> UnboundedSender<T> {
     pub(super) fn new(shared: Arc<Shared<T>>) -> Self {
-        let share = Counted(shared);
+        let share = Counted::first(shared);
         Self { share }
     }
 
@@ -146,7 +120,7 @@ impl<T: Send> UnboundedSender<T> {
     #[inline]
     #[track_caller]
     pub fn send(&self, item: T) -> Result<(), SendError<T>> {
-        if let Ok(state) = self.share.0.bound.get() {
+        if let Ok(state) = self.share.channel().bound.get() {
             if state.closed.get() {
                 return Err(SendError(item));
             }
@@ -157,7 +131,7 @@ impl<T: Send> UnboundedSender<T> {
             return Err(SendError(item));
         }
         let share = self.share.clone();
-        let sent = send_home(&self.share.0, item, move |state, item| {
+        let sent = send_home(&self.share.channel(), item, move |state, item| {
             if !state.closed.get() {
                 state.push(item);
             }
@@ -168,14 +142,14 @@ impl<T: Send> UnboundedSender<T> {
 
     /// Whether nobody will receive what is sent. Any thread.
     pub fn is_closed(&self) -> bool {
-        self.share.0.closed.load(Ordering::Relaxed)
+        self.share.channel().closed.load(Ordering::Relaxed)
     }
 
     /// Waits until nobody will receive what is sent.
     ///
     /// Panics: polled away from its loop.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + Unpin + '_ {
-        Asking::new(&self.share.0, Closed(PhantomData))
+        Asking::new(&self.share.channel(), Closed::new())
     }
 }
 
@@ -192,7 +166,7 @@ macro_rules! sender {
         impl<T: Send> fmt::Debug for $name<T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(concat!("mpsc::", stringify!($name)))
-                    .field("loop", &self.share.0.bound.made_on())
+                    .field("loop", &self.share.channel().bound.made_on())
                     .finish_non_exhaustive()
             }
         }
@@ -204,7 +178,7 @@ sender!(UnboundedSender);
 
 /// The future of `send`: asks on the channel's loop, has it carried there from another.
 struct Sending<'a, T: Send + 'static> {
-    share: &'a Counted<T>,
+    share: &'a Counted<Shared<T>>,
     asking: Asking<'a, Put<T>>,
     carried: Option<Carried<T>>,
 }
@@ -219,14 +193,17 @@ impl<T: Send> Future for Sending<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if let Some(carried) = &mut this.carried {
-            return carried.poll(this.share.0.on, cx);
+            return carried.poll(this.share.channel().on, cx);
         }
         // One that waits in line is the business of its own loop alone, which `asking` will say.
-        if this.asking.is_waiting() || this.share.0.bound.get().is_ok() {
+        if this.asking.is_waiting() || this.share.channel().bound.get().is_ok() {
             return Pin::new(&mut this.asking).poll(cx);
         }
         match Carried::start(this.share, this.asking.ask.item()) {
-            Ok(carried) => this.carried.insert(carried).poll(this.share.0.on, cx),
+            Ok(carried) => this
+                .carried
+                .insert(carried)
+                .poll(this.share.channel().on, cx),
             Err(error) => Poll::Ready(Err(error)),
         }
     }
@@ -404,42 +381,5 @@ impl<T: Send> Drop for Reserved<'_, T> {
         if let Some(shared) = self.shared {
             let _ = at_home(shared, State::unreserve);
         }
-    }
-}
-
-struct Closed<T>(PhantomData<fn() -> T>);
-
-impl<'a, T: Send + 'static> Ask<'a> for Closed<T> {
-    type Shared = Shared<T>;
-    type Output = ();
-    const WHAT: &'static str = "channel";
-
-    fn line(state: &State<T>) -> &Waiters {
-        &state.closers
-    }
-
-    fn resource(state: &State<T>) -> &Resource {
-        &state.row
-    }
-
-    fn now(&mut self, _shared: &'a Arc<Shared<T>>, state: &State<T>) -> Option<()> {
-        state.closed.get().then_some(())
-    }
-
-    fn granted(
-        &mut self,
-        _shared: &'a Arc<Shared<T>>,
-        _state: &State<T>,
-        _word: usize,
-    ) -> Option<()> {
-        Some(())
-    }
-
-    fn seen(state: &State<T>) {
-        state.seen();
-    }
-
-    fn left(state: &State<T>, _left: Left) {
-        state.seen();
     }
 }
