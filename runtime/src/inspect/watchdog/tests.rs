@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use super::super::blocks::{Block, Seen, Verdict};
 use super::super::cause;
@@ -103,6 +104,55 @@ fn spin_until_told(stop: &AtomicBool) {
     }
 }
 
+/// A loop on a thread of its own, in the one poll that it makes.
+struct Held {
+    record: Arc<LoopRecord>,
+    thread: JoinHandle<u64>,
+}
+
+/// Whether the watchdog knows the thread that runs a loop.
+#[derive(PartialEq)]
+enum Runs {
+    Known,
+    Unknown,
+}
+
+/// Has another thread run `poll` in a poll with that budget, and settle what came of it.
+#[track_caller]
+fn held(budget: Duration, runs: Runs, poll: impl FnOnce(&LoopRecord) + Send + 'static) -> Held {
+    watchdog();
+    let (tell, told) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let listed = Listed::new(budget);
+        let known = (runs == Runs::Known).then(|| listed.0.runs_here());
+        tell.send(listed.0.clone()).unwrap();
+        let task = poll_once(&listed.0, || poll(&listed.0));
+        assert!(watchdog().catch_up());
+        drop(known);
+        task
+    });
+    let record = told.recv().unwrap();
+    Held { record, thread }
+}
+
+impl Held {
+    /// The task, and what was filed by the time `catch_up` returned.
+    fn ended(self) -> (u64, Option<Arc<Block>>) {
+        let task = self.thread.join().unwrap();
+        assert!(watchdog().blocks().now(self.record.id).is_none());
+        (task, filed(self.record.id))
+    }
+}
+
+/// What a poll does until the other end is dropped: it waits.
+fn wait_until_dropped() -> (mpsc::Sender<()>, impl FnOnce() + Send) {
+    let (stop, stopped) = mpsc::channel();
+    let wait = move || {
+        let _ = stopped.recv();
+    };
+    (stop, wait)
+}
+
 /// Runs `block` in a poll on another thread, waits until `see` is content with the live block,
 /// ends it with `end`, and returns the task, what was seen, and what was filed.
 fn watched(
@@ -110,24 +160,11 @@ fn watched(
     mut see: impl FnMut(&Block) -> bool,
     end: impl FnOnce(),
 ) -> (u64, Arc<Block>, Arc<Block>) {
-    watchdog();
-    let (tell, told) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let listed = Listed::new(Duration::from_millis(20));
-        let runs = listed.0.runs_here();
-        tell.send(listed.0.id).unwrap();
-        let task = poll_once(&listed.0, block);
-        assert!(watchdog().catch_up());
-        drop(runs);
-        task
-    });
-    let id = told.recv().unwrap();
-    let live = wait_for(|| proven(id).filter(|block| see(block)));
+    let held = held(Duration::from_millis(20), Runs::Known, move |_| block());
+    let live = wait_for(|| proven(held.record.id).filter(|block| see(block)));
     end();
-    let task = thread.join().unwrap();
-    let filed = filed(id).expect("filed by the time catch_up returned");
-    assert!(watchdog().blocks().now(id).is_none());
-    (task, live, filed)
+    let (task, filed) = held.ended();
+    (task, live, filed.expect("it is filed"))
 }
 
 #[test]
@@ -261,40 +298,20 @@ fn a_poll_within_its_budget_is_no_block() {
 
 #[test]
 fn a_budget_that_is_lowered_holds_for_the_poll_that_runs() {
-    watchdog();
-    let (tell, told) = mpsc::channel();
-    let (stop, stopped) = mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        let listed = Listed::new(Duration::from_secs(3600));
-        let _runs = listed.0.runs_here();
-        tell.send(listed.0.clone()).unwrap();
-        poll_once(&listed.0, || {
-            let _ = stopped.recv();
-        });
-    });
-    let record = told.recv().unwrap();
-    record.set_budget(Duration::from_millis(5));
-    let block = wait_for(|| proven(record.id));
+    let (stop, wait) = wait_until_dropped();
+    let held = held(Duration::from_secs(3600), Runs::Known, move |_| wait());
+    held.record.set_budget(Duration::from_millis(5));
+    let block = wait_for(|| proven(held.record.id));
     assert!(block.budget_ns < 6_000_000);
     drop(stop);
-    thread.join().unwrap();
+    assert!(held.ended().1.is_some());
 }
 
 #[test]
 fn without_a_thread_to_read_a_block_is_soft_and_says_why() {
-    watchdog();
-    let (tell, told) = mpsc::channel();
-    let (stop, stopped) = mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        let listed = Listed::new(Duration::from_millis(5));
-        tell.send(listed.0.id).unwrap();
-        poll_once(&listed.0, || {
-            let _ = stopped.recv();
-        });
-        assert!(watchdog().catch_up());
-    });
-    let id = told.recv().unwrap();
-    let live = wait_for(|| proven(id));
+    let (stop, wait) = wait_until_dropped();
+    let held = held(Duration::from_millis(5), Runs::Unknown, move |_| wait());
+    let live = wait_for(|| proven(held.record.id));
     assert_eq!((live.verdict, live.bracket), (Verdict::Soft, None));
     assert_eq!(live.stack_missing, "the loop's thread is not known");
     assert_eq!(
@@ -302,8 +319,7 @@ fn without_a_thread_to_read_a_block_is_soft_and_says_why() {
         "cause unknown (the loop's thread is not known)"
     );
     drop(stop);
-    thread.join().unwrap();
-    assert_eq!(filed(id).unwrap().verdict, Verdict::Soft);
+    assert_eq!(held.ended().1.unwrap().verdict, Verdict::Soft);
 }
 
 #[test]
@@ -345,22 +361,11 @@ fn allowed(record: &LoopRecord, reason: &str, f: impl FnOnce()) {
 
 #[test]
 fn what_is_allowed_to_block_is_shown_and_filed_with_its_reason_and_is_no_block() {
-    watchdog();
-    let (tell, told) = mpsc::channel();
-    let (stop, stopped) = mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        let listed = Listed::new(Duration::from_millis(20));
-        let runs = listed.0.runs_here();
-        tell.send(listed.0.id).unwrap();
-        poll_once(&listed.0, || {
-            allowed(&listed.0, "a cold start", || {
-                let _ = stopped.recv();
-            });
-        });
-        assert!(watchdog().catch_up());
-        drop(runs);
+    let (stop, wait) = wait_until_dropped();
+    let held = held(Duration::from_millis(20), Runs::Known, |record| {
+        allowed(record, "a cold start", wait);
     });
-    let id = told.recv().unwrap();
+    let id = held.record.id;
     let live = wait_for(|| watchdog().blocks().now(id));
     assert_eq!(live.verdict, Verdict::Allowed);
     assert!(live.allowed.open && live.samples.taken() == 0);
@@ -371,8 +376,7 @@ fn what_is_allowed_to_block_is_shown_and_filed_with_its_reason_and_is_no_block()
     assert!(facts.wall_ns > 60_000_000);
     assert_eq!(loop_proto::finding::blocked(&facts), None, "{facts:?}");
     drop(stop);
-    thread.join().unwrap();
-    let filed = filed(id).expect("it is shown");
+    let filed = held.ended().1.expect("it is shown");
     let reason = filed.allowed.reason.and_then(|reason| reason.text());
     assert_eq!(
         (filed.verdict, reason),
@@ -385,28 +389,17 @@ fn what_is_allowed_to_block_is_shown_and_filed_with_its_reason_and_is_no_block()
 
 #[test]
 fn what_a_poll_does_beside_what_it_may_is_held_against_its_budget() {
-    watchdog();
-    let (tell, told) = mpsc::channel();
     static STOP: AtomicBool = AtomicBool::new(false);
-    let thread = std::thread::spawn(move || {
-        let listed = Listed::new(Duration::from_millis(20));
-        let runs = listed.0.runs_here();
-        tell.send(listed.0.id).unwrap();
-        poll_once(&listed.0, || {
-            allowed(&listed.0, "a cold start", || {
-                std::thread::sleep(Duration::from_millis(150));
-            });
-            spin_until_told(&STOP);
+    let held = held(Duration::from_millis(20), Runs::Known, |record| {
+        allowed(record, "a cold start", || {
+            std::thread::sleep(Duration::from_millis(150));
         });
-        assert!(watchdog().catch_up());
-        drop(runs);
+        spin_until_told(&STOP);
     });
-    let id = told.recv().unwrap();
-    let live = wait_for(|| proven(id));
+    let live = wait_for(|| proven(held.record.id));
     STOP.store(true, Ordering::Relaxed);
     assert!(!live.allowed.open);
-    thread.join().unwrap();
-    let filed = filed(id).expect("it is filed");
+    let filed = held.ended().1.expect("it is filed");
     assert_eq!(filed.verdict, Verdict::Proven);
     let allowed = clock::ticks_to_ns(filed.allowed.ticks);
     assert!(allowed >= 150_000_000, "{allowed}");
