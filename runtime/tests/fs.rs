@@ -2,6 +2,8 @@
 //! meanwhile.
 #![cfg(unix)]
 
+mod scratch;
+
 use std::future::Future;
 use std::io::{self, SeekFrom};
 use std::path::PathBuf;
@@ -12,28 +14,13 @@ use futures_util::future::poll_fn;
 use futures_util::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use loop_runtime::fs::{self, File};
 use loop_runtime::run;
+use scratch::Scratch;
 
-/// A directory of one test, removed with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("loop-fs-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
-    }
+/// A file of that text.
+fn written(folder: &Scratch, name: &str, text: &str) -> PathBuf {
+    let path = folder.file(name);
+    std::fs::write(&path, text).unwrap();
+    path
 }
 
 /// Runs `test` and passes on its error.
@@ -65,8 +52,8 @@ async fn begin_to_read(file: &mut File, bytes: usize) -> io::Result<()> {
 
 #[test]
 fn what_is_written_is_read_back_and_listed() {
-    let folder = Folder::new("back");
-    let top = folder.0.join("a/b");
+    let folder = Scratch::new("fs-back");
+    let top = folder.file("a/b");
     on_a_loop(async move {
         fs::create_dir_all(&top).await?;
         let path = top.join("file");
@@ -99,8 +86,8 @@ fn without_a_loop_a_call_is_an_error() {
 #[cfg(not(target_vendor = "apple"))]
 #[test]
 fn the_loop_turns_while_a_call_waits_for_its_file() {
-    let folder = Folder::new("fifo");
-    let path = folder.0.join("fifo");
+    let folder = Scratch::new("fs-fifo");
+    let path = folder.file("fifo");
     rustix::fs::mknodat(
         rustix::fs::CWD,
         &path,
@@ -122,8 +109,8 @@ fn the_loop_turns_while_a_call_waits_for_its_file() {
 
 #[test]
 fn a_read_that_is_dropped_keeps_its_bytes_for_the_next_one() {
-    let folder = Folder::new("dropped");
-    let path = folder.file("text", "0123456789");
+    let folder = Scratch::new("fs-dropped");
+    let path = written(&folder, "text", "0123456789");
     on_a_loop(async move {
         let mut file = File::open_with(&path, read_write()).await?;
         begin_to_read(&mut file, 10).await?;
@@ -144,8 +131,8 @@ fn a_read_that_is_dropped_keeps_its_bytes_for_the_next_one() {
 
 #[test]
 fn a_write_goes_on_from_where_the_app_has_read_to() {
-    let folder = Folder::new("ahead");
-    let path = folder.file("text", "0123456789");
+    let folder = Scratch::new("fs-ahead");
+    let path = written(&folder, "text", "0123456789");
     on_a_loop(async move {
         let mut file = File::open_with(&path, read_write()).await?;
         begin_to_read(&mut file, 10).await?;
@@ -161,8 +148,8 @@ fn a_write_goes_on_from_where_the_app_has_read_to() {
 
 #[test]
 fn a_file_that_is_dropped_still_writes_what_it_was_given() {
-    let folder = Folder::new("given");
-    let path = folder.file("text", "");
+    let folder = Scratch::new("fs-given");
+    let path = written(&folder, "text", "");
     let el = loop_runtime::EventLoop::new().unwrap();
     // One thread, which is busy: the write has not begun when the file is dropped.
     el.local()
@@ -202,10 +189,10 @@ fn the_error_of_a_write_is_told_by_the_next_call() {
 
 #[test]
 fn combinators_of_futures_read_write_and_seek() {
-    let folder = Folder::new("traits");
+    let folder = Scratch::new("fs-traits");
     let (from, to) = (
-        folder.file("from", &"x".repeat(1_000_000)),
-        folder.0.join("to"),
+        written(&folder, "from", &"x".repeat(1_000_000)),
+        folder.file("to"),
     );
     on_a_loop(async move {
         let mut source = File::open(&from).await?;
@@ -226,8 +213,8 @@ fn combinators_of_futures_read_write_and_seek() {
 
 #[test]
 fn a_directory_is_no_file_and_text_has_to_be_text() {
-    let folder = Folder::new("not");
-    let path = folder.0.join("bytes");
+    let folder = Scratch::new("fs-not");
+    let path = folder.file("bytes");
     std::fs::write(&path, [0xFF, 0xFE]).unwrap();
     on_a_loop(async move {
         assert!(fs::read(std::env::temp_dir()).await.is_err());

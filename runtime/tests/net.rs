@@ -1,6 +1,8 @@
 //! Sockets over loopback and pipes, as an app uses them.
 #![cfg(unix)]
 
+mod scratch;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -14,6 +16,7 @@ use loop_runtime::io::{PipeReader, pipe};
 use loop_runtime::net::{
     ListenOptions, TcpListener, TcpStream, UdpOptions, UdpSocket, UnixDatagram, UnixStream,
 };
+use scratch::Scratch;
 
 fn run<F>(future: F) -> F::Output
 where
@@ -34,28 +37,6 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
     let connect = TcpStream::connect(listener.local_addr().unwrap());
     let (client, accepted) = join(connect, listener.accept()).await;
     (client.unwrap(), accepted.unwrap().0)
-}
-
-/// A directory of this test, removed with the guard.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("loop-net-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[test]

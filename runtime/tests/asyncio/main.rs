@@ -5,8 +5,12 @@ mod groups;
 mod interrupt;
 mod io;
 mod life;
+mod logged;
 mod net;
 mod processes;
+#[cfg(unix)]
+#[path = "../scratch/mod.rs"]
+mod scratch;
 mod signals;
 mod sync;
 mod tasks;

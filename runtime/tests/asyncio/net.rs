@@ -4,6 +4,7 @@
 #[cfg(feature = "tls")]
 mod tls;
 
+use crate::scratch::Scratch;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -56,28 +57,6 @@ pub(crate) async fn waits<F: Future + ?Sized>(mut future: Pin<&mut F>) {
 async fn until(mut done: impl FnMut() -> bool) {
     while !done() {
         yield_now().await;
-    }
-}
-
-/// A directory of a test, removed with the guard.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("loop-b70-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -6,10 +6,10 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::logged::Logged;
 use futures_util::future::{join_all, poll_fn};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use loop_runtime::process::{
@@ -54,38 +54,9 @@ async fn until_reaped(pid: u32) {
 
 /// What was logged as a warning while `f` ran here.
 fn warnings(f: impl FnOnce()) -> Vec<String> {
-    #[derive(Clone, Default)]
-    struct Heard(Arc<Mutex<Vec<String>>>);
-    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Heard {
-        fn on_event(
-            &self,
-            event: &tracing::Event<'_>,
-            _: tracing_subscriber::layer::Context<'_, S>,
-        ) {
-            struct Text(String);
-            impl tracing::field::Visit for Text {
-                fn record_debug(
-                    &mut self,
-                    field: &tracing::field::Field,
-                    value: &dyn std::fmt::Debug,
-                ) {
-                    self.0 += &format!("{field}={value:?} ");
-                }
-            }
-            let mut text = Text(String::new());
-            event.record(&mut text);
-            if *event.metadata().level() == tracing::Level::WARN {
-                self.0.lock().unwrap().push(text.0);
-            }
-        }
-    }
-    let heard = Heard::default();
-    let subscriber = tracing_subscriber::layer::SubscriberExt::with(
-        tracing_subscriber::registry(),
-        heard.clone(),
-    );
-    tracing::subscriber::with_default(subscriber, f);
-    std::mem::take(&mut *heard.0.lock().unwrap())
+    let logged = Logged::default();
+    logged.during(f);
+    logged.warnings()
 }
 
 #[test]

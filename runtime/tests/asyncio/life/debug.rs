@@ -1,56 +1,16 @@
 //! B16, B17, B72: who hears of panics, of slow callbacks, and of a loop that is blocked.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::logged::Logged;
 use loop_runtime::testing::TestLoop;
 use loop_runtime::{
     Blocked, ErrorContext, EventLoop, Task, create_task, get_running_loop, yield_now,
 };
-use tracing::field::{Field, Visit};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt};
-
-/// The texts of what is logged on this thread; panics at each if it is told to.
-#[derive(Clone, Default)]
-struct Logged {
-    texts: Arc<Mutex<Vec<String>>>,
-    panics: bool,
-}
-
-impl<S: tracing::Subscriber> Layer<S> for Logged {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        struct Text(String);
-        impl Visit for Text {
-            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.texts.lock().unwrap().push(text.0);
-        assert!(!self.panics, "a log that panics, as intended by the test");
-    }
-}
-
-impl Logged {
-    fn during(&self, f: impl FnOnce()) {
-        let subscriber = tracing_subscriber::registry().with(self.clone());
-        tracing::subscriber::with_default(subscriber, f);
-    }
-
-    fn with(&self, word: &str) -> Vec<String> {
-        let texts = self.texts.lock().unwrap();
-        let found = texts.iter().filter(|text| text.contains(word));
-        found.cloned().collect()
-    }
-}
 
 #[test]
 fn b16_a_panic_in_a_callback_is_told_with_its_handle_and_place_and_the_loop_goes_on() {
@@ -104,10 +64,7 @@ fn b16_a_handler_that_panics_leaves_it_to_the_default_one_and_the_loop_goes_on()
 
 #[test]
 fn b16_a_default_handler_that_panics_does_not_hurt_the_loop_either() {
-    let logged = Logged {
-        panics: true,
-        ..Logged::default()
-    };
+    let logged = Logged::that_panics();
     logged.during(|| {
         let ran = TestLoop::new().run(async {
             let el = get_running_loop().unwrap();
