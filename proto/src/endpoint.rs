@@ -75,6 +75,43 @@ pub fn note_path(socket: &Path) -> PathBuf {
     socket.with_extension("json")
 }
 
+/// The path of the recording beside a socket.
+#[must_use]
+pub fn recording_path(socket: &Path) -> PathBuf {
+    socket.with_extension(crate::recording::EXTENSION)
+}
+
+/// Reads the name of [`recording_path`] back: pid and start.
+#[must_use]
+pub fn read_recording_name(name: &OsStr) -> Option<(u32, u64)> {
+    let stem = name
+        .to_str()?
+        .strip_suffix(crate::recording::EXTENSION)?
+        .strip_suffix('.')?;
+    read_socket_name(OsStr::new(&format!("{stem}.sock")))
+}
+
+/// The directories in which the recordings of user `uid` lie: those of sockets, and [`memory`].
+///
+/// A recording is called as its socket was, `<pid>-<start>.rec` ([`read_recording_name`]), and stays
+/// when the socket goes. Whose it is stands in its head, and the process has it locked (`flock`)
+/// while it lives.
+pub fn recording_directories(
+    variable: impl Fn(&str) -> Option<OsString>,
+    uid: u32,
+) -> Vec<PathBuf> {
+    let mut out = directories(variable, uid);
+    out.push(memory(uid));
+    out
+}
+
+/// Where recordings of user `uid` lie if the directory of sockets is on a disk: a file in memory
+/// takes what happens without ever waiting.
+#[must_use]
+pub fn memory(uid: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/loop-console-{uid}"))
+}
+
 /// What the note beside a socket says, for whoever lists sockets without asking them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Note<'a> {
@@ -213,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn recordings_lie_where_sockets_do_or_in_memory() {
+        let places = recording_directories(|name| (name == DIRECTORY).then(|| "/a".into()), 7);
+        assert_eq!(places.first(), Some(&PathBuf::from("/a")));
+        assert_eq!(
+            places.last(),
+            Some(&PathBuf::from("/dev/shm/loop-console-7"))
+        );
+    }
+
+    #[test]
     fn directories_come_in_their_order_each_once_and_absolute() {
         assert_eq!(dirs(&[]), ["/tmp/loop-console-1000"]);
         assert_eq!(
@@ -261,6 +308,15 @@ mod tests {
             note_path(Path::new("/a/1-2.sock")),
             Path::new("/a/1-2.json")
         );
+        assert_eq!(
+            recording_path(Path::new("/a/1-2.sock")),
+            Path::new("/a/1-2.rec")
+        );
+        let read = |name: &str| read_recording_name(OsStr::new(name));
+        assert_eq!(read("1-2.rec"), Some((1, 2)));
+        for other in ["1-2.sock", "1-2rec", ".rec", "a-2.rec", "1-2.rec.rec"] {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 
     #[test]

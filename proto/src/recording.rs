@@ -22,9 +22,9 @@ use std::fmt;
 
 use crate::pb;
 
-pub use head::{Directory, Head, Kind, Moment, RingEntry};
+pub use head::{Directory, End, Ending, Head, Kind, Moment, RingEntry};
 pub use ring::{Ring, RingHead, Slot, event_kind, kind_number, ring_bytes, ring_head_of};
-pub use snapshot::{Snapshot, SnapshotHead, Writer};
+pub use snapshot::{Snapshot, SnapshotHead, Writer, rows_of};
 
 /// The first bytes of every recording. Not text, so that nobody takes it for one.
 pub const MAGIC: [u8; 8] = *b"\x89LOOPREC";
@@ -91,6 +91,9 @@ impl std::error::Error for Unreadable {}
 pub struct Recording {
     /// Who wrote it.
     pub head: Head,
+    /// What the process said of its end. `None`: nothing. It lives, or it was ended from outside, or
+    /// it left without ending its run.
+    pub ending: Option<Ending>,
     /// The newest snapshot that is whole. `None`: there is none.
     pub snapshot: Option<Snapshot>,
     /// The rings of its loops, closed loops too as long as nobody took their place.
@@ -127,6 +130,7 @@ impl Recording {
         doubts.append(&mut why);
         Ok(Self {
             head,
+            ending: Ending::read(bytes),
             snapshot,
             rings,
             doubts,
@@ -220,6 +224,23 @@ pub fn compose(head: &Head, rings: &[Vec<u8>], snapshot: &[u8]) -> Vec<u8> {
     }
     bytes.extend_from_slice(snapshot);
     bytes
+}
+
+/// [`Head::boot`] from what the kernel says: the hex digits of a UUID. Zero: they are none.
+#[must_use]
+pub fn boot_of(text: &str) -> [u8; 16] {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter_map(|c| c.to_digit(16))
+        .map(|digit| digit as u8)
+        .collect();
+    let mut boot = [0; 16];
+    if digits.len() == 32 {
+        for (to, pair) in boot.iter_mut().zip(digits.chunks_exact(2)) {
+            *to = pair[0] << 4 | pair[1];
+        }
+    }
+    boot
 }
 
 /// A sum over bytes that a torn write does not keep.

@@ -2024,6 +2024,10 @@ pub struct Cost {
     /// The flight recorder. Absent: it writes only what a viewer asks for, and none did.
     #[prost(message, optional, tag = "38")]
     pub dumps: ::core::option::Option<DumpCost>,
+    /// The file that outlives the process, and what keeping it costs. Absent: the app keeps none and
+    /// does not say why.
+    #[prost(message, optional, tag = "30")]
+    pub recording: ::core::option::Option<Recording>,
 }
 /// What the flight recorder did on disk.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2052,6 +2056,41 @@ pub struct DumpCost {
     /// Why the last one could not be written, as a sentence. Empty: it could.
     #[prost(string, tag = "8")]
     pub trouble: ::prost::alloc::string::String,
+}
+/// The black box of a process: a file with its last events and a snapshot of its tables, for who
+/// comes after its end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Recording {
+    /// The file. Empty: there is none.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// Why there is no file, or why it gets less than it should, as a sentence. Empty: nothing is amiss.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Events stand in the file the moment they happen. Else each snapshot takes them along.
+    #[prost(bool, tag = "3")]
+    pub mapped: bool,
+    /// Bytes that the file takes.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// How many events its rings hold, over all loops.
+    #[prost(uint64, tag = "5")]
+    pub ring_capacity: u64,
+    /// Loops whose events are not in it, since it has no room for more rings.
+    #[prost(uint32, tag = "6")]
+    pub loops_left_out: u32,
+    /// Snapshots written.
+    #[prost(uint64, tag = "7")]
+    pub snapshots: u64,
+    /// Bytes of the last one.
+    #[prost(uint64, tag = "8")]
+    pub snapshot_bytes: u64,
+    /// CPU time of the inspector's thread for the last one, in ns.
+    #[prost(uint64, tag = "9")]
+    pub snapshot_ns: u64,
+    /// Rows that the last one left out for lack of room.
+    #[prost(uint64, tag = "10")]
+    pub rows_left_out: u64,
 }
 /// What sort of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3434,6 +3473,40 @@ pub struct HelloReply {
     /// Why this viewer may not command, as a sentence that says what to do. Empty: it may.
     #[prost(string, tag = "35")]
     pub role_reason: ::prost::alloc::string::String,
+    /// The file that outlives the process. Absent: the app keeps none and does not say why.
+    #[prost(message, optional, tag = "30")]
+    pub recording: ::core::option::Option<Recording>,
+    /// What is shown is read from a recording. Set by who reads one, never by an app.
+    #[prost(message, optional, tag = "31")]
+    pub ended: ::core::option::Option<Ended>,
+}
+/// Where a recording was read from, and what it does not have. Set by who reads one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ended {
+    /// The file.
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    /// The process is still there: stopped, wedged, or merely not asked.
+    #[prost(bool, tag = "2")]
+    pub running: bool,
+    /// How it ended, or how it stands, in words.
+    #[prost(string, tag = "3")]
+    pub how: ::prost::alloc::string::String,
+    /// The last moment of which the recording knows anything.
+    #[prost(uint64, tag = "4")]
+    pub at_ns: u64,
+    /// The moment of its snapshot. Absent: there is none.
+    #[prost(uint64, optional, tag = "5")]
+    pub snapshot_at_ns: ::core::option::Option<u64>,
+    /// Events recorded since the process began.
+    #[prost(uint64, tag = "6")]
+    pub events: u64,
+    /// Of those, how many are not in the file any more.
+    #[prost(uint64, tag = "7")]
+    pub events_lost: u64,
+    /// What is missing or cannot be read, a sentence each.
+    #[prost(string, repeated, tag = "8")]
+    pub doubts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// One thing that can be recorded.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

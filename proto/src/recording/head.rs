@@ -8,6 +8,9 @@ const SUM: usize = 504;
 const RING_COUNT: usize = 512;
 const SNAPSHOTS: usize = 520;
 const RING_LIST: usize = 1024;
+/// Where the list of rings, and with it the directory, ends.
+const DIRECTORY_END: usize = RING_LIST + RINGS * 16;
+const ENDING: usize = 2048;
 const NAME: usize = 128;
 const NAME_MOST: usize = 120;
 const REASON: usize = 256;
@@ -130,6 +133,71 @@ pub struct Directory {
     pub snapshots: [(u64, u64); 2],
 }
 
+/// How a process ended, if it could say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its last run returned.
+    Clean,
+    /// Its main task panicked.
+    Panicked,
+}
+
+/// The last words of a process. They stand in the first page, prove themselves, and are written once
+/// at the end: a process that is killed says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// How it ended.
+    pub end: End,
+    /// When, on CLOCK_MONOTONIC of the app's host.
+    pub mono_ns: u64,
+    /// The same, since the Unix epoch.
+    pub unix_ns: u64,
+}
+
+impl Ending {
+    /// Where in the file it stands.
+    pub const OFFSET: u64 = ENDING as u64;
+    /// Its bytes.
+    pub const BYTES: usize = 32;
+
+    /// The bytes that stand there.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; Self::BYTES] {
+        let said = match self.end {
+            End::Clean => 1,
+            End::Panicked => 2,
+        };
+        let mut out = [0; Self::BYTES];
+        for (to, word) in out
+            .chunks_exact_mut(8)
+            .zip([said, self.mono_ns, self.unix_ns])
+        {
+            to.copy_from_slice(&u64::to_le_bytes(word));
+        }
+        let sum = checksum(&out[..24]);
+        out[24..].copy_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    /// Reads it from the first page of a file. `None`: nothing is said, or nothing that is known.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let raw = part(bytes, Self::OFFSET, Self::BYTES as u64)?;
+        if word(raw, 24)? != checksum(&raw[..24]) {
+            return None;
+        }
+        Some(Self {
+            end: match word(raw, 0)? {
+                1 => End::Clean,
+                2 => End::Panicked,
+                _ => return None,
+            },
+            mono_ns: word(raw, 8)?,
+            unix_ns: word(raw, 16)?,
+        })
+    }
+}
+
 /// The text, cut at a character, with its length before it.
 fn put(page: &mut [u8], at: usize, text: &str, most: usize) {
     let mut end = text.len().min(most);
@@ -169,7 +237,7 @@ impl Head {
         put(&mut page, REASON, &self.reason, REASON_MOST);
         let sum = checksum(&page[..SUM]);
         page[SUM..SUM + 8].copy_from_slice(&sum.to_le_bytes());
-        page[RING_COUNT..].copy_from_slice(&directory.bytes());
+        page[RING_COUNT..DIRECTORY_END].copy_from_slice(&directory.bytes());
         page
     }
 
@@ -219,7 +287,7 @@ impl Directory {
     /// The bytes that stand there.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        let mut page = vec![0; PAGE];
+        let mut page = vec![0; DIRECTORY_END];
         let count = self.rings.len().min(RINGS);
         page[RING_COUNT..RING_COUNT + 4].copy_from_slice(&(count as u32).to_le_bytes());
         for (at, (offset, bytes)) in self.snapshots.iter().enumerate() {

@@ -122,6 +122,12 @@ impl Writer {
         self.left_out += rows;
     }
 
+    /// Rows that were left out so far.
+    #[must_use]
+    pub fn rows_left_out(&self) -> u64 {
+        self.left_out
+    }
+
     /// Events that are in no ring.
     pub fn events(&mut self, batch: &pb::EventBatch) -> bool {
         self.message(EVENTS, batch)
@@ -164,7 +170,8 @@ impl Writer {
 }
 
 /// How many rows an answer has.
-fn rows_of(view: &pb::View) -> u64 {
+#[must_use]
+pub fn rows_of(view: &pb::View) -> u64 {
     let all = [
         view.tasks.len(),
         view.loops.len(),

@@ -1,3 +1,5 @@
+//! Recordings: whole, cut, and anything else.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -185,6 +187,38 @@ fn each_way_of_being_no_recording_has_its_sentence() {
     ] {
         assert!(error.to_string().starts_with("it"), "{error}");
     }
+}
+
+#[test]
+fn what_a_process_says_of_its_end_stands_beside_its_rings() {
+    let mut bytes = compose(&head(), &[], &snapshot(1, 2, 1 << 20));
+    assert_eq!(Recording::read(&bytes).unwrap().ending, None);
+    let at = Ending::OFFSET as usize;
+    for end in [End::Clean, End::Panicked] {
+        let ending = Ending {
+            end,
+            mono_ns: 5,
+            unix_ns: 6,
+        };
+        bytes[at..at + Ending::BYTES].copy_from_slice(&ending.bytes());
+        // A ring that is added later does not take it back.
+        let directory = Directory::read(&bytes).bytes();
+        let from = Directory::OFFSET as usize;
+        bytes[from..from + directory.len()].copy_from_slice(&directory);
+        let read = Recording::read(&bytes).unwrap();
+        assert_eq!(read.ending, Some(ending));
+        assert!(read.snapshot.is_some(), "the rest is as it was");
+    }
+    // Half of it written: it is not said.
+    bytes[at + 8] ^= 1;
+    assert_eq!(Recording::read(&bytes).unwrap().ending, None);
+}
+
+#[test]
+fn a_boot_is_read_from_the_kernels_words() {
+    let boot = boot_of("12345678-9abc-def0-1234-56789abcdef0\n");
+    assert_eq!(boot[..3], [0x12, 0x34, 0x56]);
+    assert_eq!(boot_of("none"), [0; 16]);
 }
 
 #[test]

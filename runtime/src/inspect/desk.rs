@@ -49,6 +49,8 @@ pub(crate) struct Desk {
     pub(crate) stacks_off: String,
     /// What the flight recorder did.
     pub(crate) dumps: Arc<Log>,
+    /// The file that outlives the process, or why there is none.
+    pub(crate) recording: Option<pb::Recording>,
 }
 
 /// What is counted elsewhere and shown with the cost.
@@ -235,6 +237,7 @@ impl Desk {
             hour_limit_bytes: (self.history.limit() + worst_limit) as u64,
             hour_dropped: self.history.findings.dropped(),
             dumps: self.dumps.cost(),
+            recording: self.recording.clone(),
         }
     }
 

@@ -275,6 +275,8 @@ impl Inspect {
             viewers: desk.meters.viewers,
             findings_interval_ms: 1000,
             role_reason: String::new(),
+            recording: desk.recording.clone(),
+            ended: None,
         }
     }
 }
