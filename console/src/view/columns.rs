@@ -377,6 +377,20 @@ pub fn subject(finding: &Finding) -> String {
         .to_owned()
 }
 
+/// When and by what a task was woken last.
+pub(super) fn woken(row: &TaskRow, look: &Look) -> String {
+    let by = match row.woken_by.as_str() {
+        "" => String::new(),
+        by => format!(" by {by}"),
+    };
+    match row.last_woken_ns {
+        _ if row.wakes == 0 => "not woken since its spawn".to_owned(),
+        Some(ns) => format!("last woken {} ago{by}", fmt::span(look.ago(ns))),
+        None if by.is_empty() => "when woken last is not known".to_owned(),
+        None => format!("last woken{by}"),
+    }
+}
+
 /// What a resource holds, of how much.
 pub(super) fn level(row: &ResourceRow) -> Option<String> {
     let level = fmt::count(row.level?);

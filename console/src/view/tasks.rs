@@ -149,20 +149,12 @@ fn facts(row: &TaskRow, look: &columns::Look) -> Vec<(&'static str, String)> {
         format!(" · at {}", fmt::place(&row.waiting_at))
     };
     out.push(("awaits", format!("{wait}{at}")));
-    let woken = match row.last_woken_ns {
-        Some(ns) => format!("last woken {} ago", fmt::span(look.ago(ns))),
-        None => "never woken".to_owned(),
-    };
-    let by = if row.woken_by.is_empty() {
-        String::new()
-    } else {
-        format!(" by {}", row.woken_by)
-    };
+    let woken = columns::woken(row, look);
     let loose = if row.detached { " · detached" } else { "" };
     out.push((
         "woken",
         format!(
-            "{woken}{by} · {} · {}{loose}",
+            "{woken} · {} · {}{loose}",
             fmt::many(row.wakers, "waker"),
             fmt::many(row.handles, "handle")
         ),

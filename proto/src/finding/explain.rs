@@ -216,7 +216,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
             "Late by more than the limit (100 ms), now or when it last fired.",
             "Its loop could not turn: the lag of the loop shows it.",
             "sleep(ms(10)).await while another task blocks the loop for 400 ms",
-            "Remove the block or the load that holds the loop; nothing is wrong with the timer.",
+            "Remove the block or the load that holds the loop; nothing is wrong with the timer. All late timers of a loop are one finding, whose place is that of the latest.",
         ],
         FindingName::OrphanTimer => [
             "A timer is armed, but firing it will wake nobody.",

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cause::quota::Throttled;
@@ -223,6 +223,8 @@ pub(crate) struct Blocks {
     inner: Mutex<Inner>,
     version: AtomicU64,
     effort: Effort,
+    /// There is nobody who finds names.
+    nameless: AtomicBool,
     notify: Option<Notify>,
 }
 
@@ -384,9 +386,17 @@ impl Blocks {
 
     /// Whether a stack has been taken whose names are still being looked up.
     pub(crate) fn has_unnamed(&self) -> bool {
+        if self.nameless.load(Ordering::Relaxed) {
+            return false;
+        }
         let inner = self.inner();
         let mut all = inner.now.iter().chain(inner.recent());
         all.any(|block| block.samples.wants_names())
+    }
+
+    /// Nobody finds names: they are not waited for.
+    pub(crate) fn names_fail(&self) {
+        self.nameless.store(true, Ordering::Relaxed);
     }
 
     /// Counts blocks of which nothing but the number is known.

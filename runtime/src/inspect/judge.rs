@@ -78,7 +78,7 @@ pub(crate) struct Held {
 /// What a finding is told from others by, walk after walk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Key {
-    /// A rule, a place by its address, and whether it is about the app.
+    /// A rule, a place by its address (of late timers: their loop), and whether it is about the app.
     Place(FindingName, u64, bool),
     /// The finding's own id: `Judge::filed` says which blocks it is of.
     Blocks(u64),
@@ -393,8 +393,11 @@ impl Note<'_> {
         if about.subject == Subject::Task {
             *self.by_task.entry(about.id).or_default() |= verdict.name.bit();
         }
+        self.add_as(about.key(verdict.name), verdict, about);
+    }
+
+    fn add_as(&mut self, key: Key, verdict: Verdict, about: &About) {
         let now = self.look.now.mono;
-        let key = about.key(verdict.name);
         if let Some(held) = self.found.get_mut(&key) {
             held.count += 1;
             if verdict.since_ns < held.since_ns {

@@ -61,6 +61,7 @@ impl pb::inspect_server::Inspect for Inspect {
         };
         peer.introduce(&request.get_ref().client, asked);
         if peer.greet() {
+            crate::inspect::stack::names::resolve::read_ahead();
             self.shared
                 .tell_viewer(pb::EventKind::ViewerAttached, &peer);
         }

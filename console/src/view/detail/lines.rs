@@ -1,6 +1,6 @@
 //! The panels of a task that are lines of text.
 
-use super::super::columns::{Look, job_state, subject};
+use super::super::columns::{self, Look, job_state, subject};
 use super::super::theme::Role;
 use super::super::{explain, fmt, glyph};
 use super::Line;
@@ -162,20 +162,7 @@ pub(super) fn task(d: &TaskDetail, look: &Look) -> Vec<Line> {
             Role::Plain,
         ));
     }
-    let woken = r.last_woken_ns.map_or_else(
-        || "never woken".to_owned(),
-        |ns| {
-            format!(
-                "last {} ago {}",
-                fmt::span(look.ago(ns)),
-                if r.woken_by.is_empty() {
-                    String::new()
-                } else {
-                    format!("by {}", r.woken_by)
-                }
-            )
-        },
-    );
+    let woken = columns::woken(r, look);
     let by = by_cause(d, look);
     let loose = if r.detached { " · detached" } else { "" };
     out.push((

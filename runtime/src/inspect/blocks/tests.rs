@@ -116,6 +116,13 @@ fn names_of_older_stacks_are_shown_until_the_newest_has_its_own() {
     shown.samples.push(stack());
     blocks.show(&shown, false);
     assert!(now().samples.is_named() && blocks.has_unnamed());
+    let without_namer = Blocks::new(None);
+    without_namer.show(&shown, false);
+    without_namer.names_fail();
+    assert!(
+        !without_namer.has_unnamed(),
+        "nobody waits for what does not come"
+    );
     assert_eq!(now().place.text, "parse.rs:54");
     // What both have in common has no line of the app: then nothing in the stack is to blame.
     blocks.name(1, &names(2), None);

@@ -175,6 +175,42 @@ fn a_timer_is_an_orphan_when_its_task_has_ended_in_two_looks_or_long_asks_no_mor
     assert_eq!(bench.walk(), [], "a waker of another make");
 }
 
+fn other_place() -> &'static Location<'static> {
+    Location::caller()
+}
+
+#[test]
+fn late_timers_of_a_loop_are_one_finding_however_many_places_they_are_of() {
+    let mut bench = Bench::new();
+    let record = bench.record.clone();
+    let now = crate::clock::mono();
+    let places = [Location::caller(), other_place()];
+    for id in 1..=12 {
+        let (_, timer) = record.timers.take(&bench.owner.timers).unwrap();
+        let place = places[id as usize % 2];
+        let asker = (std::ptr::null_mut(), 0);
+        let due = now - id * 200_000_000;
+        timer.armed(id, TimerKind::Sleep, (0, asker), due - 1, due, Some(place));
+    }
+    assert_eq!(bench.walk(), [(FindingName::LateTimer, 12)]);
+    let held = bench.judge.holds().next().unwrap().clone();
+    assert_eq!(held.subject_id, 12, "the latest of them");
+    assert!(
+        held.evidence[0].starts_with("12 timers late at 2 places, worst 2.4"),
+        "{held:?}"
+    );
+    // The worst one fires: the same finding goes on with the next.
+    record
+        .timers
+        .live()
+        .filter(|(_, timer)| timer.timer_id() == 12)
+        .for_each(|(_, timer)| timer.vacate());
+    assert_eq!(bench.walk(), [(FindingName::LateTimer, 11)]);
+    let next = bench.judge.holds().next().unwrap();
+    assert_eq!((next.id, next.subject_id), (held.id, 11));
+    assert_eq!(bench.judge.cleared().count(), 0);
+}
+
 /// One of a place whose tasks usually sleep for 10 ms. It has a waker and no handle, and has slept
 /// for `minutes`.
 fn sleeper(bench: &Bench, id: u64, minutes: u64) {

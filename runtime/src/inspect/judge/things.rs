@@ -1,14 +1,16 @@
 //! What is judged besides tasks that live: timers, sources, places whose tasks survive, and tasks
 //! that ended. Knows no walk.
 
+use std::collections::HashSet;
+use std::panic::Location;
 use std::sync::atomic::Ordering;
 
-use loop_proto::finding::{self as rules, Limits};
+use loop_proto::finding::{self as rules, Limits, Verdict, span};
 use loop_proto::pb::FindingName;
 
 use super::growth::Growth;
 use super::usual::Usual;
-use super::{About, Note, Subject};
+use super::{About, Key, Note, Subject};
 use crate::inspect::ids::IdSet;
 use crate::inspect::names;
 use crate::inspect::tables::{Look, state_of};
@@ -23,6 +25,8 @@ use crate::record::timer::{Kind as TimerKind, TimerRow};
 const TIMERS: u64 = 1 << 16;
 /// A source that so many tasks took over from another is one that is handed around.
 const HANDED_ON: u32 = 2;
+/// Places of late timers that are told apart.
+const PLACES: usize = 100;
 
 /// The sources at which it is normal to wait for days.
 pub(super) fn doors(look: &Look) -> IdSet {
@@ -90,6 +94,7 @@ pub(super) fn judge_timers(
     let tasks = at.record.tasks.finder();
     // Of very many some are looked at in each walk, and those that were found out in all.
     let parts = u64::from(at.record.timers.slots()) / TIMERS + 1;
+    let mut late_ones = [Late::default(), Late::default()];
     for (slot, row) in at.record.timers.live() {
         let due = row.deadline.load(Ordering::Relaxed);
         let late = row.late.load(Ordering::Relaxed);
@@ -121,21 +126,83 @@ pub(super) fn judge_timers(
             unasked_polls: asker.map_or(0, |(_, unasked)| unasked),
             last_late_ns: (facts.fired > 0).then_some(facts.late),
         };
-        let late = rules::late_timer(&of_rules, limits);
-        for verdict in late
-            .into_iter()
-            .chain(rules::orphan_timer(&of_rules, limits))
-        {
-            let about = About {
-                subject: Subject::Timer,
-                id: facts.id,
-                name: None,
-                place: facts.place,
-                function: String::new(),
-                user: !internal,
-                awaits: None,
+        if let Some(verdict) = rules::late_timer(&of_rules, limits) {
+            late_ones[usize::from(internal)].take(verdict, facts.id, facts.place);
+        }
+        if let Some(verdict) = rules::orphan_timer(&of_rules, limits) {
+            note.add(verdict, &about_timer(facts.id, facts.place, !internal));
+        }
+    }
+    for (late, user) in late_ones.into_iter().zip([true, false]) {
+        late.note(note, user);
+    }
+}
+
+fn about_timer(id: u64, place: Option<&'static Location<'static>>, user: bool) -> About {
+    About {
+        subject: Subject::Timer,
+        id,
+        name: None,
+        place,
+        function: String::new(),
+        user,
+        awaits: None,
+    }
+}
+
+/// What is said of a timer, its id and its place.
+type Worst = (Verdict, u64, Option<&'static Location<'static>>);
+
+/// The late timers of one loop. What makes one of them late makes all of them late: one finding.
+#[derive(Default)]
+struct Late {
+    count: u64,
+    places: HashSet<usize>,
+    since_ns: u64,
+    worst: Option<Worst>,
+}
+
+impl Late {
+    fn take(&mut self, verdict: Verdict, id: u64, place: Option<&'static Location<'static>>) {
+        self.since_ns = match self.count {
+            0 => verdict.since_ns,
+            _ => self.since_ns.min(verdict.since_ns),
+        };
+        self.count += 1;
+        if self.places.len() < PLACES {
+            let at = place.map_or(0, |place| std::ptr::from_ref(place) as usize);
+            self.places.insert(at);
+        }
+        let is_worse = |worst: &Worst| verdict.measured_ns > worst.0.measured_ns;
+        if self.worst.as_ref().is_none_or(is_worse) {
+            self.worst = Some((verdict, id, place));
+        }
+    }
+
+    fn note(self, note: &mut Note<'_>, user: bool) {
+        let Some((mut verdict, id, place)) = self.worst else {
+            return;
+        };
+        verdict.since_ns = self.since_ns;
+        if self.count > 1 {
+            let worst = span(verdict.measured_ns.unwrap_or(0));
+            let places = match self.places.len() {
+                1 => String::new(),
+                PLACES => format!(" at {PLACES} places or more"),
+                places => format!(" at {places} places"),
             };
-            note.add(verdict, &about);
+            let all = format!("{} timers late{places}, worst {worst}", self.count);
+            verdict.evidence.insert(0, all);
+        }
+        let on = note.at.record.id;
+        let about = About {
+            function: note.at.record.name(),
+            ..about_timer(id, place, user)
+        };
+        let key = Key::Place(verdict.name, on.get().into(), user);
+        note.add_as(key, verdict, &about);
+        if let Some(held) = note.found.get_mut(&key) {
+            held.count = self.count;
         }
     }
 }

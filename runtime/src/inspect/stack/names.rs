@@ -130,7 +130,7 @@ fn crate_of(function: &str) -> Option<&str> {
 }
 
 /// Objects of the system, which carry no Rust code of anybody.
-fn is_system(module: &str) -> bool {
+pub(crate) fn is_system(module: &str) -> bool {
     let file = module.rsplit('/').next().unwrap_or(module);
     [
         "libc.",

@@ -239,6 +239,10 @@ impl Poll {
         block.cpu_ns = window.cpu;
         block.delay_ns = window.delay;
         block.throttled = throttled;
+        // Should it be proven, its stack is taken at once: names are needed soon.
+        if desk.sampler.is_some() {
+            desk.names.get_ready();
+        }
         if verdict == Verdict::Open {
             desk.blocks.show(block, false);
             // Sooner at first: it may be proven by the next look.

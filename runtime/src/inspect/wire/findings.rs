@@ -1,7 +1,7 @@
 //! Findings as messages.
 
 use loop_proto::finding::fingerprint;
-use loop_proto::pb;
+use loop_proto::pb::{self, FindingName};
 
 use super::Wire;
 use super::blocks::place_kind;
@@ -16,6 +16,11 @@ impl Wire<'_> {
         let function = match held.subject_name {
             Some(name) if held.function.is_empty() => name.text,
             _ => &held.function,
+        };
+        // The worst of the loop's late timers is another one each time.
+        let known_by = match held.name {
+            FindingName::LateTimer => "",
+            _ => &place,
         };
         pb::Finding {
             name: held.name as i32,
@@ -33,7 +38,7 @@ impl Wire<'_> {
                 .as_ref()
                 .map_or(0, |(_, kind)| place_kind(*kind) as i32),
             evidence: held.evidence.clone(),
-            fingerprint: fingerprint(held.name, &place, function),
+            fingerprint: fingerprint(held.name, known_by, function),
             since_ns: held.since_ns,
             count: held.count,
             last_seen_ns: held.last_seen_ns,

@@ -1,8 +1,9 @@
 //! Finds names for frames, from the program's own symbols and debug information.
 //!
-//! On a thread of its own, `loop-names`, made when the first stack comes: reading debug
-//! information takes milliseconds and the loader's lock, which the watchdog never does. Without
-//! the feature `stacks` there are no stacks to name.
+//! On a thread of its own, `loop-names`, made when something first passes its budget: reading debug
+//! information takes milliseconds and the loader's lock, which the watchdog never does. Tables that
+//! are needed of any stack are read before there is one. Without the feature `stacks` there are no
+//! stacks to name.
 
 use std::collections::HashMap;
 use std::panic::Location;
@@ -10,10 +11,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Weak};
 use std::thread;
 
-use super::{Line, Place, root, short, whose};
+use super::{Line, Place, is_system, root, short, whose};
 use crate::inspect::blocks::{Block, Blocks};
 use crate::inspect::stack::samples::{Named, common_lines};
 use crate::inspect::stack::{Frame, Stack};
+use of_files::{is_of_program, path_of, read_program};
 
 /// Addresses whose names are remembered.
 const KNOWN: usize = 4096;
@@ -37,6 +39,7 @@ impl Names {
 
     /// Asks for the names of the stacks of `block`; they come into the table. Never waits.
     pub(crate) fn ask(&mut self, block: &Block) {
+        self.get_ready();
         let job = Job {
             block: block.id,
             stacks: block.samples.stacks().to_vec(),
@@ -45,6 +48,14 @@ impl Names {
                 block.task.and_then(|task| task.await_place),
             ],
         };
+        // The thread ends only when the sender goes, or by a panic, which was printed.
+        if !(self.jobs.as_ref()).is_some_and(|jobs| jobs.send(job).is_ok()) {
+            self.blocks.names_fail();
+        }
+    }
+
+    /// A stack may come soon: what is needed of any is read now. Never waits.
+    pub(crate) fn get_ready(&mut self) {
         if self.jobs.is_none() {
             let (sender, receiver) = mpsc::channel();
             let table = Arc::downgrade(&self.blocks);
@@ -54,19 +65,39 @@ impl Names {
             // No thread, no names: addresses are shown, and the console may know the file.
             self.jobs = made.is_ok().then_some(sender);
         }
-        if let Some(jobs) = &self.jobs {
-            // The thread ends only when the sender goes, or by a panic, which was printed.
-            let _ = jobs.send(job);
-        }
     }
 }
 
 fn run(jobs: &Receiver<Job>, table: &Weak<Blocks>) {
     let mut resolver = Resolver::new();
-    for job in jobs {
+    let mut next = jobs.recv().ok();
+    while let Some(job) = next.take() {
         let (named, place) = resolver.samples(&job.stacks, job.places);
-        let Some(table) = table.upgrade() else { return };
-        table.name(job.block, &named, place.as_ref());
+        let Some(here) = table.upgrade() else { return };
+        here.name(job.block, &named, place.as_ref());
+        drop(here);
+        next = jobs.try_recv().ok();
+        // What takes long and tells no place is found when nothing else is to be.
+        if next.is_none() && resolver.knows_more_of(&job.stacks) {
+            let (named, place) = resolver.samples(&job.stacks, job.places);
+            let Some(here) = table.upgrade() else { return };
+            here.name(job.block, &named, place.as_ref());
+        }
+        next = next.or_else(|| jobs.recv().ok());
+    }
+}
+
+/// Somebody looks, who will want names at once: what is needed of any stack is read now, once a
+/// process, by a thread that ends.
+pub(crate) fn read_ahead() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if cfg!(feature = "stacks") {
+        ONCE.call_once(|| {
+            // Without the thread they are read when they are needed.
+            let _ = thread::Builder::new()
+                .name("loop-names".to_owned())
+                .spawn(|| drop(Resolver::new()));
+        });
     }
 }
 
@@ -81,10 +112,18 @@ struct Symbol {
     column: u32,
 }
 
+impl Symbol {
+    fn named(function: String) -> Self {
+        Self {
+            function,
+            ..Self::default()
+        }
+    }
+}
+
 /// Names addresses of this process, and remembers.
 pub(crate) struct Resolver {
     known: HashMap<u64, Found>,
-    paths: Paths,
     /// This crate's folder, and the folders that the compiler was told paths from.
     runtime: Option<String>,
     roots: Vec<String>,
@@ -93,6 +132,7 @@ pub(crate) struct Resolver {
 impl Resolver {
     pub(crate) fn new() -> Self {
         let own = symbols(own_address());
+        read_program();
         let suffix = "inspect/stack/names/resolve.rs";
         let own = own.iter().find(|symbol| symbol.file.ends_with(suffix));
         let here = std::env::current_dir()
@@ -101,7 +141,6 @@ impl Resolver {
         let told = own.and_then(|symbol| root(&symbol.file, file!()));
         Self {
             known: HashMap::new(),
-            paths: Paths::default(),
             runtime: own
                 .and_then(|symbol| symbol.file.strip_suffix(suffix))
                 .map(str::to_owned),
@@ -222,64 +261,105 @@ impl Resolver {
         if let Some(found) = self.known.get(&address) {
             return found.clone();
         }
-        if self.known.len() == KNOWN {
-            self.known.clear();
+        if is_system(&frame.module) && frame.module.starts_with('/') {
+            let found: Found = path_of(frame).map(Symbol::named).into_iter().collect();
+            if !found.is_empty() {
+                self.remember(address, &found);
+            }
+            return found;
         }
         let mut found = symbols(address);
         if let Some(outermost) = found.last_mut()
             && !outermost.function.contains("::")
-            && let Some(path) = self.paths.of(frame)
+            && is_of_program(frame)
+            && let Some(path) = path_of(frame)
         {
             outermost.function = path;
         }
         let found: Found = found.into();
-        self.known.insert(address, found.clone());
+        self.remember(address, &found);
         found
     }
-}
 
-/// The names of functions with their paths, which not every debug information has. Read from the
-/// program's file when first needed.
-#[derive(Default)]
-struct Paths {
-    #[cfg(all(
-        feature = "stacks",
-        target_os = "linux",
-        any(target_arch = "x86_64", target_arch = "aarch64")
-    ))]
-    of_program: Option<(String, crate::inspect::stack::taking::symbols::Symbols)>,
-}
-
-impl Paths {
-    #[cfg(all(
-        feature = "stacks",
-        target_os = "linux",
-        any(target_arch = "x86_64", target_arch = "aarch64")
-    ))]
-    fn of(&mut self, frame: &Frame) -> Option<String> {
-        use crate::inspect::stack::taking::symbols::Symbols;
-        let (program, symbols) = self.of_program.get_or_insert_with(|| {
-            let path = std::fs::read_link("/proc/self/exe");
-            let path = path
-                .ok()
-                .and_then(|path| path.into_os_string().into_string().ok());
-            (path.unwrap_or_default(), Symbols::of_this_program())
-        });
-        if *frame.module != **program {
-            return None;
+    /// Asks the debug information of the system's objects for the frames that have no name without
+    /// it. True: something became known.
+    fn knows_more_of(&mut self, stacks: &[Arc<Stack>]) -> bool {
+        let mut more = false;
+        for frame in stacks.iter().flat_map(|stack| &stack.frames) {
+            if is_system(&frame.module) && !self.known.contains_key(&frame.address) {
+                let found: Found = symbols(frame.address).into();
+                more |= !found.is_empty();
+                self.remember(frame.address, &found);
+            }
         }
-        let name = backtrace::SymbolName::new(symbols.at(frame.offset)?);
-        Some(format!("{name:#}"))
+        more
     }
 
-    #[cfg(not(all(
-        feature = "stacks",
-        target_os = "linux",
-        any(target_arch = "x86_64", target_arch = "aarch64")
-    )))]
-    fn of(&mut self, _: &Frame) -> Option<String> {
+    fn remember(&mut self, address: u64, found: &Found) {
+        if self.known.len() == KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(address, found.clone());
+    }
+}
+
+#[cfg(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod of_files {
+    use std::sync::OnceLock;
+
+    use super::Frame;
+    use crate::inspect::stack::taking::symbols::Symbols;
+
+    fn program() -> &'static str {
+        static PROGRAM: OnceLock<String> = OnceLock::new();
+        PROGRAM.get_or_init(|| {
+            let path = std::fs::read_link("/proc/self/exe").ok();
+            let path = path.and_then(|path| path.into_os_string().into_string().ok());
+            path.unwrap_or_default()
+        })
+    }
+
+    pub(super) fn is_of_program(frame: &Frame) -> bool {
+        *frame.module == *program()
+    }
+
+    /// The name of a frame's function with its path, which not every debug information has.
+    pub(super) fn path_of(frame: &Frame) -> Option<String> {
+        let symbols = match is_of_program(frame) {
+            true => Symbols::of_this_program(),
+            false => Symbols::of_file(&frame.module),
+        };
+        let name = symbols.at(frame.offset)?;
+        Some(format!("{:#}", backtrace::SymbolName::new(&name)))
+    }
+
+    /// Reads what `path_of` needs of this program.
+    pub(super) fn read_program() {
+        let _ = Symbols::of_this_program();
+    }
+}
+
+#[cfg(not(all(
+    feature = "stacks",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+mod of_files {
+    use super::Frame;
+
+    pub(super) fn is_of_program(_: &Frame) -> bool {
+        false
+    }
+
+    pub(super) fn path_of(_: &Frame) -> Option<String> {
         None
     }
+
+    pub(super) fn read_program() {}
 }
 
 #[inline(never)]
@@ -348,5 +428,43 @@ mod tests {
             "{}",
             resolver.place(symbol)
         );
+    }
+
+    /// Where its debug information is installed apart it is compressed, and unpacking it takes
+    /// longer than all else: a verdict at the end of a program waits for the names.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_function_of_the_c_library_has_its_name_at_once_and_no_line() {
+        use crate::inspect::stack::taking::modules::{load, mapped};
+        let address = libc::getppid as unsafe extern "C" fn() -> i32 as usize as u64 + 1;
+        let of = mapped().into_iter();
+        let (object, _) = of
+            .filter(|one| one.range.contains(&address))
+            .find_map(|one| load(&one))
+            .unwrap();
+        let frame = |address: u64| Frame {
+            module: object.name.clone(),
+            build_id: "".into(),
+            offset: address - object.bias,
+            address,
+            function: None,
+        };
+        let mut resolver = Resolver::new();
+        let found = resolver.found(&frame(address));
+        assert_eq!(found.last().unwrap().function, "getppid");
+        assert_eq!(found.last().unwrap().file, "");
+        // What has no symbol is nameless at first, and asked for when there is time.
+        let nameless = frame(object.bias + 1);
+        assert!(resolver.found(&nameless).is_empty());
+        assert!(!resolver.known.contains_key(&nameless.address));
+        let stack = Arc::new(Stack {
+            frames: vec![nameless],
+            complete: false,
+            at: 0,
+            how: crate::inspect::stack::How::Outside,
+        });
+        resolver.knows_more_of(std::slice::from_ref(&stack));
+        assert!(resolver.known.contains_key(&stack.frames[0].address));
+        assert!(!resolver.knows_more_of(&[stack]), "it is asked for once");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// Why something is not known, in words.
@@ -22,7 +23,7 @@ impl Sections {
     }
 
     fn debug_info_of(file: &File) -> Result<Self, Why> {
-        let sections = Self::of(file, |name| name.starts_with(".debug_"))?;
+        let sections = Self::of(file, |name, _| name.starts_with(".debug_"))?;
         if sections.get(".debug_info").is_empty() {
             return Err(
                 "no debug info in this build (`debug = true` in the profile puts it there, and \
@@ -33,12 +34,25 @@ impl Sections {
         Ok(sections)
     }
 
-    /// Its symbols: empty where it was stripped.
-    pub(crate) fn symbols() -> Result<Self, Why> {
-        Self::of(&program()?, |name| [".symtab", ".strtab"].contains(&name))
+    /// The section of that name in an object file; `None`: it has none. Where it lies, and not
+    /// its bytes.
+    pub(crate) fn range_of(file: &File, wanted: &str) -> Result<Option<Range<u64>>, Why> {
+        let mut found = None;
+        Self::of(file, |name, range| {
+            if name == wanted {
+                found = Some(range);
+            }
+            false
+        })?;
+        Ok(found)
     }
 
-    fn of(file: &File, wants: impl Fn(&str) -> bool) -> Result<Self, Why> {
+    /// Those sections of an object file.
+    pub(crate) fn named(file: &File, wanted: &[&str]) -> Result<Self, Why> {
+        Self::of(file, |name, _| wanted.contains(&name))
+    }
+
+    fn of(file: &File, mut wants: impl FnMut(&str, Range<u64>) -> bool) -> Result<Self, Why> {
         let not_elf = || Why::from("the program's file is no ELF file of 64 bits");
         let header = bytes(file, 0, 64)?;
         if header[..6] != *b"\x7fELF\x02\x01" {
@@ -53,8 +67,14 @@ impl Sections {
         let entries: Vec<&[u8]> = table.chunks_exact(size as usize).collect();
         let names = entries.get(usize::from(strings)).ok_or_else(not_elf)?;
         let names = bytes(file, word(names, 0x18), word(names, 0x20))?;
-        let wanted = |entry: &&&[u8]| wants(name(&names, entry));
-        let wanted: Vec<&[u8]> = entries.iter().filter(wanted).copied().collect();
+        let mut wanted = |entry: &&&[u8]| {
+            let at = word(entry, 0x18);
+            wants(
+                name(&names, entry),
+                at..at.saturating_add(word(entry, 0x20)),
+            )
+        };
+        let wanted: Vec<&[u8]> = entries.iter().filter(&mut wanted).copied().collect();
         if wanted
             .iter()
             .any(|entry| word(entry, 0x08) & COMPRESSED != 0)
@@ -85,7 +105,7 @@ impl Sections {
     }
 }
 
-fn program() -> Result<File, Why> {
+pub(crate) fn program() -> Result<File, Why> {
     // The file that runs, also if another one has its name by now.
     File::open("/proc/self/exe")
         .map_err(|why| format!("the program's file cannot be opened: {why}").into())
@@ -100,7 +120,7 @@ fn name<'a>(names: &'a [u8], entry: &[u8]) -> &'a str {
     std::str::from_utf8(&rest[..end]).unwrap_or_default()
 }
 
-fn bytes(file: &File, at: u64, length: u64) -> Result<Vec<u8>, Why> {
+pub(crate) fn bytes(file: &File, at: u64, length: u64) -> Result<Vec<u8>, Why> {
     let unread = |why: &dyn std::fmt::Display| {
         Why::from(format!("the program's file cannot be read: {why}"))
     };
