@@ -11,7 +11,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use deadlock::{Holder, Joined, deadlocked};
+pub use deadlock::{Holder, Joined, Waits, deadlocked};
 pub use explain::Explanation;
 pub use facts::{
     BlockFacts, CallFacts, EndedFacts, GrowthFacts, Limits, SourceFacts, State, TaskFacts,

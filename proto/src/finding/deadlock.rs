@@ -1,4 +1,4 @@
-//! Tasks that can only be woken by each other. Knows only who holds whose wakers.
+//! Tasks that can only be woken by each other. Knows only who could wake whom.
 
 use std::collections::HashMap;
 
@@ -22,86 +22,171 @@ pub struct Joined {
     pub woken_by: Vec<Holder>,
 }
 
-/// `deadlocked`, certain for joins, suspected for locks (a guard can be handed on): groups of
-/// tasks that can only be woken by tasks of their own group or by tasks behind which nothing
-/// moves.
-///
-/// A task can be woken if it can move, if one of its holders is no task, or if one of them is a
-/// task that can be woken; a task that is not listed is taken to be able to move. Every unknown
-/// thus makes a miss, never a false alarm. What is left cannot be woken. Groups are connected,
-/// ascending by id; a task that simply has no holder (that is `stranded`) is only listed with
-/// those behind it.
-#[must_use]
-pub fn deadlocked(tasks: &[Joined]) -> Vec<Vec<u64>> {
-    let index: HashMap<u64, usize> = tasks
-        .iter()
-        .enumerate()
-        .map(|(at, task)| (task.id, at))
-        .collect();
-    let mut behind: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
-    let mut alive = vec![false; tasks.len()];
-    let mut spread = Vec::new();
-    for (at, task) in tasks.iter().enumerate() {
-        let mut moves = task.can_move;
-        for holder in &task.woken_by {
-            match holder {
-                Holder::Task(id) => match index.get(id) {
-                    Some(holder) => behind[*holder].push(at),
-                    None => moves = true,
-                },
-                Holder::Other => moves = true,
-            }
-        }
-        if moves {
-            alive[at] = true;
-            spread.push(at);
-        }
-    }
-    while let Some(at) = spread.pop() {
-        for next in &behind[at] {
-            if !alive[*next] {
-                alive[*next] = true;
-                spread.push(*next);
-            }
-        }
-    }
-    groups(tasks, &index, &behind, &alive)
+/// In place of an id.
+const THING: u64 = u64::MAX;
+
+/// Who could wake whom, by number: tasks, and things between them such as a semaphore, whose
+/// holders and waiters all could wake who waits for it. A few words a task, so that a million fit.
+#[derive(Clone, Debug, Default)]
+pub struct Waits {
+    ids: Vec<u64>,
+    moves: Vec<bool>,
+    /// Who waits, and who could wake it.
+    edges: Vec<(u32, u32)>,
 }
 
-fn groups(
-    tasks: &[Joined],
-    index: &HashMap<u64, usize>,
-    behind: &[Vec<usize>],
-    alive: &[bool],
-) -> Vec<Vec<u64>> {
-    let mut seen = alive.to_vec();
-    let mut groups = Vec::new();
-    for start in 0..tasks.len() {
-        if seen[start] {
-            continue;
+impl Waits {
+    /// With room for so many tasks.
+    #[must_use]
+    pub fn for_tasks(tasks: usize) -> Self {
+        Self {
+            ids: Vec::with_capacity(tasks),
+            moves: Vec::with_capacity(tasks),
+            edges: Vec::with_capacity(tasks),
         }
-        seen[start] = true;
-        let mut group = Vec::new();
-        let mut todo = vec![start];
-        while let Some(at) = todo.pop() {
-            group.push(tasks[at].id);
-            let holders = tasks[at].woken_by.iter().filter_map(|holder| match holder {
-                Holder::Task(id) => index.get(id).copied(),
-                Holder::Other => None,
-            });
-            for next in holders.chain(behind[at].iter().copied()) {
-                if !std::mem::replace(&mut seen[next], true) {
-                    todo.push(next);
+    }
+
+    /// Adds a task, and gives its number.
+    pub fn task(&mut self, id: u64) -> u32 {
+        let number = u32::try_from(self.ids.len()).expect("fewer than four billion tasks wait");
+        self.ids.push(id);
+        self.moves.push(false);
+        number
+    }
+
+    /// Adds a thing, and gives its number.
+    pub fn thing(&mut self) -> u32 {
+        self.task(THING)
+    }
+
+    /// It can move, or not all is known of it.
+    pub fn moves(&mut self, number: u32) {
+        self.moves[number as usize] = true;
+    }
+
+    /// `by` could wake `waiter`.
+    pub fn woken_by(&mut self, waiter: u32, by: u32) {
+        self.edges.push((waiter, by));
+    }
+
+    /// `deadlocked`: groups of tasks that can only be woken by tasks of their own group or by tasks
+    /// behind which nothing moves.
+    ///
+    /// A task can be woken if it can move, or if anybody who could wake it can be woken. Every
+    /// unknown is somebody who can move, so it makes a miss, never a false alarm. What is left cannot
+    /// be woken. Groups are connected, ascending by id; a task that simply has nobody (that is
+    /// `stranded`) is only listed with those behind it. Time and memory grow with tasks and edges.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Vec<u64>> {
+        let mut alive = self.moves.clone();
+        if alive.iter().all(|alive| *alive) {
+            return Vec::new();
+        }
+        let behind = Behind::of(
+            self.ids.len(),
+            self.edges.iter().map(|edge| (edge.1, edge.0)),
+        );
+        let mut spread: Vec<u32> = (0..self.ids.len() as u32)
+            .filter(|at| alive[*at as usize])
+            .collect();
+        while let Some(at) = spread.pop() {
+            for next in behind.of_node(at) {
+                if !std::mem::replace(&mut alive[*next as usize], true) {
+                    spread.push(*next);
                 }
             }
         }
-        let lone = tasks[start].woken_by.is_empty() && group.len() == 1;
-        if !lone {
-            group.sort_unstable();
-            groups.push(group);
+        if alive.iter().all(|alive| *alive) {
+            return Vec::new();
+        }
+        self.connected(alive, &behind)
+    }
+
+    /// The groups among those that are not `seen`.
+    fn connected(&self, mut seen: Vec<bool>, behind: &Behind) -> Vec<Vec<u64>> {
+        let dead = |edge: &&(u32, u32)| !seen[edge.0 as usize] && !seen[edge.1 as usize];
+        let edges: Vec<(u32, u32)> = self.edges.iter().filter(dead).copied().collect();
+        let before = Behind::of(self.ids.len(), edges.into_iter());
+        let (mut groups, mut todo) = (Vec::new(), Vec::new());
+        for start in 0..self.ids.len() as u32 {
+            if std::mem::replace(&mut seen[start as usize], true) {
+                continue;
+            }
+            todo.push(start);
+            let (mut group, mut members) = (Vec::new(), 0);
+            while let Some(at) = todo.pop() {
+                members += 1;
+                group.extend(Some(self.ids[at as usize]).filter(|id| *id != THING));
+                for next in before.of_node(at).iter().chain(behind.of_node(at)) {
+                    if !std::mem::replace(&mut seen[*next as usize], true) {
+                        todo.push(*next);
+                    }
+                }
+            }
+            let lone = members == 1 && before.of_node(start).is_empty();
+            if !lone && !group.is_empty() {
+                group.sort_unstable();
+                groups.push(group);
+            }
+        }
+        groups
+    }
+}
+
+/// For each node those that an edge leads to, in one vector.
+struct Behind {
+    starts: Vec<u32>,
+    nodes: Vec<u32>,
+}
+
+impl Behind {
+    fn of(nodes: usize, edges: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
+        let mut starts = vec![0u32; nodes + 1];
+        for (from, _) in edges.clone() {
+            starts[from as usize + 1] += 1;
+        }
+        for at in 0..nodes {
+            starts[at + 1] += starts[at];
+        }
+        let (mut next, mut to) = (starts.clone(), vec![0; starts[nodes] as usize]);
+        for (from, other) in edges {
+            let at = &mut next[from as usize];
+            to[*at as usize] = other;
+            *at += 1;
+        }
+        Self { starts, nodes: to }
+    }
+
+    fn of_node(&self, at: u32) -> &[u32] {
+        let at = at as usize;
+        &self.nodes[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+}
+
+/// `Waits::groups` of tasks that name who could wake them by id; a task that is not listed is taken
+/// to be able to move.
+#[must_use]
+pub fn deadlocked(tasks: &[Joined]) -> Vec<Vec<u64>> {
+    let mut waits = Waits::for_tasks(tasks.len());
+    let numbers: HashMap<u64, u32> = tasks
+        .iter()
+        .map(|task| (task.id, waits.task(task.id)))
+        .collect();
+    for task in tasks {
+        let number = numbers[&task.id];
+        if task.can_move {
+            waits.moves(number);
+        }
+        for holder in &task.woken_by {
+            match holder {
+                Holder::Task(id) if numbers.contains_key(id) => {
+                    waits.woken_by(number, numbers[id]);
+                }
+                Holder::Task(_) | Holder::Other => waits.moves(number),
+            }
         }
     }
-    groups
+    waits.groups()
 }
 
 #[cfg(test)]
@@ -161,6 +246,28 @@ mod tests {
             waits(7, &[5]),
         ];
         assert_eq!(deadlocked(&tasks), [vec![1, 2], vec![5, 6, 7]]);
+    }
+
+    #[test]
+    fn whoever_has_or_wants_a_permit_could_wake_who_wants_one() {
+        let semaphore = |movers: &[usize]| {
+            let mut waits = Waits::default();
+            let pool = waits.thing();
+            for id in 1..=3 {
+                let task = waits.task(id);
+                waits.woken_by(task, pool);
+                waits.woken_by(pool, task);
+            }
+            for mover in movers {
+                waits.moves(*mover as u32);
+            }
+            waits.groups()
+        };
+        assert_eq!(semaphore(&[]), [[1, 2, 3]]);
+        assert!(semaphore(&[2]).is_empty());
+        let mut alone = Waits::default();
+        alone.thing();
+        assert!(alone.groups().is_empty(), "a thing alone is nobody");
     }
 
     proptest! {
