@@ -27,6 +27,7 @@ pub(crate) mod job;
 pub(crate) mod logs;
 pub(crate) mod memory;
 pub(crate) mod names;
+pub(crate) mod order;
 pub(crate) mod over;
 pub(crate) mod place;
 pub(crate) mod pool;
@@ -150,6 +151,8 @@ pub(crate) struct LoopRecord {
     pub(crate) children: Slab<child::ChildRow>,
     pub(crate) resources: Slab<resource::ResourceRow>,
     pub(crate) waits: Slab<wait::WaitRow>,
+    /// In which order tasks take locks.
+    pub(crate) orders: order::Orders,
     pub(crate) signals: signal::Signals,
     pub(crate) sites: Sites,
     pub(crate) ended: EndedRing,
@@ -257,6 +260,7 @@ impl LoopRecord {
             children: Slab::new(OTHERS),
             resources: Slab::new(OTHERS),
             waits: Slab::new(OTHERS),
+            orders: order::Orders::default(),
             signals: signal::Signals::default(),
             sites: Sites::new(),
             ended: EndedRing::new(if internal { 64 } else { ended::CAPACITY }),
@@ -544,6 +548,7 @@ impl LoopRecord {
             + self.children.bytes()
             + self.resources.bytes()
             + self.waits.bytes()
+            + self.orders.bytes()
             + self.signals.bytes()
             + self.ended.bytes()
             + self.calls.bytes()

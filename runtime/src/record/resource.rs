@@ -41,31 +41,46 @@ pub(crate) mod state {
     pub(crate) const SET: u8 = 1;
     /// The promise was dropped without a result; a barrier is broken.
     pub(crate) const BROKEN: u8 = 2;
+    /// Permits of a semaphore came or went by hand: forgotten, or added by a call.
+    pub(crate) const BY_HAND: u8 = 4;
 }
+
+/// In `ResourceRow::holder`: its guard may have been moved into another task since.
+pub(crate) const MOVED: u64 = 1 << 63;
+
+/// Permits of a semaphore whose holders its row can name.
+pub(crate) const LISTED: usize = 8;
 
 #[derive(Default)]
 #[repr(C, align(64))]
 pub(crate) struct ResourceRow {
     // Line 1: what changes with each use.
     id: AtomicU64,
-    /// The task that holds it, for a lock; 0 for none.
-    pub(crate) holder: AtomicU64,
+    /// The task that holds it, for a lock, with `MOVED` if its guard can leave it; 0 for none.
+    holder: AtomicU64,
     /// Since when it is held, ticks; 0 while it is not.
     pub(crate) held_since: AtomicU64,
-    /// The first task that waits; 0 for none, or where it is no task of this loop. All waits for
-    /// anything but a future have wait rows.
-    pub(crate) waiter: AtomicU64,
-    /// How often it was taken, set, put to or sent to, and how many of those had to wait.
+    /// Where its holder took it.
+    pub(crate) taken_at: PlaceCell,
+    /// How often it was taken, set, put to or sent to.
     pub(crate) uses: AtomicU64,
-    pub(crate) contended: AtomicU64,
-    pub(crate) waiters: AtomicU32,
+    /// The slot, plus 1, of the lock that is next in the list of held ones: `record::order` says.
+    pub(crate) next_held: AtomicU32,
     /// Items in a queue, permits of a semaphore, arrivals at a barrier.
     pub(crate) level: AtomicU32,
+    /// Permits that somebody has and gives back by dropping them.
+    pub(crate) out: AtomicU32,
     /// Bits of `state`.
     pub(crate) state: AtomicU8,
     pub(crate) kind: AtomicU8,
 
-    // Line 2: the facts of the making.
+    // Line 2: what changes when somebody waits, and the facts of the making.
+    /// The first task that waits; 0 for none, or where it is no task of this loop. All waits for
+    /// anything but a future have wait rows.
+    pub(crate) waiter: AtomicU64,
+    /// How many uses had to wait.
+    pub(crate) contended: AtomicU64,
+    pub(crate) waiters: AtomicU32,
     /// The task that made it.
     pub(crate) owner: AtomicU64,
     /// Ticks.
@@ -74,9 +89,13 @@ pub(crate) struct ResourceRow {
     /// The most that `level` can be; 0 for no bound.
     pub(crate) capacity: AtomicU32,
     pub(crate) name: AtomicU32,
+
+    // Line 3: of semaphores.
+    /// Whose the permits are that are out, one each; 0 for none, or not known.
+    pub(crate) permits: [AtomicU64; LISTED],
 }
 
-const _: () = assert!(size_of::<ResourceRow>() == 128);
+const _: () = assert!(size_of::<ResourceRow>() == 192);
 
 impl Row for ResourceRow {
     fn id(&self) -> &AtomicU64 {
@@ -91,8 +110,15 @@ pub(crate) struct ResourceFacts {
     pub(crate) kind: Kind,
     pub(crate) owner: u64,
     pub(crate) holder: u64,
+    /// Its guard may have been moved into another task since.
+    pub(crate) moved: bool,
     /// Ticks; 0: not held.
     pub(crate) held_since: u64,
+    /// Where its holder took it; only while it is held.
+    pub(crate) taken_at: Option<&'static Location<'static>>,
+    /// Permits that are out, and whose those are that the row can name; 0 for not known.
+    pub(crate) out: u32,
+    pub(crate) permits: [u64; LISTED],
     pub(crate) waiter: u64,
     /// When it was made, ticks.
     pub(crate) since: u64,
@@ -121,6 +147,14 @@ impl ResourceRow {
         self.owner.store(owner, relaxed);
         self.holder.store(0, relaxed);
         self.held_since.store(0, relaxed);
+        self.taken_at.clear();
+        self.next_held.store(0, relaxed);
+        self.out.store(0, relaxed);
+        if kind == Kind::Semaphore {
+            for permit in &self.permits {
+                permit.store(0, relaxed);
+            }
+        }
         self.uses.store(0, relaxed);
         self.contended.store(0, relaxed);
         self.capacity.store(0, relaxed);
@@ -144,14 +178,45 @@ impl ResourceRow {
         slab::vacate(&self.id);
     }
 
+    /// The task that holds it; 0 for none.
+    #[inline]
+    pub(crate) fn holder(&self) -> u64 {
+        self.holder.load(Ordering::Relaxed) & !MOVED
+    }
+
+    /// The guard that `holder` has may be moved into another task from now on.
+    pub(crate) fn may_move(&self) {
+        self.holder.store(self.holder() | MOVED, Ordering::Relaxed);
+    }
+
+    /// Whether its guard may be anywhere.
+    #[inline]
+    pub(crate) fn moved(&self) -> bool {
+        self.holder.load(Ordering::Relaxed) & MOVED != 0
+    }
+
+    /// It is `task`'s from tick `since` on; both 0: nobody's.
+    #[inline]
+    pub(crate) fn held(&self, task: u64, since: u64) {
+        self.holder.store(task, Ordering::Relaxed);
+        self.held_since.store(since, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> Option<ResourceFacts> {
         let relaxed = Ordering::Relaxed;
         slab::consistent(&self.id, |id| ResourceFacts {
             id,
             kind: Kind::from_raw(self.kind.load(relaxed)),
             owner: self.owner.load(relaxed),
-            holder: self.holder.load(relaxed),
+            holder: self.holder(),
+            moved: self.moved(),
             held_since: self.held_since.load(relaxed),
+            taken_at: self
+                .taken_at
+                .get()
+                .filter(|_| self.held_since.load(relaxed) != 0),
+            out: self.out.load(relaxed),
+            permits: std::array::from_fn(|at| self.permits[at].load(relaxed)),
             uses: self.uses.load(relaxed),
             contended: self.contended.load(relaxed),
             capacity: self.capacity.load(relaxed),

@@ -46,6 +46,10 @@ pub(crate) trait Ask<'a> {
         word: usize,
     ) -> Option<Self::Output>;
 
+    /// States that it was taken, at that place.
+    #[inline]
+    fn taken(_state: &State<'a, Self>, _at: &'static Location<'static>) {}
+
     /// States in the row who waits now.
     fn seen(state: &State<'a, Self>);
 
@@ -95,6 +99,7 @@ impl<'a, A: Ask<'a>> Asking<'a, A> {
             match line.poll(&mut self.ticket, self.ask.wants(), on, at, cx) {
                 Poll::Ready(word) => {
                     if let Some(output) = self.ask.granted(self.shared, state, word) {
+                        A::taken(state, at);
                         return Poll::Ready(output);
                     }
                 }
@@ -126,6 +131,7 @@ impl<'a, A: Ask<'a>> Future for Asking<'a, A> {
             // One who never has to wait would keep the loop.
             ready!(allowance::proceed(cx, Location::caller()));
             if let Some(output) = this.ask.now(this.shared, state) {
+                A::taken(state, Location::caller());
                 return Poll::Ready(output);
             }
             allowance::give_back();

@@ -6,7 +6,6 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::asking::{Ask, Asking};
 use super::home::{at_home, here, share};
@@ -38,7 +37,6 @@ impl<T> State<T> {
         if self.held.replace(true) {
             return None;
         }
-        self.row.taken_by_current();
         Some(self.take())
     }
 
@@ -46,9 +44,9 @@ impl<T> State<T> {
     fn release(&self, value: Box<T>) {
         let taken = self.value.replace(Some(value));
         debug_assert!(taken.is_none(), "a lock has one value");
+        self.row.given_up();
         if self.line.is_empty() {
             self.held.set(false);
-            self.row.held_by(None);
         } else {
             self.pass_on();
         }
@@ -58,19 +56,28 @@ impl<T> State<T> {
     fn pass_on(&self) {
         match self.line.first() {
             Some(first) => {
-                self.row.held_by(Some(first.task));
+                self.row.granted_to(first.task);
                 self.line.grant(0);
                 self.seen();
             }
             None => {
                 self.held.set(false);
-                self.row.held_by(None);
+                self.row.given_up();
             }
         }
     }
 
     fn seen(&self) {
         self.row.waited_for(self.line.first_task(), self.line.len());
+    }
+}
+
+impl<T> Drop for State<T> {
+    fn drop(&mut self) {
+        // A guard that was forgotten still stands in the list of held locks.
+        if self.held.get() {
+            self.row.given_up();
+        }
     }
 }
 
@@ -148,6 +155,7 @@ impl<T: Send> Lock<T> {
             line: Waiters::new(),
             row: Resource::new(organs, Kind::Lock, name, place),
         });
+        record::current::here(|record| record.orders.ready());
         Self { shared }
     }
 
@@ -166,7 +174,10 @@ impl<T: Send> Lock<T> {
     /// Panics: called away from its loop.
     #[track_caller]
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
-        let value = here(&self.shared, "lock").acquire()?;
+        let state = here(&self.shared, "lock");
+        let value = state.acquire()?;
+        // It did not wait where others would: it makes no order of its own.
+        state.row.taken_by_current(Location::caller(), false);
         Some(LockGuard::new(&self.shared, value))
     }
 
@@ -213,12 +224,13 @@ impl<'a, T: Send + 'static> Ask<'a> for Acquire<T> {
         state: &State<T>,
         _word: usize,
     ) -> Option<LockGuard<'a, T>> {
-        state.row.state(|row| {
-            // Who waited may have been moved into another task meanwhile.
-            row.holder.store(record::current_task(), Ordering::Relaxed);
-            record::count(&row.uses);
-        });
+        // Who waited may have been moved into another task meanwhile: `taken` says whose it is.
         Some(LockGuard::new(shared, state.take()))
+    }
+
+    #[inline]
+    fn taken(state: &State<T>, at: &'static Location<'static>) {
+        state.row.taken_by_current(at, true);
     }
 
     fn seen(state: &State<T>) {
@@ -274,6 +286,9 @@ impl<'a, T: Send> LockGuard<'a, T> {
     /// ```
     #[doc(alias = "lock_owned")]
     pub fn into_owned(mut self) -> OwnedLockGuard<T> {
+        if let Ok(state) = self.shared.get() {
+            state.row.may_move();
+        }
         OwnedLockGuard {
             value: self.value.take(),
             shared: self.shared.clone(),

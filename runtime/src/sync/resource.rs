@@ -72,29 +72,81 @@ impl Resource {
         current::here(|record| record.resources.get(self.slot).map(facts));
     }
 
-    /// States that the running task takes it, for itself alone.
+    /// States that the running task has it, for itself alone: since now, or since it was granted.
+    /// `at` is where it was taken; `waited` says that taking it could have meant to wait.
     #[inline]
-    pub(crate) fn taken_by_current(&self) {
+    pub(crate) fn taken_by_current(&self, at: &'static Location<'static>, waited: bool) {
         current::here(|record| {
             if let Some(row) = record.resources.get(self.slot) {
                 record::count(&row.uses);
-                let (task, since) = record.polled();
-                row.holder.store(task, Ordering::Relaxed);
-                row.held_since.store(since, Ordering::Relaxed);
+                let (task, now) = record.polled();
+                let since = match row.held_since.load(Ordering::Relaxed) {
+                    0 => now,
+                    granted => granted,
+                };
+                row.held(task, since);
+                row.taken_at.set(at);
+                record.orders.taken(record, (self.slot, row), waited);
             }
         });
     }
 
-    /// States who has it, since now; `None` for nobody.
-    #[inline]
-    pub(crate) fn held_by(&self, task: Option<u64>) {
+    /// States that it was granted to who waits, and is that task's since now.
+    pub(crate) fn granted_to(&self, task: u64) {
         current::here(|record| {
             if let Some(row) = record.resources.get(self.slot) {
-                let since = if task.is_some() { record.edge() } else { 0 };
-                row.holder.store(task.unwrap_or(0), Ordering::Relaxed);
-                row.held_since.store(since, Ordering::Relaxed);
+                row.held(task, record.edge());
             }
         });
+    }
+
+    /// States that who had it gave it up.
+    #[inline]
+    pub(crate) fn given_up(&self) {
+        current::here(|record| {
+            if let Some(row) = record.resources.get(self.slot) {
+                record.orders.given_up(record, (self.slot, row));
+                row.held(0, 0);
+            }
+        });
+    }
+
+    /// States that its guard may leave the task that took it.
+    pub(crate) fn may_move(&self) {
+        current::here(|record| {
+            if let Some(row) = record.resources.get(self.slot) {
+                record.orders.given_up(record, (self.slot, row));
+                row.may_move();
+            }
+        });
+    }
+
+    /// States that the running task has `count` permits more, those in the places `slots` by name.
+    #[inline]
+    pub(crate) fn permits_taken(&self, count: usize, slots: u8) {
+        self.state(|row| {
+            let out = row.out.load(Ordering::Relaxed);
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            row.out.store(out.saturating_add(count), Ordering::Relaxed);
+            let task = record::current_task();
+            each(slots, |at| row.permits[at].store(task, Ordering::Relaxed));
+        });
+    }
+
+    /// States that `count` permits came back, or that nobody will bring them back.
+    #[inline]
+    pub(crate) fn permits_given_up(&self, count: usize, slots: u8) {
+        self.state(|row| {
+            let out = row.out.load(Ordering::Relaxed);
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            row.out.store(out.saturating_sub(count), Ordering::Relaxed);
+            each(slots, |at| row.permits[at].store(0, Ordering::Relaxed));
+        });
+    }
+
+    /// States that the permits in these places may be any task's from now on.
+    pub(crate) fn permits_may_move(&self, slots: u8) {
+        self.state(|row| each(slots, |at| row.permits[at].store(0, Ordering::Relaxed)));
     }
 
     /// States who waits: the first of how many.
@@ -152,6 +204,15 @@ impl Resource {
             let level = u32::try_from(level).unwrap_or(u32::MAX);
             row.level.store(level, Ordering::Relaxed);
         });
+    }
+}
+
+/// Calls `state` with the number of each bit that is set.
+#[inline]
+fn each(mut bits: u8, mut state: impl FnMut(usize)) {
+    while bits != 0 {
+        state(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
     }
 }
 

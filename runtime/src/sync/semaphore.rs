@@ -11,26 +11,55 @@ use super::home::{at_home, here, share};
 use super::resource::Resource;
 use super::waiters::{Left, Waiters};
 use crate::record::bound::LoopBound;
-use crate::record::resource::Kind;
+use crate::record::resource::{Kind, LISTED, state};
+
+// A bit a place.
+const _: () = assert!(LISTED == u8::BITS as usize);
 
 struct State {
     permits: Cell<usize>,
     /// Permits that were taken and whose `Permit` was forgotten: what a bounded one may release.
     forgotten: Cell<usize>,
     bounded: bool,
+    /// Places in the row where a permit's holder can be named.
+    places: Cell<u8>,
     line: Waiters,
     row: Resource,
 }
 
 impl State {
-    fn acquire(&self, count: usize) -> bool {
+    fn acquire(&self, count: usize) -> Option<u8> {
         let permits = self.permits.get();
         if permits < count || !self.line.is_empty() {
-            return false;
+            return None;
         }
         self.permits.set(permits - count);
         self.row.taken(permits - count);
-        true
+        Some(self.list(count))
+    }
+
+    /// Names the running task as who has `count` permits more; gives the places where that stands,
+    /// none if there are too few.
+    #[inline]
+    fn list(&self, count: usize) -> u8 {
+        let (mut free, mut places) = (self.places.get(), 0);
+        if count <= free.count_ones() as usize {
+            for _ in 0..count {
+                let lowest = free & free.wrapping_neg();
+                places |= lowest;
+                free ^= lowest;
+            }
+            self.places.set(free);
+        }
+        self.row.permits_taken(count, places);
+        places
+    }
+
+    /// Permits come back, or will not come back by themselves: their holders are named no longer.
+    #[inline]
+    fn unlist(&self, count: usize, places: u8) {
+        self.places.set(self.places.get() | places);
+        self.row.permits_given_up(count, places);
     }
 
     fn give(&self, count: usize) {
@@ -51,6 +80,7 @@ impl State {
     }
 
     fn release(&self, count: usize) -> Result<(), ReleaseError> {
+        self.row.mark(state::BY_HAND, true);
         if self.bounded {
             let held = self.forgotten.get();
             if count > held {
@@ -125,6 +155,7 @@ impl Semaphore {
             permits: Cell::new(permits),
             forgotten: Cell::new(0),
             bounded,
+            places: Cell::new(u8::MAX),
             line: Waiters::new(),
             row: Resource::new(organs, Kind::Semaphore, name, place),
         });
@@ -158,9 +189,8 @@ impl Semaphore {
     /// Panics: called away from its loop.
     #[track_caller]
     pub fn try_acquire(&self, count: usize) -> Option<Permit<'_>> {
-        here(&self.shared, "semaphore")
-            .acquire(count)
-            .then(|| Permit::new(&self.shared, count))
+        let places = here(&self.shared, "semaphore").acquire(count)?;
+        Some(Permit::new(&self.shared, count, places))
     }
 
     /// Adds `count` permits: those of a `Permit` that was forgotten, or new ones. Any thread;
@@ -295,7 +325,8 @@ impl<'a> Ask<'a> for Acquire {
 
     #[inline]
     fn now(&mut self, shared: &'a Arc<LoopBound<State>>, state: &State) -> Option<Permit<'a>> {
-        state.acquire(self.0).then(|| Permit::new(shared, self.0))
+        let places = state.acquire(self.0)?;
+        Some(Permit::new(shared, self.0, places))
     }
 
     fn granted(
@@ -305,7 +336,7 @@ impl<'a> Ask<'a> for Acquire {
         word: usize,
     ) -> Option<Permit<'a>> {
         state.row.used();
-        Some(Permit::new(shared, word))
+        Some(Permit::new(shared, word, state.list(word)))
     }
 
     fn seen(state: &State) {
@@ -328,6 +359,8 @@ impl<'a> Ask<'a> for Acquire {
 pub struct Permit<'a> {
     shared: &'a Arc<LoopBound<State>>,
     count: usize,
+    /// Where the row names who has them.
+    places: u8,
 }
 
 /// A `Permit` with a handle on the semaphore of its own.
@@ -335,12 +368,17 @@ pub struct Permit<'a> {
 pub struct OwnedPermit {
     shared: Arc<LoopBound<State>>,
     count: usize,
+    places: u8,
 }
 
 impl<'a> Permit<'a> {
     #[inline]
-    fn new(shared: &'a Arc<LoopBound<State>>, count: usize) -> Self {
-        Self { shared, count }
+    fn new(shared: &'a Arc<LoopBound<State>>, count: usize, places: u8) -> Self {
+        Self {
+            shared,
+            count,
+            places,
+        }
     }
 
     /// The same, with a handle on the semaphore of its own: it may move into a task.
@@ -357,8 +395,12 @@ impl<'a> Permit<'a> {
     /// ```
     #[doc(alias = "acquire_owned")]
     pub fn into_owned(mut self) -> OwnedPermit {
+        if let Ok(state) = self.shared.get() {
+            state.row.permits_may_move(self.places);
+        }
         OwnedPermit {
             count: std::mem::take(&mut self.count),
+            places: self.places,
             shared: self.shared.clone(),
         }
     }
@@ -374,6 +416,8 @@ macro_rules! permit {
             pub fn forget(mut self) {
                 let state = here(&self.shared, "semaphore");
                 let count = std::mem::take(&mut self.count);
+                state.unlist(count, self.places);
+                state.row.mark(state::BY_HAND, true);
                 state.forgotten.set(state.forgotten.get() + count);
             }
         }
@@ -392,7 +436,11 @@ macro_rules! permit {
                 let count = std::mem::take(&mut self.count);
                 if count > 0 {
                     // A closed loop has nobody to give them to.
-                    let _ = at_home(&self.shared, move |state| state.give(count));
+                    let places = self.places;
+                    let _ = at_home(&self.shared, move |state| {
+                        state.unlist(count, places);
+                        state.give(count);
+                    });
                 }
             }
         }

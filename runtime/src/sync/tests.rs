@@ -301,3 +301,74 @@ fn a_condition_s_waiter_waits_for_it_and_then_for_the_lock() {
     test.turn();
     assert!(task.done() && waits(&test).is_empty());
 }
+
+#[test]
+fn a_semaphore_s_row_names_who_has_its_permits_until_that_cannot_be_known() {
+    let mut test = TestLoop::new();
+    let (slots, go) = test.enter(|| (Semaphore::new(20), Event::new()));
+    let of = |test: &TestLoop| {
+        let row = resources(test)
+            .into_iter()
+            .find(|row| row.kind == Kind::Semaphore);
+        let row = row.expect("it is there");
+        let mut named: Vec<u64> = row.permits.into_iter().filter(|task| *task != 0).collect();
+        named.sort_unstable();
+        (row.out, named, row.state)
+    };
+    let (theirs, wait) = (slots.clone(), go.clone());
+    let task = spawn(&test, async move {
+        let _two = theirs.acquire_many(2).await;
+        wait.wait().await;
+        theirs.acquire().await.forget();
+    });
+    test.turn();
+    let id = task.id().get();
+    assert_eq!(of(&test), (2, vec![id; 2], 0));
+    let many = test.enter(|| slots.try_acquire(9).expect("they are free"));
+    assert_eq!(of(&test), (11, vec![id; 2], 0), "nine have no place");
+    test.enter(|| drop(many));
+    // Who is given one that comes back is named as well.
+    let rest = test.enter(|| slots.try_acquire(18).expect("they are free"));
+    let theirs = slots.clone();
+    let moves = spawn(&test, async move {
+        let one = theirs.acquire().await.into_owned();
+        yield_now().await;
+        drop(one);
+    });
+    test.turn();
+    assert_eq!(of(&test).0, 20);
+    test.enter(|| drop(rest));
+    test.once();
+    assert_eq!(
+        of(&test),
+        (3, vec![id; 2], 0),
+        "an owned one may be anywhere"
+    );
+    test.turn();
+    assert!(moves.done());
+    test.enter(|| go.set());
+    test.turn();
+    assert!(task.done());
+    assert_eq!(of(&test), (0, vec![], state::BY_HAND));
+}
+
+#[test]
+fn a_lock_s_row_says_where_it_was_taken_and_that_its_guard_may_have_moved() {
+    let test = TestLoop::new();
+    test.enter(|| {
+        let lock = Lock::new(());
+        let guard = lock.try_lock().expect("it is free");
+        let row = only(&test);
+        let taken = row.taken_at.expect("it is held");
+        assert!(
+            taken.file().ends_with("sync/tests.rs") && !row.moved,
+            "{taken}"
+        );
+        let guard = guard.into_owned();
+        assert!(only(&test).moved);
+        drop(guard);
+        let row = only(&test);
+        assert!(row.taken_at.is_none() && !row.moved);
+        drop(lock.try_lock().expect("it is free"));
+    });
+}

@@ -119,9 +119,10 @@ pub(super) fn others(
                 .jobs
                 .get(spot.slot)
                 .map_or([0; 3], |row| [row.owner.load(relaxed), 0, 0]),
-            Table::Resources => record.resources.get(spot.slot).map_or([0; 3], |row| {
-                [row.owner.load(relaxed), row.holder.load(relaxed), 0]
-            }),
+            Table::Resources => record
+                .resources
+                .get(spot.slot)
+                .map_or([0; 3], |row| [row.owner.load(relaxed), row.holder(), 0]),
             Table::Children => record
                 .children
                 .get(spot.slot)
