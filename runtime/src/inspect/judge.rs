@@ -259,9 +259,8 @@ impl Judge {
                 found: &mut walk.found,
                 by_task: &mut walk.by_task,
             };
-            for group in walk.seen.joins.groups(&walk.look, &self.seen.joins) {
-                walk.seen.joins.note(&group, &mut note);
-            }
+            let groups = walk.seen.joins.groups(&walk.look, &self.seen.joins);
+            walk.seen.joins.note_all(&groups, &mut note);
         }
         let losses = Losses::of(&walk.look, blocks, walk.seen.unremembered);
         let found = walk.found.values_mut();

@@ -1,38 +1,106 @@
 //! Tasks that wait for each other: who holds whose wakers, as far as the tables tell.
 
-use loop_proto::finding::{Holder, Joined, Verdict, deadlocked};
+use std::sync::atomic::Ordering;
+
+use loop_proto::finding::{Verdict, Waits};
 use loop_proto::pb::{FindingName, Grade};
 
 use super::{About, Note, Subject};
-use crate::inspect::ids::IdMap;
-use crate::inspect::live::of_the_app;
+use crate::inspect::ids::{IdMap, IdSet};
 use crate::inspect::tables::{Look, Spot};
-use crate::inspect::waits::{Found, Wanted};
+use crate::record::resource::{Kind as Thing, LISTED, state};
 use crate::record::task::{On, State, TaskFacts, flag};
 
-/// More waits for tasks and locks than this are not followed.
-const MOST: usize = 1 << 18;
+mod told;
 
-/// So many tasks of a group have a line of their own among the evidence.
+/// More waits for tasks and locks than this are not followed.
+const MOST: usize = 1 << 21;
+
+/// So many groups have evidence of their own; the rest only counts.
 const TOLD: usize = 16;
 
 /// One task whose only waker lies where the record says.
 #[derive(Clone, Copy)]
 struct Wait {
+    id: u64,
     spot: Spot,
     polls: u64,
     handles: u32,
     since_ns: u64,
     /// The task it joins, or the resource it waits for; 0: nobody can wake it.
     on: u64,
-    lock: bool,
+    thing: bool,
 }
 
-/// The waits of one walk.
+/// The waits of one walk, and afterwards of them those of whom one walk thinks that nothing can
+/// wake them.
 #[derive(Default)]
 pub(super) struct Joins {
-    waits: IdMap<Wait>,
+    waits: Vec<Wait>,
     full: bool,
+    /// At how many polls, and for what.
+    stuck: IdMap<(u64, u64)>,
+}
+
+/// Who has a thing that tasks wait for.
+enum Has {
+    Lock {
+        holder: u64,
+    },
+    /// Its row in `Holders::semaphores`.
+    Semaphore(u32),
+}
+
+struct Semaphore {
+    id: u64,
+    permits: [u64; LISTED],
+    waiters: u32,
+}
+
+/// What is known of the things that are waited for. What is not there can be given up by anybody.
+#[derive(Default)]
+struct Holders {
+    of: IdMap<Has>,
+    semaphores: Vec<Semaphore>,
+}
+
+impl Holders {
+    /// One pass over the tables of resources.
+    fn of(look: &Look) -> Self {
+        let relaxed = Ordering::Relaxed;
+        let mut all = Self::default();
+        for at in &look.loops {
+            for (_, row) in at.record.resources.live() {
+                let kind = row.kind.load(relaxed);
+                if row.waiters.load(relaxed) == 0 {
+                    continue;
+                }
+                if kind == Thing::Lock as u8 {
+                    let (holder, moved) = (row.holder(), row.moved());
+                    if holder != 0 && !moved {
+                        all.of.insert(row.resource_id(), Has::Lock { holder });
+                    }
+                } else if kind == Thing::Semaphore as u8 {
+                    let Some(facts) = row.read() else { continue };
+                    let named = facts.permits.iter().filter(|task| **task != 0).count();
+                    // Who has the others, or adds some by hand, is not known.
+                    let known = named > 0
+                        && named == facts.out as usize
+                        && facts.state & state::BY_HAND == 0;
+                    if known {
+                        let number = all.semaphores.len() as u32;
+                        all.of.insert(facts.id, Has::Semaphore(number));
+                        all.semaphores.push(Semaphore {
+                            id: facts.id,
+                            permits: facts.permits,
+                            waiters: facts.waiters,
+                        });
+                    }
+                }
+            }
+        }
+        all
+    }
 }
 
 impl Joins {
@@ -43,7 +111,7 @@ impl Joins {
         if facts.state != State::Wait || facts.polls == 0 || facts.has(flag::FOREVER) {
             return;
         }
-        let (on, lock) = match (facts.wakers, facts.waits, facts.waiting_on.kind()) {
+        let (on, thing) = match (facts.wakers, facts.waits, facts.waiting_on.kind()) {
             (..=0, ..) => (0, false),
             (1, 1, On::Task) => (facts.waiting_on.id(), false),
             (1, 1, On::Resource) => (facts.waiting_on.id(), true),
@@ -53,67 +121,114 @@ impl Joins {
             self.full = true;
             return;
         }
-        let wait = Wait {
+        self.waits.push(Wait {
+            id: facts.id,
             spot,
             polls: facts.polls,
             handles: facts.handles,
             since_ns,
             on,
-            lock,
-        };
-        self.waits.insert(facts.id, wait);
+            thing,
+        });
     }
 
-    /// The groups that cannot move, if the walk before saw every member in the same wait.
-    pub(super) fn groups(&self, look: &Look, before: &Joins) -> Vec<Vec<u64>> {
-        if self.full || self.waits.values().all(|wait| wait.on == 0) {
-            return Vec::new();
-        }
-        let mut wanted = Wanted::default();
-        let locks = self.waits.values().filter(|wait| wait.lock);
-        wanted.resources.extend(locks.map(|wait| wait.on));
-        let found = Found::of(look, &wanted);
-        let mut joiners: IdMap<u32> = IdMap::default();
-        for wait in self.waits.values().filter(|wait| !wait.lock) {
-            *joiners.entry(wait.on).or_default() += 1;
-        }
-        let joined = |(id, wait): (&u64, &Wait)| {
-            let holder = if wait.lock {
-                found
-                    .resources
-                    .get(&wait.on)
-                    .map(|(facts, _)| facts.holder)
-                    .filter(|holder| *holder != 0)
-                    .map_or(Holder::Other, Holder::Task)
-            } else {
-                Holder::Task(wait.on)
-            };
-            Joined {
-                id: *id,
-                // Handles beyond those of the tasks that wait for it are somebody's who may cancel.
-                can_move: wait.handles > joiners.get(id).copied().unwrap_or(0),
-                woken_by: if wait.on == 0 {
-                    Vec::new()
-                } else {
-                    vec![holder]
-                },
-            }
-        };
-        let tasks: Vec<Joined> = self.waits.iter().map(joined).collect();
-        let same = |id: &u64| {
-            let (now, then) = (self.waits.get(id), before.waits.get(id));
-            now.zip(then)
-                .is_some_and(|(now, then)| now.polls == then.polls && now.on == then.on)
-        };
-        let mut groups = deadlocked(&tasks);
+    /// The groups that cannot move, if the walk before saw every member in the same wait. After
+    /// this the waits of all others are forgotten.
+    pub(super) fn groups(&mut self, look: &Look, before: &Joins) -> Vec<Vec<u64>> {
+        let groups = self.candidates(look);
+        let members: IdSet = groups.iter().flatten().copied().collect();
+        self.waits.retain(|wait| members.contains(&wait.id));
+        self.waits.shrink_to_fit();
+        self.waits.sort_unstable_by_key(|wait| wait.id);
+        self.stuck = self
+            .waits
+            .iter()
+            .map(|wait| (wait.id, (wait.polls, wait.on)))
+            .collect();
+        let same = |id: &u64| before.stuck.get(id) == self.stuck.get(id);
+        let mut groups = groups;
         groups.retain(|group| group.iter().all(same));
         groups
     }
 
-    /// Adds what a group comes to, as the finding of its first task.
-    pub(super) fn note(&self, group: &[u64], note: &mut Note<'_>) {
+    fn candidates(&self, look: &Look) -> Vec<Vec<u64>> {
+        if self.full || self.waits.iter().all(|wait| wait.on == 0) {
+            return Vec::new();
+        }
+        let holders = Holders::of(look);
+        let mut graph = Waits::for_tasks(self.waits.len());
+        let mut numbers: IdMap<u32> = IdMap::default();
+        numbers.reserve(self.waits.len());
+        for wait in &self.waits {
+            numbers.insert(wait.id, graph.task(wait.id));
+        }
+        let things: Vec<u32> = holders.semaphores.iter().map(|_| graph.thing()).collect();
+        let mut queued = vec![0u32; things.len()];
+        let mut joiners = vec![0u32; self.waits.len()];
+        for (wait, number) in self.waits.iter().zip(0..) {
+            let by = match wait.thing {
+                false if wait.on == 0 => continue,
+                false => numbers.get(&wait.on).inspect(|number| {
+                    joiners[**number as usize] += 1;
+                }),
+                true => match holders.of.get(&wait.on) {
+                    Some(Has::Lock { holder }) => numbers.get(holder),
+                    Some(Has::Semaphore(at)) => {
+                        let thing = &things[*at as usize];
+                        queued[*at as usize] += 1;
+                        // Whoever stands before it and leaves lets it have its turn.
+                        graph.woken_by(*thing, number);
+                        Some(thing)
+                    }
+                    None => None,
+                },
+            };
+            match by {
+                Some(by) => graph.woken_by(number, *by),
+                None => graph.moves(number),
+            }
+        }
+        for (wait, number) in self.waits.iter().zip(0..) {
+            // Handles beyond those of the tasks that wait for it are somebody's who may cancel.
+            if wait.handles > joiners[number as usize] {
+                graph.moves(number);
+            }
+        }
+        for (at, semaphore) in holders.semaphores.iter().enumerate() {
+            let has = semaphore.permits.iter().filter(|task| **task != 0);
+            let has: Option<Vec<u32>> = has.map(|task| numbers.get(task).copied()).collect();
+            match has {
+                Some(has) if queued[at] >= semaphore.waiters => {
+                    for task in has {
+                        graph.woken_by(things[at], task);
+                    }
+                }
+                _ => graph.moves(things[at]),
+            }
+        }
+        graph.groups()
+    }
+
+    /// The wait of a member of a group.
+    fn wait(&self, id: u64) -> Option<&Wait> {
+        let at = self.waits.binary_search_by_key(&id, |wait| wait.id);
+        at.ok().map(|at| &self.waits[at])
+    }
+
+    /// Adds what groups come to, each as the finding of its first task.
+    pub(super) fn note_all(&self, groups: &[Vec<u64>], note: &mut Note<'_>) {
+        let told = told::of(self, note.look, groups.iter().take(TOLD));
+        for (group, evidence) in groups
+            .iter()
+            .zip(told.into_iter().chain(std::iter::repeat(None)))
+        {
+            self.note(group, evidence, note);
+        }
+    }
+
+    fn note(&self, group: &[u64], told: Option<told::Told>, note: &mut Note<'_>) {
         let look = note.look;
-        let waits = || group.iter().filter_map(|id| self.waits.get(id));
+        let waits = || group.iter().filter_map(|id| self.wait(*id));
         let Some(first) = waits().next() else { return };
         let Some(at) = look.at(first.spot) else {
             return;
@@ -124,7 +239,8 @@ impl Joins {
             return;
         };
         let site = at.site(facts.site);
-        let grade = if waits().any(|wait| wait.lock) {
+        // A guard or a permit can be handed to another task, which the record does not see.
+        let grade = if waits().any(|wait| wait.thing) {
             Grade::Suspect
         } else {
             Grade::Certain
@@ -133,7 +249,7 @@ impl Joins {
             1 => "the task can only be woken by itself".to_owned(),
             count => format!("{count} tasks can only be woken by each other"),
         }];
-        evidence.extend(self.told(group, look));
+        evidence.extend(told.unwrap_or_default());
         let verdict = Verdict {
             name: FindingName::Deadlocked,
             grade,
@@ -158,59 +274,7 @@ impl Joins {
         note.add(verdict, &about);
     }
 
-    /// A line for each task of a group: where it waits, for what, and who has that.
-    fn told(&self, group: &[u64], look: &Look) -> Vec<String> {
-        let mut wanted = Wanted::default();
-        let told = || {
-            let waits = group.iter().take(TOLD).map(|id| (*id, self.waits.get(id)));
-            waits.filter_map(|(id, wait)| Some((id, wait?)))
-        };
-        for (id, wait) in told() {
-            wanted.tasks.insert(id);
-            match wait.lock {
-                true => wanted.resources.insert(wait.on),
-                false => wanted.tasks.insert(wait.on),
-            };
-        }
-        let found = Found::of(look, &wanted);
-        let task = |id: u64| match found.tasks.get(&id) {
-            Some(name) if name.number != 0 => format!("task {id} {} {}", name.text, name.number),
-            Some(name) => format!("task {id} {}", name.text),
-            None => format!("task {id}"),
-        };
-        let line = |(id, wait): (u64, &Wait)| {
-            let at = look.at(wait.spot).and_then(|at| {
-                let facts = at.record.tasks.get(wait.spot.slot)?.read()?;
-                let same = facts.id == id && facts.polls == wait.polls;
-                facts.waiting_at.filter(|place| same && of_the_app(place))
-            });
-            let at = at.map_or_else(String::new, |place| format!(" at {place}"));
-            let who = task(id);
-            match found.resources.get(&wait.on) {
-                _ if wait.on == 0 => format!("{who} waits{at} and nothing can wake it"),
-                _ if !wait.lock => format!("{who} joins{at} {}", task(wait.on)),
-                None => format!("{who} waits{at} for a thing that is gone"),
-                Some((lock, name)) => {
-                    let made = lock
-                        .place
-                        .map_or_else(String::new, |place| format!(" made at {place}"));
-                    let space = if name.is_empty() { "" } else { " " };
-                    let since = look.now.since(lock.held_since) / 1_000_000;
-                    format!(
-                        "{who} waits{at} for the lock{space}{name}{made}, which task {} has had for {since} ms",
-                        lock.holder
-                    )
-                }
-            }
-        };
-        let mut lines: Vec<String> = told().map(line).collect();
-        if group.len() > TOLD {
-            lines.push(format!("and {} more", group.len() - TOLD));
-        }
-        lines
-    }
-
     pub(super) fn bytes(&self) -> usize {
-        self.waits.len() * (size_of::<Wait>() + 16)
+        self.waits.len() * size_of::<Wait>() + self.stuck.len() * 32
     }
 }

@@ -372,3 +372,5 @@ fn who_wakes_itself_without_end_spins_and_who_is_woken_without_end_is_in_a_storm
         assert_eq!(bench.walk_after(3 * SECOND), [], "it has come to rest");
     }
 }
+
+mod deadlocks;
