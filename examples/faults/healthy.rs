@@ -34,7 +34,7 @@ pub(super) const fn healthy(
     program(name, "healthy", says, body)
 }
 
-pub(super) const PROGRAMS: [Program; 34] = [
+pub(super) const PROGRAMS: [Program; 38] = [
     healthy("idle-pool", "Workers wait for jobs, and are ended.", || {
         Box::pin(idle_pool())
     }),
@@ -88,6 +88,26 @@ pub(super) const PROGRAMS: [Program; 34] = [
         "idle-server",
         "A server has no visitors and is stopped.",
         || Box::pin(cancelled_after(idle_server())),
+    ),
+    healthy(
+        "guard-given-away",
+        "A guard is moved into another task, and who took it waits for the lock again.",
+        || Box::pin(guard_given_away()),
+    ),
+    healthy(
+        "permit-given-away",
+        "Permits are moved into a task that ends, and who took them waits for more.",
+        || Box::pin(permit_given_away()),
+    ),
+    healthy(
+        "permits-by-hand",
+        "Two tasks have a permit each and wait for more, which a callback adds.",
+        || Box::pin(permits_by_hand()),
+    ),
+    healthy(
+        "permits-of-a-sleeper",
+        "Two tasks have a permit each and wait for a third, whose holder sleeps.",
+        || Box::pin(permits_of_a_sleeper()),
     ),
     healthy("lock-handed-on", "A lock goes through many hands.", || {
         Box::pin(lock_handed_on())
@@ -349,6 +369,73 @@ async fn foreign_waker() {
 async fn idle_server() {
     let listener = TcpListener::bind(HERE).expect("a port");
     drop(listener.accept().await);
+}
+
+async fn guard_given_away() {
+    let cart = Lock::named("cart", ());
+    let guard = cart.lock().await.into_owned();
+    let keeps = create_task(async move {
+        sleep(SEEN).await;
+        drop(guard);
+    });
+    drop(cart.lock().await);
+    keeps.await.expect("it ends");
+}
+
+async fn permit_given_away() {
+    let slots = Semaphore::named("slots", 2);
+    let permits = slots.acquire_many(2).await.into_owned();
+    let keeps = create_task(async move {
+        sleep(SEEN).await;
+        drop(permits);
+    });
+    drop(slots.acquire().await);
+    keeps.await.expect("it ends");
+}
+
+async fn permits_by_hand() {
+    let slots = Semaphore::named("slots", 3);
+    let tasks: Vec<_> = (0..2)
+        .map(|_| {
+            let slots = slots.clone();
+            create_task(async move {
+                let _first = slots.acquire().await;
+                let _second = slots.acquire_many(2).await;
+                yield_now().await;
+            })
+        })
+        .collect();
+    // A permit that was forgotten tells that they are counted by hand.
+    slots.acquire().await.forget();
+    sleep(SEEN).await;
+    slots.release(3);
+    for task in tasks {
+        task.await.expect("it ends");
+    }
+}
+
+async fn permits_of_a_sleeper() {
+    let slots = Semaphore::named("slots", 3);
+    let theirs = slots.clone();
+    let sleeper = create_task(async move {
+        let _permit = theirs.acquire().await;
+        sleep(SEEN).await;
+    });
+    yield_now().await;
+    let tasks: Vec<_> = (0..2)
+        .map(|_| {
+            let slots = slots.clone();
+            create_task(async move {
+                let first = slots.acquire().await;
+                let second = slots.acquire().await;
+                drop((first, second));
+            })
+        })
+        .collect();
+    sleeper.await.expect("it ends");
+    for task in tasks {
+        task.await.expect("it ends");
+    }
 }
 
 async fn lock_handed_on() {
