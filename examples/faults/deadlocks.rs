@@ -12,7 +12,7 @@ use super::{Program, ms, program};
 /// So long they are there to be seen.
 const SEEN: Duration = ms(700);
 
-pub(super) const PROGRAMS: [Program; 11] = [
+pub(super) const PROGRAMS: [Program; 13] = [
     program(
         "join-cycle-of-2",
         "deadlocked",
@@ -87,6 +87,18 @@ pub(super) const PROGRAMS: [Program; 11] = [
         || Box::pin(own_promise()),
     )
     .also("left-behind"),
+    program(
+        "opposite-orders",
+        "lock-order",
+        "One task takes the cart and then the stock, a later one the stock and then the cart.",
+        || Box::pin(orders(&[[0, 1], [1, 0]])),
+    ),
+    program(
+        "orders-of-3",
+        "lock-order",
+        "Three tasks, one after the other, each take the left fork first.",
+        || Box::pin(orders(&[[0, 1], [1, 2], [2, 0]])),
+    ),
 ];
 
 /// Task n joins task n + 1, the last one the first.
@@ -183,5 +195,20 @@ async fn own_promise() {
         promise.set_result(1).expect("never comes");
     };
     create_task(keeps).detach();
+    sleep(SEEN).await;
+}
+
+/// One task after the other takes two locks.
+async fn orders(of: &[[usize; 2]]) {
+    let locks = ["cart", "stock", "till"].map(|name| Lock::named(name, ()));
+    for [first, second] in of {
+        let (first, second) = (locks[*first].clone(), locks[*second].clone());
+        let both = async move {
+            let _first = first.lock().await;
+            sleep(ms(5)).await;
+            let _second = second.lock().await;
+        };
+        create_task(both).await.expect("it ends");
+    }
     sleep(SEEN).await;
 }

@@ -7,6 +7,7 @@ mod explain;
 mod facts;
 mod fingerprint;
 mod leaks;
+mod order;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use facts::{
 };
 pub use fingerprint::fingerprint;
 pub use leaks::{abandoned_fd, growing, orphan_timer, waker_hoard};
+pub use order::{LockOrder, lock_circles};
 pub use rules::{
     blocked, blocking_call, idle_orphan, ignored_cancel, large_future, late_timer, left_behind,
     never_polled, never_yields, of_task, outlived_parent, span, spinning, starved, stranded,
@@ -47,7 +49,7 @@ pub struct Verdict {
 
 impl FindingName {
     /// Every name.
-    pub const ALL: [FindingName; 21] = [
+    pub const ALL: [FindingName; 22] = [
         FindingName::Blocked,
         FindingName::Stranded,
         FindingName::Deadlocked,
@@ -68,6 +70,7 @@ impl FindingName {
         FindingName::IgnoredCancel,
         FindingName::LargeFuture,
         FindingName::BlockingCall,
+        FindingName::LockOrder,
         FindingName::WakerHoard,
     ];
 

@@ -55,7 +55,7 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
             "For how long it has been pending, that no waker and no handle is alive, how often it was polled, where it awaits; whether its last poll kept no waker, or when the last one was dropped, by which task, timer, source or thread, and in which line, where the loop's own thread did it; who spawned it and what woke it last.",
         ],
         FindingName::Deadlocked => [
-            "certain for joins; suspect where a lock takes part",
+            "certain for joins; suspect where a lock, a semaphore, a queue, a channel or a promise takes part: the evidence says why",
             "A line a task: where it waits, for which task or for which lock, where that lock was made, who has it and for how long.",
         ],
         FindingName::LeftBehind => [
@@ -112,6 +112,10 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
         FindingName::BlockingCall => [
             "warning",
             "Which call it was and how often it was made, through which functions the app came to it, and, of waits for another thread, how long the longest took.",
+        ],
+        FindingName::LockOrder => [
+            "suspect",
+            "A line an order: the task, the lock it took and where, the lock it had then and where that was taken, where both were made, how often and how long ago; that no further lock was held each time; how many orders were forgotten, if any were.",
         ],
         FindingName::WakerHoard => ["warning", "How many wakers of it are alive, and the limit."],
     }
@@ -259,6 +263,13 @@ fn texts(name: FindingName) -> [&'static str; 5] {
             "Code for threads was called from a task: std::fs, std::net, std::process, a client that is not async, a lock that another thread holds.",
             "let page = std::fs::read_to_string(path)?;",
             "Use the async form, or run_in_executor; allow_blocking with a reason where it is meant.",
+        ],
+        FindingName::LockOrder => [
+            "Tasks took locks in opposite orders: it went well so far, and could end in a deadlock.",
+            "A task took one lock while it had another, and other tasks took them the other way round, or in a circle of up to eight locks, at any time before. Not said if one task alone did it, if a further lock was had each time (at most four are looked at), or where try_lock took the second one, which does not wait. Each loop remembers 256 orders; those that were seen longest ago are forgotten first, and counted.",
+            "Two functions that each need both locks and take them in the order in which they use them.",
+            "pay: cart.lock().await; stock.lock().await;   restock: stock.lock().await; cart.lock().await;",
+            "Take the locks in one order everywhere, for example by their names; or put both values under one lock; or let go of the first before taking the second.",
         ],
         FindingName::WakerHoard => [
             "Very many wakers of one task are alive.",

@@ -879,6 +879,8 @@ pub enum FindingName {
     LargeFuture = 19,
     /// `blocking-call`: a poll made a call that may hold its thread, met at the call itself.
     BlockingCall = 20,
+    /// `lock-order`: tasks took locks in orders that could end in a deadlock, and have not yet.
+    LockOrder = 21,
     /// `waker-hoard`: very many wakers of one task are alive.
     WakerHoard = 22,
 }
@@ -910,6 +912,7 @@ impl FindingName {
             Self::IgnoredCancel => "FINDING_NAME_IGNORED_CANCEL",
             Self::LargeFuture => "FINDING_NAME_LARGE_FUTURE",
             Self::BlockingCall => "FINDING_NAME_BLOCKING_CALL",
+            Self::LockOrder => "FINDING_NAME_LOCK_ORDER",
             Self::WakerHoard => "FINDING_NAME_WAKER_HOARD",
         }
     }
@@ -937,6 +940,7 @@ impl FindingName {
             "FINDING_NAME_IGNORED_CANCEL" => Some(Self::IgnoredCancel),
             "FINDING_NAME_LARGE_FUTURE" => Some(Self::LargeFuture),
             "FINDING_NAME_BLOCKING_CALL" => Some(Self::BlockingCall),
+            "FINDING_NAME_LOCK_ORDER" => Some(Self::LockOrder),
             "FINDING_NAME_WAKER_HOARD" => Some(Self::WakerHoard),
             _ => None,
         }

@@ -24,7 +24,7 @@ pub const FINDINGS: &[&str] = &[
     "ignored-cancel",
     "large-future",
     "blocking-call",
-    "",
+    "lock-order",
     "waker-hoard",
 ];
 

@@ -27,6 +27,7 @@ mod facts;
 pub(crate) mod growth;
 mod joins;
 pub(crate) mod losses;
+mod orders;
 #[cfg(test)]
 mod tests;
 mod things;
@@ -248,6 +249,7 @@ impl Judge {
             judge_sources(&mut note, &self.limits);
             judge_ended(&mut note);
             calls::judge(&mut note);
+            orders::judge(&mut note);
             if let Some(blocks) = blocks {
                 blocks::judge(&mut note, blocks, &mut walk.blocks);
             }

@@ -33,7 +33,7 @@ pub(crate) struct Orders {
     held: [AtomicU32; BUCKETS],
     rows: OnceLock<Box<[OrderRow]>>,
     /// Orders that were forgotten for others, or never kept.
-    pub(crate) forgotten: AtomicU64,
+    forgotten: AtomicU64,
 }
 
 /// One order: `before` was held when `after` was taken.
@@ -229,6 +229,11 @@ impl Orders {
     pub(crate) fn read(&self) -> Vec<OrderFacts> {
         let rows = self.rows.get().map_or(&[][..], |rows| rows);
         rows.iter().filter_map(OrderRow::read).collect()
+    }
+
+    /// Orders that were forgotten for others, or never kept. Any thread.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Relaxed)
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -372,3 +372,100 @@ fn a_lock_s_row_says_where_it_was_taken_and_that_its_guard_may_have_moved() {
         drop(lock.try_lock().expect("it is free"));
     });
 }
+
+/// Both locks of each order that was seen, how often, and how many others were had each time.
+fn orders(test: &TestLoop) -> Vec<(u64, u64, u64, usize)> {
+    let mut orders = test.event_loop().organs().record.orders.read();
+    orders.sort_by_key(|order| order.first);
+    let gates = |gates: [u64; 4]| gates.into_iter().filter(|gate| *gate != 0).count();
+    let plain = orders.iter().map(|order| {
+        let (before, after) = (order.before.id, order.after.id);
+        (before, after, order.times, gates(order.gates))
+    });
+    plain.collect()
+}
+
+#[test]
+fn locks_that_a_task_has_at_once_leave_the_order_in_which_it_took_them() {
+    let mut test = TestLoop::new();
+    let locks = test.enter(|| [(); 3].map(|()| Lock::new(())));
+    let ids: Vec<u64> = resources(&test).iter().map(|row| row.id).collect();
+    let [cart, stock, desk] = locks.clone();
+    let task = spawn(&test, async move {
+        drop(cart.lock().await);
+        drop(stock.lock().await);
+        // One after the other is no order, and neither is one that nobody waited for.
+        let first = cart.lock().await;
+        drop(stock.try_lock().expect("it is free"));
+        let second = stock.lock().await;
+        drop(first);
+        drop(desk.lock().await);
+        drop(second);
+        let _third = desk.lock().await;
+    });
+    test.turn();
+    assert!(task.done());
+    assert_eq!(
+        orders(&test),
+        [(ids[0], ids[1], 1, 0), (ids[1], ids[2], 1, 0)]
+    );
+    let order = &test.event_loop().organs().record.orders.read()[0];
+    let taken = order.after.taken.expect("it was taken somewhere");
+    assert!(taken.file().ends_with("sync/tests.rs"), "{taken}");
+    assert_eq!((order.task, order.by_others), (task.id().get(), false));
+}
+
+#[test]
+fn what_is_had_each_time_guards_an_order_and_what_is_not_does_not() {
+    let mut test = TestLoop::new();
+    let locks = test.enter(|| [(); 4].map(|()| Lock::new(())));
+    let ids: Vec<u64> = resources(&test).iter().map(|row| row.id).collect();
+    let take = |gates: &[usize]| {
+        let (locks, gates) = (locks.clone(), gates.to_vec());
+        async move {
+            let mut had = Vec::new();
+            for gate in gates {
+                had.push(locks[gate].try_lock().expect("it is free"));
+            }
+            let _first = locks[0].lock().await;
+            let _second = locks[1].lock().await;
+        }
+    };
+    let of = |test: &TestLoop| {
+        let all = orders(test);
+        let of = all
+            .iter()
+            .find(|order| (order.0, order.1) == (ids[0], ids[1]));
+        of.map(|order| (order.2, order.3))
+    };
+    for (gates, left) in [(&[2, 3][..], 2), (&[3], 1), (&[3, 2], 1), (&[], 0)] {
+        let task = spawn(&test, take(gates));
+        test.turn();
+        assert!(task.done());
+        assert_eq!(of(&test).map(|order| order.1), Some(left), "{gates:?}");
+    }
+    assert_eq!(of(&test), Some((4, 0)));
+}
+
+#[test]
+fn orders_take_no_more_room_however_many_there_are_and_the_forgotten_are_counted() {
+    let mut test = TestLoop::new();
+    let locks: Vec<Lock<()>> = test.enter(|| (0..60).map(|_| Lock::new(())).collect());
+    let bytes = test.event_loop().organs().record.orders.bytes();
+    let task = spawn(&test, async move {
+        for first in &locks {
+            let _first = first.lock().await;
+            for second in locks.iter().filter(|second| !second.locked()) {
+                drop(second.lock().await);
+            }
+        }
+    });
+    for _ in 0..200 {
+        test.turn();
+    }
+    assert!(task.done());
+    let orders = &test.event_loop().organs().record.orders;
+    assert!(orders.read().len() <= 256);
+    assert_eq!(orders.read().len() as u64 + orders.forgotten(), 60 * 59);
+    assert_eq!(orders.bytes(), bytes);
+}
