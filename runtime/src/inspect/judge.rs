@@ -1,42 +1,44 @@
 //! What is wrong, by the rules that both ends share, asked of the live tables in one walk. What is
-//! certain is said only after two walks agreed. Knows no message and no viewer.
+//! certain is said only after a second look, a while later, at those of whom it may be said. Knows
+//! no message and no viewer.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use loop_proto::finding::{self as rules, Limits, Verdict};
+use loop_proto::finding::{Limits, Verdict};
 use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 
 use super::blocks::Blocks;
 use super::ids::{IdMap, IdSet};
-use super::names;
 use super::stack::copies::Copies;
 use super::stack::names::PlaceKind;
-use super::tables::{Look, LoopLook, Spot, TaskName, since};
+use super::tables::{Look, LoopLook, Spot, TaskName};
 use crate::id::LoopId;
 use crate::record::slab::CHUNK;
-use crate::record::task::{Kind, On, State, TaskFacts, TaskRow, flag};
 
 mod blocks;
 mod calls;
+mod doubts;
 mod drops;
 mod facts;
 pub(crate) mod growth;
 mod joins;
 pub(crate) mod losses;
 mod orders;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod things;
 mod usual;
 use blocks::Fold;
+use doubts::Doubts;
 use drops::Drops;
 use facts::{Seen, said};
 use growth::Growth;
 use losses::Losses;
+use tasks::{Aside, judge_task};
 use things::{doors, judge_ended, judge_growth, judge_sources, judge_timers};
 use usual::Usual;
 
@@ -119,6 +121,7 @@ pub(crate) struct Walk {
     blocks: Vec<blocks::One>,
     by_task: IdMap<u64>,
     seen: Seen,
+    doubts: Doubts,
     drops: Drops,
     /// Sources at which visitors are waited for.
     doors: IdSet,
@@ -182,10 +185,11 @@ impl Judge {
             blocks: Vec::new(),
             by_task: IdMap::default(),
             seen: Seen::default(),
+            doubts: Doubts::default(),
         }
     }
 
-    /// Walks on over `chunks` chunks of tasks. True: all are done, call `end`.
+    /// Walks on over `chunks` chunks of tasks. True: all are done.
     pub(crate) fn step(&mut self, walk: &mut Walk, chunks: u32) -> bool {
         let mut budget = chunks * CHUNK as u32;
         while let Some(at) = walk.look.loops.get(walk.at) {
@@ -215,6 +219,8 @@ impl Judge {
                     &mut walk.seen,
                     &self.limits,
                     &mut Aside {
+                        doubts: Some(&mut walk.doubts),
+                        settled: false,
                         drops: &walk.drops,
                         doors: &walk.doors,
                         copies: &mut self.copies,
@@ -232,6 +238,58 @@ impl Judge {
             }
         }
         true
+    }
+
+    /// All tasks were looked at. Whether some, or groups of them, are to be looked at again before
+    /// the end, and that a while later: what was on its way to them has come by then.
+    pub(crate) fn doubts(&mut self, walk: &mut Walk) -> bool {
+        walk.doubts.groups = walk.seen.joins.groups(&walk.look);
+        !walk.doubts.is_empty()
+    }
+
+    /// Looks again at tasks of whom one look is no proof, as many as `chunks` chunks hold. True: all
+    /// are done.
+    pub(crate) fn again(&mut self, walk: &mut Walk, chunks: u32) -> bool {
+        for _ in 0..chunks * CHUNK as u32 {
+            let Some(again) = walk.doubts.next(&walk.look) else {
+                return true;
+            };
+            let Some(at) = walk.look.at(again.spot) else {
+                continue;
+            };
+            let mut note = Note {
+                look: &walk.look,
+                at,
+                found: &mut walk.found,
+                by_task: &mut walk.by_task,
+            };
+            judge_task(
+                &mut note,
+                again.row(at),
+                (again.spot, again.facts),
+                &self.seen,
+                &mut walk.seen,
+                &self.limits,
+                &mut Aside {
+                    doubts: None,
+                    settled: again.settled,
+                    drops: &walk.drops,
+                    doors: &walk.doors,
+                    copies: &mut self.copies,
+                    usual: &mut self.usual,
+                },
+            );
+        }
+        false
+    }
+
+    /// Walks from `look` to the end without a pause, on the calling thread.
+    pub(crate) fn at_once(&mut self, look: Look, blocks: Option<&Blocks>, chunks: u32) {
+        let mut walk = self.begin(look);
+        while !self.step(&mut walk, chunks) {}
+        self.doubts(&mut walk);
+        while !self.again(&mut walk, chunks) {}
+        self.end(walk, blocks);
     }
 
     /// Ends a walk: what it found holds, what it did not find is cleared.
@@ -261,7 +319,8 @@ impl Judge {
                 found: &mut walk.found,
                 by_task: &mut walk.by_task,
             };
-            let groups = walk.seen.joins.groups(&walk.look, &self.seen.joins);
+            let mut groups = walk.doubts.groups;
+            groups.retain(|group| walk.seen.joins.is_still(group, &walk.look));
             walk.seen.joins.note_all(&groups, &mut note);
         }
         let losses = Losses::of(&walk.look, blocks, walk.seen.unremembered);
@@ -432,160 +491,4 @@ impl Note<'_> {
         };
         self.found.insert(key, held);
     }
-}
-
-#[inline]
-fn judge_task(
-    note: &mut Note<'_>,
-    row: &TaskRow,
-    (spot, facts): (Spot, TaskFacts),
-    before: &Seen,
-    seen: &mut Seen,
-    limits: &Limits,
-    aside: &mut Aside<'_>,
-) {
-    if facts.parent != 0 {
-        seen.parents.entry(facts.parent).or_default();
-    }
-    if facts.kind != Kind::Callback && before.parents.contains_key(&facts.id) {
-        seen.alive.insert(facts.id);
-    }
-    if facts.state == State::Done || !note.look.shows(facts.flags) {
-        return;
-    }
-    let now = note.look.now;
-    let lone = facts.state == State::Wait && facts.polls > 0 && facts.wakers <= 0;
-    let settled = lone && {
-        // Said only when two walks saw the same poll: what was on its way then has come by now.
-        let again = row
-            .read_settled()
-            .is_some_and(|again| again.id == facts.id && again.polls == facts.polls);
-        if again && seen.lone.len() < KEPT {
-            seen.lone.insert(facts.id, facts.polls);
-        } else if again {
-            seen.unremembered += 1;
-        }
-        again && before.lone.get(&facts.id) == Some(&facts.polls)
-    };
-    let on = if facts.waits > 0 {
-        facts.waiting_on.kind()
-    } else {
-        On::Nothing
-    };
-    let site = note.at.site(facts.site);
-    let tick = match facts.state {
-        State::Run => since(&note.at.record, row, State::Run),
-        _ => facts.woken_at,
-    };
-    let mut since_ns = now.mono.saturating_sub(now.since(tick));
-    if facts.state == State::Run {
-        // It runs for that much less long, as to what a poll may take.
-        let allowed = note.at.record.allowed_since(tick, crate::clock::ticks());
-        since_ns += crate::clock::ticks_to_ns(allowed.ticks);
-    }
-    let since_ns = since_ns.min(now.mono);
-    seen.joins.offer(spot, &facts, since_ns);
-    let usual = &mut *aside.usual;
-    usual.look_at(&facts, since_ns, &now, limits.idle_ns);
-    // Asked only of those of whom it may be said.
-    let rests = facts.state == State::Wait
-        && facts.handles == 0
-        && facts.wakers > 0
-        && now.mono.saturating_sub(since_ns) >= limits.idle_ns;
-    let usual_idle_ns = rests
-        .then(|| {
-            let finished = || usual::finished(&note.at.record, facts.site);
-            usual.sleep((facts.loop_id, facts.site), finished)
-        })
-        .flatten();
-    let of_rules = rules::TaskFacts {
-        at_ns: now.mono,
-        state: match facts.state {
-            State::Run => rules::State::Run,
-            State::Ready => rules::State::Ready,
-            State::Wait => rules::State::Wait,
-            State::Done => rules::State::Done,
-        },
-        since_ns,
-        settled,
-        polls: facts.polls,
-        wakers: facts.wakers.max(0) as u64,
-        handles: facts.handles.into(),
-        allowed_forever: facts.has(flag::FOREVER),
-        pending_on_purpose: on == On::Forever,
-        // Of several things the last is known: one of the others may be a timer.
-        waits_for_timer: on == On::Timer || facts.waits > 1,
-        waits_for_visitors: matches!(on, On::Signal | On::Child | On::Job | On::Task)
-            || on == On::Source && aside.doors.contains(&facts.waiting_on.id()),
-        parent_ended_ns: before.parent_ended(facts.parent),
-        // Asked to cancel when its group was dropped; if others asked again since, it was before.
-        group_dropped_ns: facts.has(flag::OUTLIVED).then(|| {
-            let asked = note.at.record.requests.of(facts.id);
-            asked.map_or(now.mono, |asked| now.mono_of(asked.last))
-        }),
-        scope_ended_ns: facts
-            .has(flag::LEFT)
-            .then(|| note.at.record.facts.scope_ended().unwrap_or(now.mono)),
-        grace_over: facts.has(flag::LEFT),
-        cancel_requested_ns: (facts.cancels > 0).then(|| {
-            if let Some(asked) = note.at.record.requests.of(facts.id) {
-                return now.mono_of(asked.first);
-            }
-            // Forgotten, since many others were asked: not before it was first seen so.
-            seen.first(&before.cancelled, facts.id, now.mono, |seen| {
-                &mut seen.cancelled
-            })
-        }),
-        usual_idle_ns,
-        ready_tasks: Some(note.at.record.stats.ready.load(Ordering::Relaxed).into())
-            .filter(|ready| *ready > 0),
-        window: seen.window(
-            before,
-            &facts,
-            since_ns,
-            now.mono,
-            (spot.at, &note.at.record),
-        ),
-        future_bytes: Some(site.size as u64),
-    };
-    let verdicts = rules::of_task(&of_rules, limits);
-    if verdicts.is_empty() {
-        return;
-    }
-    let about = About {
-        subject: Subject::Task,
-        id: facts.id,
-        name: Some(note.look.name_of(note.at, &facts)),
-        place: site.place,
-        function: names::of_type(site.type_name).to_owned(),
-        user: !facts.has(flag::INTERNAL) && !note.at.record.facts.internal,
-        awaits: (facts.waits > 0 && facts.state == State::Wait)
-            .then_some(facts.waiting_at)
-            .flatten()
-            .filter(super::live::of_the_app),
-    };
-    for mut verdict in verdicts {
-        if matches!(
-            verdict.name,
-            FindingName::Stranded | FindingName::StuckAbortable
-        ) {
-            // Only of the one that stands for all of its place.
-            if note.would_tell(&verdict, &about) {
-                let told = aside.drops.told(&facts, note, aside.copies);
-                verdict.evidence.push(told);
-            }
-        }
-        if verdict.name.is_of_leaks() && note.would_tell(&verdict, &about) {
-            verdict.evidence.push(drops::origin(&facts));
-        }
-        note.add(verdict, &about);
-    }
-}
-
-/// What a walk looks things up in.
-struct Aside<'a> {
-    drops: &'a Drops,
-    doors: &'a IdSet,
-    copies: &'a mut Copies,
-    usual: &'a mut Usual,
 }

@@ -424,9 +424,12 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
 }
 
+/// A walk that took so long is not made twice for what takes two: it is made again in time anyway.
+const DEAR: Duration = Duration::from_millis(25);
 /// A walk for findings may take this share of a CPU.
 const SHARE: u32 = 50;
-/// Between the two walks that make a certain verdict.
+/// Between the two looks that make a certain verdict, and between the two walks that find what one
+/// does not, such as a timer whose task is gone.
 const TWICE: Duration = Duration::from_millis(20);
 
 const UNASKED: Duration = Duration::from_millis(UNASKED_MS as u64);
@@ -450,16 +453,14 @@ pub(crate) async fn judge(shared: Arc<Shared>) {
             })
             .await;
             if !wanted {
-                let mut took = walk(&shared).await;
-                sleep(TWICE).await;
-                took += walk(&shared).await;
+                let took = walk(&shared).await;
                 rest = UNASKED.max(took * UNASKED_SHARE);
                 continue;
             }
         }
         shared.urgent.take();
         let took = walk(&shared).await;
-        lately += 1;
+        lately = if took < DEAR { lately + 1 } else { 2 };
         let pause = if lately < 2 {
             TWICE
         } else {
@@ -480,11 +481,27 @@ pub(crate) async fn judge(shared: Arc<Shared>) {
 /// One walk; the CPU time it took.
 async fn walk(shared: &Arc<Shared>) -> Duration {
     let cpu = || crate::os::thread::cpu_time(crate::os::thread_id()).unwrap_or(0);
+    shared.round_begins();
     let mut walk = shared.desk().judge.begin(Look::new(false));
     let mut took = 0;
     loop {
         let before = cpu();
         let done = shared.desk().judge.step(&mut walk, CHUNKS);
+        took += cpu().saturating_sub(before);
+        if done {
+            break;
+        }
+        yield_now().await;
+    }
+    let before = cpu();
+    let doubts = shared.desk().judge.doubts(&mut walk);
+    took += cpu().saturating_sub(before);
+    if doubts {
+        sleep(TWICE).await;
+    }
+    loop {
+        let before = cpu();
+        let done = shared.desk().judge.again(&mut walk, CHUNKS);
         took += cpu().saturating_sub(before);
         if done {
             break;
@@ -509,6 +526,7 @@ async fn walk(shared: &Arc<Shared>) -> Duration {
         }
         shared.push(pb::Target::Findings);
     }
-    shared.round_done();
-    Duration::from_nanos(took)
+    let took = Duration::from_nanos(took);
+    shared.round_done(took >= DEAR);
+    took
 }

@@ -1,7 +1,7 @@
 //! What the parts of the inspector's thread share with each other and with the app's threads.
 //! Knows no socket.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,11 @@ pub(crate) struct Shared {
     desk: Mutex<Desk>,
     wanted_until: AtomicU64,
     /// Walks for findings that have ended.
+    /// Walks for findings that have begun, and of them those that have ended.
+    begun: AtomicU64,
     rounds: AtomicU64,
+    /// The last of them took long.
+    dear: AtomicBool,
     round: Mutex<Vec<std::task::Waker>>,
     viewers: Mutex<Vec<Weak<Viewer>>>,
     greeted: Mutex<bool>,
@@ -87,7 +91,9 @@ impl Shared {
             blocks: Mutex::default(),
             desk: Mutex::new(Desk::with_dumps(dumps)),
             wanted_until: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             rounds: AtomicU64::new(0),
+            dear: AtomicBool::new(false),
             round: Mutex::default(),
             viewers: Mutex::default(),
             greeted: Mutex::new(false),
@@ -123,13 +129,13 @@ impl Shared {
         clock::mono() < self.wanted_until.load(Ordering::Relaxed)
     }
 
-    /// Waits until two walks for findings have been made from now on: what is certain is said then.
+    /// Waits until a walk for findings has been made from now on, and where that is cheap two.
     pub(crate) async fn judged(&self) {
-        let target = self.rounds.load(Ordering::Relaxed) + 2;
+        let first = self.begun.load(Ordering::Relaxed) + 1;
         self.want_findings();
         self.urgent.raise();
         std::future::poll_fn(|cx| {
-            if self.rounds.load(Ordering::Relaxed) >= target {
+            if self.are_judged(first) {
                 return std::task::Poll::Ready(());
             }
             self.urgent.raise();
@@ -139,15 +145,28 @@ impl Shared {
         .await;
     }
 
-    /// A walk for findings has ended.
-    pub(crate) fn round_done(&self) {
+    /// Whether the walk of that number has ended, and the one after it, unless they take long.
+    fn are_judged(&self, first: u64) -> bool {
+        let more = u64::from(!self.dear.load(Ordering::Relaxed));
+        self.rounds.load(Ordering::Relaxed) >= first + more
+    }
+
+    /// Whether somebody has looked for findings as thoroughly as `judged` waits for.
+    pub(crate) fn was_judged(&self) -> bool {
+        self.are_judged(1)
+    }
+
+    /// A walk for findings begins.
+    pub(crate) fn round_begins(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(crate) fn round_done(&self, dear: bool) {
+        self.dear.store(dear, Ordering::Relaxed);
         self.rounds.fetch_add(1, Ordering::Relaxed);
         let waiting = std::mem::take(&mut *lock(&self.round));
         waiting.into_iter().for_each(std::task::Waker::wake);
-    }
-
-    pub(crate) fn rounds(&self) -> u64 {
-        self.rounds.load(Ordering::Relaxed)
     }
 
     pub(crate) fn enlist(&self, viewer: &Arc<Viewer>) {

@@ -209,7 +209,7 @@ async fn one(
     ) {
         let (now, judged) = shared.desk().judged();
         shared.want_findings();
-        let fresh = shared.rounds() >= 2 && now.saturating_sub(judged) < FRESH;
+        let fresh = shared.was_judged() && now.saturating_sub(judged) < FRESH;
         // "None" must mean that somebody looked.
         if number == 1 && !fresh && target != pb::Target::Tasks {
             shared.judged().await;

@@ -1,5 +1,5 @@
-//! What one walk remembers for the next: who had no waker, who was first seen cancelled, and when
-//! parents ended.
+//! What one walk remembers for the next: who was first seen cancelled, what was polled how often, and
+//! when parents ended.
 
 use std::panic::Location;
 use std::sync::atomic::Ordering;
@@ -98,8 +98,6 @@ fn share(busy: u64, on: u64, off: u64) -> u64 {
 pub(super) struct Seen {
     /// What the kernel said of a loop's thread in this walk.
     sched: Option<(u32, Option<Sched>)>,
-    /// Waiting without any waker: at how many polls.
-    pub(super) lone: IdMap<u64>,
     /// Who waits for whom.
     pub(super) joins: Joins,
     /// Timers whose task has ended.
@@ -226,7 +224,7 @@ impl Seen {
     pub(super) fn bytes(&self) -> usize {
         self.joins.bytes()
             + 72 * self.marks.len()
-            + 24 * (self.lone.len() + self.orphans.len() + self.cancelled.len())
+            + 24 * (self.orphans.len() + self.cancelled.len())
             + 32 * (self.parents.len() + self.alive.len())
     }
 }

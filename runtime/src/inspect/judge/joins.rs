@@ -38,8 +38,6 @@ struct Wait {
 pub(super) struct Joins {
     waits: Vec<Wait>,
     full: bool,
-    /// At how many polls, and for what.
-    stuck: IdMap<(u64, u64)>,
 }
 
 /// Who has a thing that tasks wait for.
@@ -103,19 +101,28 @@ impl Holders {
     }
 }
 
+/// What a task waits for, and whether that is a thing, where its only waker lies there. `None`: it may
+/// move for another reason.
+#[inline]
+fn what(facts: &TaskFacts) -> Option<(u64, bool)> {
+    if facts.state != State::Wait || facts.polls == 0 || facts.has(flag::FOREVER) {
+        return None;
+    }
+    match (facts.wakers, facts.waits, facts.waiting_on.kind()) {
+        (..=0, ..) => Some((0, false)),
+        (1, 1, On::Task) => Some((facts.waiting_on.id(), false)),
+        (1, 1, On::Resource) => Some((facts.waiting_on.id(), true)),
+        _ => None,
+    }
+}
+
 impl Joins {
     /// Takes in a task that waits. One with a second waker, or that waits for more than one thing,
     /// is not listed and counts as one that can move.
     #[inline]
     pub(super) fn offer(&mut self, spot: Spot, facts: &TaskFacts, since_ns: u64) {
-        if facts.state != State::Wait || facts.polls == 0 || facts.has(flag::FOREVER) {
+        let Some((on, thing)) = what(facts) else {
             return;
-        }
-        let (on, thing) = match (facts.wakers, facts.waits, facts.waiting_on.kind()) {
-            (..=0, ..) => (0, false),
-            (1, 1, On::Task) => (facts.waiting_on.id(), false),
-            (1, 1, On::Resource) => (facts.waiting_on.id(), true),
-            _ => return,
         };
         if self.waits.len() >= MOST {
             self.full = true;
@@ -132,23 +139,30 @@ impl Joins {
         });
     }
 
-    /// The groups that cannot move, if the walk before saw every member in the same wait. After
-    /// this the waits of all others are forgotten.
-    pub(super) fn groups(&mut self, look: &Look, before: &Joins) -> Vec<Vec<u64>> {
+    /// The groups that cannot move, as far as one look can tell. After this the waits of all others
+    /// are forgotten.
+    pub(super) fn groups(&mut self, look: &Look) -> Vec<Vec<u64>> {
         let groups = self.candidates(look);
         let members: IdSet = groups.iter().flatten().copied().collect();
         self.waits.retain(|wait| members.contains(&wait.id));
         self.waits.shrink_to_fit();
         self.waits.sort_unstable_by_key(|wait| wait.id);
-        self.stuck = self
-            .waits
-            .iter()
-            .map(|wait| (wait.id, (wait.polls, wait.on)))
-            .collect();
-        let same = |id: &u64| before.stuck.get(id) == self.stuck.get(id);
-        let mut groups = groups;
-        groups.retain(|group| group.iter().all(same));
         groups
+    }
+
+    /// Whether every member of a group is still in the wait that it was found in.
+    pub(super) fn is_still(&self, group: &[u64], look: &Look) -> bool {
+        let same = |wait: &Wait| {
+            let row = look
+                .at(wait.spot)
+                .and_then(|at| at.record.tasks.get(wait.spot.slot));
+            let facts = row.and_then(|row| row.read_settled());
+            facts.is_some_and(|facts| {
+                (facts.id, facts.polls, facts.handles) == (wait.id, wait.polls, wait.handles)
+                    && what(&facts) == Some((wait.on, wait.thing))
+            })
+        };
+        group.iter().all(|id| self.wait(*id).is_some_and(same))
     }
 
     fn candidates(&self, look: &Look) -> Vec<Vec<u64>> {
@@ -275,6 +289,6 @@ impl Joins {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.waits.len() * size_of::<Wait>() + self.stuck.len() * 32
+        self.waits.len() * size_of::<Wait>()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::record::names::NameId;
-use crate::record::task::{Birth, Outcome, TaskRow, phase};
+use crate::record::task::{Birth, Kind, On, Outcome, TaskRow, flag, phase};
 use crate::record::timer::Kind as TimerKind;
 use crate::record::{LoopRecord, Owner};
 
@@ -51,28 +51,45 @@ impl Bench {
         self.walk_after(0)
     }
 
+    /// A walk, with `meanwhile` between its two looks.
+    fn looks(&mut self, meanwhile: impl FnOnce(&mut Judge)) -> Vec<(FindingName, u64)> {
+        let look = Look::of(vec![LoopLook::new(self.record.clone())], false);
+        let mut walk = self.judge.begin(look);
+        while !self.judge.step(&mut walk, 1) {}
+        assert!(self.judge.doubts(&mut walk));
+        meanwhile(&mut self.judge);
+        while !self.judge.again(&mut walk, 1) {}
+        self.judge.end(walk, None);
+        let holds = self.judge.holds();
+        holds.map(|held| (held.name, held.count)).collect()
+    }
+
     /// A walk so many nanoseconds from now.
     fn walk_after(&mut self, later: u64) -> Vec<(FindingName, u64)> {
         let mut look = Look::of(vec![LoopLook::new(self.record.clone())], false);
         look.now.mono += later;
-        let mut walk = self.judge.begin(look);
-        while !self.judge.step(&mut walk, 1) {}
-        self.judge.end(walk, None);
+        self.judge.at_once(look, None, 1);
         let holds = self.judge.holds();
         holds.map(|held| (held.name, held.count)).collect()
     }
 }
 
 #[test]
-fn what_is_certain_is_said_after_two_walks_that_saw_the_same_poll() {
+fn what_is_certain_is_said_after_a_second_look_that_saw_the_same_poll() {
     let mut bench = Bench::new();
     bench.lone(5, 0);
-    assert_eq!(bench.walk(), [], "one walk is no proof");
+    let record = bench.record.clone();
+    let row = record.tasks.get(0).unwrap();
     assert_eq!(bench.walk(), [(FindingName::Stranded, 1)]);
-    let row = bench.record.tasks.get(0).unwrap();
-    row.polls.store(2, Ordering::Relaxed);
-    assert_eq!(bench.walk(), [], "it was polled: all starts anew");
+    let polled = |_: &mut Judge| row.polls.store(2, Ordering::Relaxed);
+    assert_eq!(bench.looks(polled), [], "it was polled between the looks");
     assert_eq!(bench.judge.cleared().count(), 1);
+    assert_eq!(bench.walk(), [(FindingName::Stranded, 1)], "and not again");
+    let woken = |_: &mut Judge| row.link.store(TaskRow::LAST, Ordering::Relaxed);
+    assert_eq!(bench.looks(woken), [], "it was woken between the looks");
+    row.link.store(std::ptr::null_mut(), Ordering::Relaxed);
+    let ended = |_: &mut Judge| row.finished(Outcome::Returned);
+    assert_eq!(bench.looks(ended), [], "it ended between the looks");
 }
 
 #[test]
