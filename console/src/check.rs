@@ -49,6 +49,12 @@ pub fn check(global: &Global, check: &Check) -> Result<Exit, Failure> {
 /// Judges an app that runs: what happens while it is looked at.
 fn running(global: &Global, check: &Check, word: Option<&str>) -> Result<Report, Failure> {
     let target = Target::read(word)?;
+    if target.recording().is_some() {
+        return Err(Failure::usage(
+            "A recording cannot be judged: a gate looks at what an app does, and this one does nothing any more.",
+            "`loop-console report` prints its findings and blocks.",
+        ));
+    }
     let options = Options {
         control: false,
         timeout: global.timeout,

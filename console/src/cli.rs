@@ -15,6 +15,7 @@ pub use wanted::{Check, Command, Deny, Do, Events, Global, List, Subject, Tree, 
 
 use crate::exit::Failure;
 use crate::store::control::Deed;
+use crate::transport::address::RECORDING;
 use args::{Cli, DumpArgs, OnTask, OnceArgs, ReportArgs, Sub, TaskArgs};
 use grammar::{check, events, fields, list, set};
 
@@ -74,9 +75,21 @@ fn flag(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
+/// A word that names a recording, said to do so.
+fn recorded(word: String) -> String {
+    match word.strip_prefix(RECORDING) {
+        Some(_) => word,
+        None => format!("{RECORDING}{word}"),
+    }
+}
+
 fn command(sub: Sub) -> Result<Command, Failure> {
     Ok(match sub {
         Sub::Connect { target } => Command::Connect { target },
+        // The same screens, and a target that says that it is no app.
+        Sub::Open { recording } => Command::Connect {
+            target: Some(recorded(recording.unwrap_or_default())),
+        },
         Sub::Ps(ps) => Command::Ps {
             json: fields(ps.json, crate::print::json::APP, "ps")?,
         },

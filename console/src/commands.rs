@@ -11,8 +11,8 @@ use crate::check::child::Interrupts;
 use crate::cli::{self, Command, Events, Global, List, What};
 use crate::exit::{Exit, Failure};
 use crate::print::{self, Out, events, json, plain};
-use crate::store::decode::{self, Decoder};
-use crate::store::{Body, Refusal, Table};
+use crate::store::decode::Decoder;
+use crate::store::{Body, Hello, Refusal, Table};
 use crate::transport::address::Target;
 use crate::transport::connect::{self, Connector, failure};
 use crate::transport::discover::Places;
@@ -104,6 +104,10 @@ fn screens(global: &Global, word: Option<&str>) -> Result<Exit, Failure> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return not_a_terminal(global, target);
     }
+    if target.recording().is_some() {
+        // Whether it can be opened is known before the screen is taken.
+        session(global, target.clone())?;
+    }
     let look = crate::run::Options {
         colours: colours(global),
         ascii: global.ascii || ascii_locale(),
@@ -154,15 +158,55 @@ impl crate::run::Transport for Starting {
 /// Screens need a terminal. Without one the state that would be the first screen is said, with its code.
 fn not_a_terminal(global: &Global, target: Target) -> Result<Exit, Failure> {
     leave_on_interrupt()?;
+    let word = target.recording().map(|word| format!("rec:{word}"));
     let session = session(global, target)?;
+    let is = match word {
+        Some(_) => "can be opened",
+        None => "is there",
+    };
     Err(Failure::usage(
         format!(
-            "{} (pid {}) is there, but the screens need a terminal, and this is none.",
+            "{} (pid {}) {is}, but the screens need a terminal, and this is none.",
             escape(&session.app_name, 256),
             session.pid
         ),
-        "Print instead: loop-console tasks, loops, timers, io, leaks, each also with --json.",
+        match word {
+            Some(word) => format!(
+                "Print instead: loop-console report {0}, or tasks, blocks, events … {0}.",
+                escape(&word, 1024)
+            ),
+            None => {
+                "Print instead: loop-console tasks, loops, timers, io, leaks, each also with --json."
+                    .to_owned()
+            }
+        },
     ))
+}
+
+/// Says on stderr that what is printed comes from a recording, and of when it is: a table has no room for that.
+pub(crate) fn tell_recording(global: &Global, hello: &Hello) {
+    let Some(about) = hello.recording.as_ref().filter(|_| !global.quiet) else {
+        return;
+    };
+    let offset = utc_offset();
+    let mut lines = vec![
+        about.title(&hello.name, hello.pid, offset, true),
+        about.age(offset, true),
+    ];
+    lines.extend([about.since(), about.losses()]);
+    let lines = lines.iter().filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.map(|line| escape(line, 1024)).collect();
+    eprintln!("{}", lines.join(" \u{b7} "));
+    for doubt in &about.doubts {
+        eprintln!("  missing: {}", escape(doubt, 1024));
+    }
+}
+
+/// Says on stderr why a table has fewer rows than there were.
+fn tell_incomplete(global: &Global, why: &str) {
+    if !why.is_empty() && !global.quiet {
+        eprintln!("  incomplete: {}", escape(why, 1024));
+    }
 }
 
 fn session(global: &Global, target: Target) -> Result<pb::HelloReply, Failure> {
@@ -272,7 +316,7 @@ async fn about(session: &Session) -> (Option<u32>, Option<String>) {
 fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
     leave_on_interrupt()?;
     let target = Target::read(list.target.as_deref())?;
-    let (options, timeout) = (options(global), global.timeout);
+    let (options, timeout, global) = (options(global), global.timeout, global.clone());
     on_loop(async move {
         let connector = Connector::new(options, Places::here());
         let session = open(&connector, &target).await?;
@@ -317,6 +361,10 @@ fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
             .await
             .map_err(|_| slow())?;
         let (mut reader, mut whole) = first.map_err(|why| unanswered(&list, why))?;
+        if list.json.is_none() {
+            tell_recording(&global, &hello);
+            tell_incomplete(&global, &whole.incomplete);
+        }
         loop {
             let text = match &list.json {
                 Some(only) => json::list(list.what, &whole, &hello, only),
@@ -360,6 +408,13 @@ pub(crate) fn stopped(why: &str) -> Failure {
 pub(crate) fn not_answered(filter: &str, sort: &str, why: Unanswered) -> Failure {
     match why {
         Unanswered::Refused(refusal) => {
+            if refusal.part == crate::recorded::NOT_HELD {
+                return Failure::new(
+                    Exit::Inconclusive,
+                    format!("Nothing to print: {}.", escape(&refusal.why, 1024)),
+                    "`loop-console report` tells what it holds.",
+                );
+            }
             let text = match refusal.part.as_str() {
                 "filter" => filter,
                 "sort" => sort,
@@ -392,7 +447,7 @@ fn follow(global: &Global, wanted: Events, out: Out) -> Result<Exit, Failure> {
     let target = Target::read(wanted.target.as_deref())?;
     let options = options(global);
     let mut interrupts = Interrupts::listen()?;
-    let ascii = out.ascii;
+    let (ascii, global) = (out.ascii, global.clone());
     on_loop(async move {
         let connector = Connector::new(options, Places::here());
         let opening = open(&connector, &target);
@@ -400,16 +455,20 @@ fn follow(global: &Global, wanted: Events, out: Out) -> Result<Exit, Failure> {
             Either::First(session) => session?,
             Either::Second(_) => return Ok(Exit::Interrupted),
         };
-        let hello = decode::hello(session.hello.clone());
+        let hello = session.who();
         let look = plain::look(&hello, hello.now_ns, utc_offset());
+        if !wanted.json {
+            tell_recording(&global, &hello);
+        }
         let request = pb::EventsRequest {
             kinds: wanted.kinds.clone(),
             filter: wanted.filter.clone(),
-            backlog: !wanted.follow,
+            // Who follows a recording wants what is in it first.
+            backlog: !wanted.follow || hello.recording.is_some(),
             internal: false,
         };
         let mut batches = session
-            .events(request)
+            .events(request, None)
             .await
             .map_err(|status| stopped(&refused(&status)))?;
         let mut printer = Printer {
@@ -490,7 +549,7 @@ impl Printer {
         batch: pb::EventBatch,
         as_json: bool,
         look: &crate::view::columns::Look,
-        hello: &crate::store::Hello,
+        hello: &Hello,
         ascii: bool,
     ) -> String {
         self.delivered = self.delivered.max(batch.delivered);

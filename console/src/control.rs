@@ -18,7 +18,7 @@ use crate::transport::address::Target;
 use crate::transport::connect::Connector;
 use crate::transport::discover::Places;
 use crate::transport::on_loop;
-use crate::transport::pages::{self, Question, Reader};
+use crate::transport::pages::{self, Question, Reader, Whole};
 use crate::transport::session::refused;
 use crate::view::cost::{Shown, lines};
 
@@ -137,25 +137,45 @@ pub fn cost(global: &Global, word: Option<&str>, json: bool) -> Result<Exit, Fai
             limit: None,
         };
         let (mut reader, first) = Reader::begin(&session, &question).await.map_err(broken)?;
+        if session.recording().is_some() {
+            // It is of one moment, and a rate needs two.
+            return Ok((pages::hello(&session), None, first));
+        }
         loop_runtime::sleep(RATE).await;
         let second = reader.again(&question).await.map_err(broken)?;
-        Ok::<_, Failure>((pages::hello(&session), first, second))
+        Ok::<_, Failure>((pages::hello(&session), Some(first), second))
     })??;
-    let (Body::Cost(was), Body::Cost(is)) = (before.body, now.body) else {
+    let at = |whole: Whole| match whole.body {
+        Body::Cost(cost) => Some((whole.at_ns, cost)),
+        _ => None,
+    };
+    let was = before.and_then(at);
+    let Some((at_ns, is)) = at(now) else {
         return Err(Failure::new(
             Exit::NoApp,
             "The app answered something else than its cost.",
             "",
         ));
     };
-    let up_ns = up(&hello, now.at_ns);
-    let span = now.at_ns.saturating_sub(before.at_ns);
+    let up_ns = up(&hello, at_ns);
+    let was = was.as_ref();
+    let was = was.map(|(then, was)| (at_ns.saturating_sub(*then), &**was));
     if json {
-        return said(line(&cost_json(&is, &was, span, up_ns)));
+        let mut value = cost_json(
+            &is,
+            was.map_or(&is, |(_, was)| was),
+            was.map_or(0, |(span, _)| span),
+            up_ns,
+        );
+        if let Some(about) = crate::print::json::recording(&hello) {
+            value["recording"] = about;
+        }
+        return said(line(&value));
     }
+    crate::commands::tell_recording(global, &hello);
     let shown = Shown {
         now: &is,
-        before: Some((span, &*was)),
+        before: was,
         up_ns,
         tasks: None,
         hello: Some(&hello),

@@ -16,6 +16,7 @@ pub mod commands;
 pub mod check;
 pub mod control;
 pub mod print;
+pub mod recorded;
 pub mod transport;
 
 pub mod drive;

@@ -4,7 +4,6 @@
 pub mod dump;
 pub mod facts;
 pub mod json;
-pub mod recorded;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -68,12 +67,22 @@ fn compose(
 ) -> Result<String, Failure> {
     leave_on_interrupt()?;
     let facts = gather(global, word)?;
+    if part == Part::Hour && facts.hour.is_none() && facts.hello.recording.is_some() {
+        return Err(Failure::new(
+            Exit::Inconclusive,
+            format!(
+                "The recording of {} (pid {}) does not hold the last hour.",
+                escape(&facts.hello.name, 256),
+                facts.hello.pid
+            ),
+            "`loop-console report` tells what it holds.",
+        ));
+    }
     if part == Part::Hour && facts.hour.is_none() {
         return Err(Failure::new(
             Exit::VersionGap,
             format!(
-                "{} (pid {}) does not keep its last hour: its runtime is older than this console, or the recording \
-                 ends before it.",
+                "{} (pid {}) does not keep its last hour: its runtime is older than this console.",
                 escape(&facts.hello.name, 256),
                 facts.hello.pid
             ),
@@ -89,9 +98,6 @@ fn compose(
 }
 
 fn gather(global: &Global, word: Option<&str>) -> Result<Facts, Failure> {
-    if let Some(recorded) = recorded::read(word) {
-        return recorded;
-    }
     let target = Target::read(word)?;
     let (options, timeout) = (options(global), global.timeout);
     on_loop(async move {

@@ -13,6 +13,8 @@ use std::time::Duration;
 pub use page::{Listed, Mark, Page};
 pub use row::*;
 
+use crate::recorded::About;
+
 /// The number of one question of this viewer; an answer carries it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
@@ -220,6 +222,8 @@ pub struct Hello {
     pub role_reason: String,
     /// What can be recorded, whether it is, and what to do about it.
     pub recorded: Vec<Recorded>,
+    /// It is no app that answers but a recording of one.
+    pub recording: Option<Box<About>>,
 }
 
 /// One thing that can be recorded.
@@ -359,7 +363,7 @@ pub struct Store {
 }
 
 /// Events kept for the screens; older ones leave.
-const EVENTS_KEPT: usize = 512;
+pub const EVENTS_KEPT: usize = 512;
 
 impl Store {
     /// Takes in what the transport told. `resort` says whether rows may change places now (see `page`).
@@ -540,6 +544,11 @@ impl Store {
             let of_place = self.groups.rows.iter().find(|g| g.place == leak.place);
             leak.live = of_place.and_then(|g| g.live_strip.clone());
         }
+    }
+
+    /// The recording that answers; `None`: an app does, or nobody.
+    pub fn recording(&self) -> Option<&About> {
+        self.hello.as_ref()?.recording.as_deref()
     }
 
     /// Whether the answers on screen are current.

@@ -3,6 +3,7 @@
 //!
 //! Reading order: [`address`] (what the user names), [`discover`] (where sockets lie), [`connect`] (from a name to a byte stream),
 //! [`session`] (gRPC over it), [`pages`] (one question asked to the end), [`live`] (the screens' transport), [`relay`].
+//! [`recording`] is the other kind of peer: a file that answers as an app does.
 
 pub mod address;
 pub mod connect;
@@ -10,6 +11,7 @@ pub mod discover;
 pub mod live;
 pub mod mailbox;
 pub mod pages;
+pub mod recording;
 pub mod relay;
 pub mod session;
 

@@ -202,6 +202,10 @@ fn tick(model: &mut Model) {
 
 /// How long nothing was heard, once that is longer than it should be.
 pub fn stale_since(model: &Model) -> Option<Duration> {
+    if model.store.recording().is_some() {
+        // It says nothing as long as nothing is written, and the head says how old it is.
+        return None;
+    }
     let silence = model.ui.now.saturating_sub(model.store.heard_at?);
     (silence >= Duration::from_secs(3)).then_some(silence)
 }

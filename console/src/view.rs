@@ -96,6 +96,7 @@ fn frame(model: &Model, p: &mut Painter<'_>, area: Rect) {
         height: area.height - 2,
         ..area
     };
+    let body = chrome::recording(model, p, body);
     if !model.has_data() || matches!(model.store.link, Some(Link::VersionGap(_))) {
         splash::draw(model, p, body);
     } else {

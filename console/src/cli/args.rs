@@ -19,11 +19,13 @@ Examples:
   loop-console shop-api                      … by name, or pid, unix:/path, http://127.0.0.1:6669
   loop-console tasks --filter 'state=wait for>30s' --json | jq '.tasks[].waiting_on'
   loop-console events -f --kind spawn,finish
+  loop-console open 48211                    the recording of a process that hangs or is gone
   loop-console check --budget block=50ms,leak=0 -- cargo test
   loop-console --via 'ssh web1 loop-console relay shop-api'
 
 TARGET is nothing (the only app), a pid, a name, a path, unix:/path or http://127.0.0.1:PORT
-(its token from LOOP_CONSOLE_TOKEN or the file that LOOP_CONSOLE_TOKEN_FILE names).
+(its token from LOOP_CONSOLE_TOKEN or the file that LOOP_CONSOLE_TOKEN_FILE names); or a
+recording: its file, or rec:PID, rec:NAME for the one that a process keeps or has left.
 
 Exit codes:
   0 clean · 1 check: findings over budget · 2 bad usage · 3 no app or cannot connect
@@ -101,6 +103,12 @@ pub enum When {
 pub(super) enum Sub {
     /// Attach and show it live (also what no command does)
     Connect { target: Option<String> },
+    /// Show a recording: of a process that hangs, is stopped or was killed; nothing asks it
+    Open {
+        /// A file, a pid or a name; nothing: the only one, or the list of them
+        #[arg(value_name = "FILE|PID")]
+        recording: Option<String>,
+    },
     /// List the apps that can be attached to
     Ps(PsArgs),
     /// Print live tasks
@@ -143,7 +151,7 @@ pub(super) enum Sub {
     History(OnceArgs),
     /// Print one page about everything: host, findings, blocks, the last hour, what is not known
     Report(ReportArgs),
-    /// Have the app write what there is to see of it to a file that `report` reads
+    /// Have the app write what there is to see of it to a file, for `open` and `report`
     Dump(DumpArgs),
     /// The gate: judge a running app, or all that a command runs
     Check(CheckArgs),

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{leave_on_interrupt, not_answered, open, options, said, stopped, utc_offset};
+use super::{
+    leave_on_interrupt, not_answered, open, options, said, stopped, tell_recording, utc_offset,
+};
 use crate::cli::{Global, Tree};
 use crate::exit::{Exit, Failure};
 use crate::print::{Out, plain, task, tree};
@@ -42,7 +44,9 @@ async fn read_with_stack(session: &Session, id: u64) -> Result<Option<TaskDetail
             _ => 0,
         };
         let unnamed = (detail.spawn_stack.first()).is_some_and(|frame| frame.function.is_empty());
-        if tries >= most.max(if unnamed { NAMES } else { 0 })
+        // A recording tells all that it knows at once.
+        if session.recording().is_some()
+            || tries >= most.max(if unnamed { NAMES } else { 0 })
             || !awaiting.stack.is_empty() && !unnamed
         {
             return Ok(Some(detail));
@@ -68,6 +72,15 @@ fn gone(id: u64) -> Failure {
     )
 }
 
+fn not_recorded(id: u64) -> Failure {
+    Failure::usage(
+        format!(
+            "The recording does not know task {id}: it never was, ended too long ago, or its row found no room."
+        ),
+        "`loop-console events` may still tell of it.",
+    )
+}
+
 pub(super) fn print_one(
     global: &Global,
     id: u64,
@@ -77,13 +90,19 @@ pub(super) fn print_one(
 ) -> Result<Exit, Failure> {
     leave_on_interrupt()?;
     let target = Target::read(word)?;
-    let options = options(global);
+    let (options, global) = (options(global), global.clone());
     let text = on_loop(async move {
         let connector = Connector::new(options, Places::here());
         let session = open(&connector, &target).await?;
         let detail = read_with_stack(&session, id).await?;
-        let detail = detail.ok_or_else(|| gone(id))?;
+        let detail = detail.ok_or_else(|| match session.recording() {
+            Some(_) => not_recorded(id),
+            None => gone(id),
+        })?;
         let hello = pages::hello(&session);
+        if !json {
+            tell_recording(&global, &hello);
+        }
         let look = plain::look(&hello, detail.at_ns, utc_offset());
         Ok::<_, Failure>(if json {
             task::json(&detail, &hello)
@@ -97,7 +116,7 @@ pub(super) fn print_one(
 pub(super) fn print_trees(global: &Global, wanted: Tree, out: Out) -> Result<Exit, Failure> {
     leave_on_interrupt()?;
     let target = Target::read(wanted.target.as_deref())?;
-    let options = options(global);
+    let (options, global) = (options(global), global.clone());
     let text = on_loop(async move {
         let connector = Connector::new(options, Places::here());
         let session = open(&connector, &target).await?;
@@ -109,6 +128,9 @@ pub(super) fn print_trees(global: &Global, wanted: Tree, out: Out) -> Result<Exi
             None => roots(&session, &wanted.filter).await?,
         };
         let hello = pages::hello(&session);
+        if !wanted.json {
+            tell_recording(&global, &hello);
+        }
         let at_ns = details.last().map_or(hello.now_ns, |detail| detail.at_ns);
         let look = plain::look(&hello, at_ns, utc_offset());
         Ok::<_, Failure>(if wanted.json {

@@ -182,6 +182,9 @@ pub fn json_batch(
     });
     if end {
         document["end"] = json!(true);
+        if let Some(about) = super::json::recording(hello) {
+            document["recording"] = about;
+        }
     }
     line(&document)
 }

@@ -310,6 +310,9 @@ pub fn list(what: What, whole: &Whole, hello: &Hello, only: &[String]) -> String
     document.insert("total".into(), json!(total));
     document.insert("matched".into(), json!(matched));
     document.insert("pages".into(), json!(whole.pages));
+    if !whole.incomplete.is_empty() {
+        document.insert("incomplete".into(), json!(whole.incomplete));
+    }
     document.insert(what.word().into(), Value::Array(rows));
     line(&Value::Object(document))
 }
@@ -338,10 +341,31 @@ pub fn line(document: &Value) -> String {
 
 /// Who was asked.
 pub fn app_of(hello: &Hello) -> Value {
-    json!({
+    let mut app = json!({
         "name": hello.name, "version": hello.version, "pid": hello.pid, "instance": hello.instance,
         "runtime": hello.runtime_version, "protocol": hello.protocol,
-    })
+    });
+    if let Some(about) = recording(hello) {
+        app["recording"] = about;
+    }
+    app
+}
+
+/// The recording that was asked in the app's stead; `None`: the app answered.
+pub fn recording(hello: &Hello) -> Option<Value> {
+    let about = hello.recording.as_ref()?;
+    let clock = Clock { hello, at_ns: 0 };
+    Some(json!({
+        "file": about.file, "process": about.stands.word(), "says": about.stands.long(), "reason": text(&about.reason),
+        "following": about.following,
+        "tables_at": about.snapshot_ns.and_then(|ns| clock.wall(ns)), "tables_at_ns": about.snapshot_ns,
+        "last_event_at": about.last_event_ns.and_then(|ns| clock.wall(ns)), "last_event_ns": about.last_event_ns,
+        "events": about.events, "overwritten": about.overwritten, "inspector_events": about.own_events,
+        "since": {
+            "spawned": about.since.spawned, "ended": about.since.ended, "unblocked": about.since.blocks,
+        },
+        "missing": about.doubts,
+    }))
 }
 
 fn keep(row: Value, only: &[String]) -> Value {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use loop_proto::pb;
 
+use crate::recorded::About;
 use crate::store::decode::{self, Decoder};
 use crate::store::{
     Body, Cost, Event, Finding, Hello, Hour, LoopRow, Overview, Query, Seek, Slot, Table, View,
@@ -11,6 +12,9 @@ use crate::store::{
 use crate::transport::pages::Unanswered;
 use crate::transport::session::Session;
 use crate::view::fmt;
+
+/// Events that a report has room for.
+const EVENTS: usize = 40;
 
 /// The questions, by slot.
 const ASKED: [(u32, Table, u32); 5] = [
@@ -40,8 +44,7 @@ pub struct Facts {
     pub hour: Option<Hour>,
     /// What happened last, oldest first; only of a recording.
     pub events: Vec<Event>,
-    /// Where it was read from, when not from a live app: a file, and what is the matter with it.
-    pub recording: Option<String>,
+    /// What is the matter with what was read.
     pub doubts: Vec<String>,
 }
 
@@ -58,11 +61,15 @@ impl Facts {
         }
     }
 
-    /// Asks a live app.
+    /// Asks an app, or a recording of one.
     ///
     /// Errors: the stream broke. An app that does not know a question is no error: its answer is missing.
     pub async fn ask(session: &Session) -> Result<Self, Unanswered> {
         let mut facts = Facts::of(session.hello.clone());
+        facts.hello = session.who();
+        if let Some(about) = facts.hello.recording.clone() {
+            facts.recorded(session, &about).await?;
+        }
         let queries: Vec<pb::Query> = ASKED
             .iter()
             .filter_map(|(slot, table, limit)| question(*slot, *table, *limit))
@@ -85,6 +92,38 @@ impl Facts {
         Ok(facts)
     }
 
+    /// What only a recording has: what happened last, and what is the matter with it.
+    async fn recorded(&mut self, session: &Session, about: &About) -> Result<(), Unanswered> {
+        self.doubts
+            .extend(about.doubts.iter().map(|why| capital(why)));
+        if about.overwritten > 0 {
+            self.doubts.push(format!(
+                "{}: newer ones took their place in the recording.",
+                about.losses()
+            ));
+        }
+        let request = pb::EventsRequest {
+            backlog: true,
+            ..pb::EventsRequest::default()
+        };
+        let mut batches = session.events(request, Some(EVENTS)).await?;
+        let mut decoder = Decoder::new();
+        // Few enough for one batch, and the stream of a process that runs has no end.
+        if let Some(batch) = batches.message().await? {
+            self.events = decoder.events(batch);
+        }
+        Ok(())
+    }
+
+    /// Where it was read from, when not from a live app; with why it was written.
+    pub fn recording(&self) -> Option<String> {
+        let about = self.hello.recording.as_ref()?;
+        Some(match about.reason.as_str() {
+            "" => about.file.clone(),
+            reason => format!("{}, written for {reason}", about.file),
+        })
+    }
+
     /// Takes an answer in.
     pub fn take(&mut self, view: View) {
         self.at_ns = self.at_ns.max(view.at_ns);
@@ -94,7 +133,7 @@ impl Facts {
             Body::Loops(rows) => (self.loops, self.loops_total) = (rows.rows, rows.total),
             Body::Findings(rows) => (self.findings, self.findings_total) = (rows.rows, rows.total),
             Body::Hour(hour) if hour.from_ns > 0 => self.hour = Some(*hour),
-            Body::Refused(refusal) => self.doubts.push(refusal.why),
+            Body::Refused(refusal) => self.doubts.push(capital(&refusal.why)),
             _ => {}
         }
     }
@@ -126,6 +165,8 @@ impl Facts {
             None => out.push("The kernel and the cgroup: the app did not tell.".to_owned()),
         }
         match &self.hour {
+            // That was said already.
+            None if hello.recording.is_some() => {}
             None => out.push(
                 "What was before: this app's runtime does not keep the last hour.".to_owned(),
             ),
@@ -256,6 +297,15 @@ fn question(slot: u32, table: Table, limit: u32) -> Option<pb::Query> {
         every: Duration::ZERO,
     };
     decode::query(&query, u64::from(slot))
+}
+
+/// As a sentence of its own.
+fn capital(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), chars.as_str())
+    })
 }
 
 /// Why nothing was answered, in words.

@@ -16,7 +16,8 @@ pub fn report(facts: &Facts) -> String {
         "schema": SCHEMA,
         "report": {
             "at": clock.wall(facts.at_ns),
-            "recording": facts.recording,
+            "recording": facts.recording(),
+            "recorded": crate::print::json::recording(hello),
             "app": {
                 "name": hello.name, "version": text(&hello.version), "pid": hello.pid,
                 "executable": text(&facts.executable), "build_id": text(&facts.build_id),
@@ -89,6 +90,7 @@ pub fn history(facts: &Facts) -> String {
         "schema": SCHEMA,
         "pid": facts.hello.pid,
         "name": facts.hello.name,
+        "recorded": crate::print::json::recording(&facts.hello),
         "history": facts.hour.as_ref().map(|of| hour(of, &clock)),
     });
     format!("{value}\n")

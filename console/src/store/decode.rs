@@ -123,6 +123,7 @@ pub fn hello(h: pb::HelloReply) -> Hello {
             })
             .collect(),
         name: h.app_name,
+        recording: None,
     }
 }
 

@@ -1,9 +1,12 @@
-//! What the user names as an app. Knows no socket: reading the word is pure.
+//! What the user names as an app. Knows no socket: reading the word is pure, but for a look whether a file is a recording.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
+
+/// What stands before a word that means a recording.
+pub const RECORDING: &str = "rec:";
 
 /// The app that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub enum Target {
         host: String,
         port: u16,
     },
+    /// Not an app but a recording of one: of a pid, of a name, a file, or, empty, the only one there is.
+    Recording(String),
 }
 
 impl Target {
@@ -38,6 +43,9 @@ impl Target {
                 return Err(wrong(word, "a path has to follow unix:"));
             }
             return Ok(Target::Socket(PathBuf::from(path)));
+        }
+        if let Some(rest) = word.strip_prefix(RECORDING) {
+            return Ok(Target::Recording(rest.to_owned()));
         }
         if let Some(rest) = word.strip_prefix("http://") {
             return address(word, rest.trim_end_matches('/'));
@@ -58,6 +66,17 @@ impl Target {
             return Ok(Target::Path(PathBuf::from(word)));
         }
         Ok(Target::Name(word.to_owned()))
+    }
+
+    /// The recording that is meant: one that is named as such, or a file that is one.
+    pub fn recording(&self) -> Option<&str> {
+        let path = match self {
+            Target::Recording(word) => return Some(word),
+            Target::Path(path) => path.to_str()?,
+            Target::Name(name) => name,
+            _ => return None,
+        };
+        super::recording::file::is_one(Path::new(path)).then_some(path)
     }
 }
 
@@ -95,7 +114,7 @@ fn word_of(word: &str) -> String {
 fn wrong(word: &str, why: &str) -> Failure {
     Failure::usage(
         format!("`{}` names no app: {why}.", word_of(word)),
-        "A target is a pid, a name, a path, unix:/path or http://127.0.0.1:PORT; `loop-console ps` lists them.",
+        "A target is a pid, a name, a path, unix:/path, http://127.0.0.1:PORT, a recording or rec:PID; `loop-console ps` lists apps.",
     )
 }
 
@@ -108,6 +127,8 @@ impl fmt::Display for Target {
             Target::Name(name) => f.write_str(&word_of(name)),
             Target::Path(path) => f.write_str(&word_of(&path.to_string_lossy())),
             Target::Socket(path) => write!(f, "unix:{}", word_of(&path.to_string_lossy())),
+            Target::Recording(word) if word.is_empty() => f.write_str("the recording that is here"),
+            Target::Recording(word) => write!(f, "the recording of {}", word_of(word)),
             Target::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
             Target::Tcp { host, port } => write!(f, "http://{host}:{port}"),
         }
@@ -119,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_name_apps_in_six_ways() {
+    fn words_name_apps_in_six_ways_and_recordings() {
         for (word, target) in [
             ("48211", Target::Pid(48211)),
             ("shop-api", Target::Name("shop-api".into())),
@@ -127,6 +148,8 @@ mod tests {
             ("/run/a.sock", Target::Path("/run/a.sock".into())),
             ("unix:/run/a.sock", Target::Socket("/run/a.sock".into())),
             ("unix:///run/a.sock", Target::Socket("/run/a.sock".into())),
+            ("rec:48211", Target::Recording("48211".into())),
+            ("rec:", Target::Recording(String::new())),
             (
                 "http://127.0.0.1:6669",
                 Target::Tcp {

@@ -14,6 +14,7 @@ use loop_runtime::net::{TcpStream, UnixStream};
 use super::Options;
 use super::address::Target;
 use super::discover::{self, Candidate, Places};
+use super::recording::{self, Source};
 use super::session::{Session, Trouble};
 use crate::exit::{Exit, Failure};
 use crate::store::{App, Looked, VersionGap};
@@ -41,6 +42,8 @@ pub enum NotThere {
     Several(Vec<App>),
     /// It is there, or should be, and cannot be talked to.
     Trouble(Trouble),
+    /// A recording was meant, and cannot be opened.
+    Unreadable(Failure),
 }
 
 impl Connector {
@@ -57,6 +60,9 @@ impl Connector {
 
     /// Opens a session with what `target` means.
     pub async fn open(&self, target: &Target) -> Result<Session, NotThere> {
+        if let Some(word) = target.recording() {
+            return self.recorded(word).map_err(NotThere::Unreadable);
+        }
         if let Some(command) = &self.options.via {
             return self.via(command).await.map_err(NotThere::Trouble);
         }
@@ -131,6 +137,18 @@ impl Connector {
             }
             _ => Err(NotThere::Several(meant.iter().map(app).collect())),
         }
+    }
+
+    /// A session with a recording.
+    fn recorded(&self, word: &str) -> Result<Session, Failure> {
+        if let Some(command) = &self.options.via {
+            return Err(Failure::usage(
+                "A recording is read from a file here; --via reaches an app elsewhere.",
+                format!("Copy the file from there, or open it there: {command} is not needed."),
+            ));
+        }
+        let (path, pid_here) = recording::find::resolve(word, &self.places)?;
+        Source::open(&path, &self.places, pid_here).map(Session::of)
     }
 
     async fn via(&self, command: &str) -> Result<Session, Trouble> {
@@ -261,7 +279,7 @@ fn is_meant(target: &Target, candidate: &Candidate, hello: &pb::HelloReply) -> b
                 |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
             !hello.executable.is_empty() && real(path) == real(Path::new(&hello.executable))
         }
-        Target::Socket(_) | Target::Tcp { .. } => false,
+        Target::Socket(_) | Target::Tcp { .. } | Target::Recording(_) => false,
     }
 }
 
@@ -307,6 +325,7 @@ pub fn version_gap(hello: &pb::HelloReply, gap: &loop_proto::version::VersionGap
 pub fn failure(target: &Target, not_there: NotThere) -> Failure {
     let safe = |text: &str| loop_proto::escape::escape(text, 1024).into_owned();
     match not_there {
+        NotThere::Unreadable(failure) => failure,
         NotThere::Nobody { looked } => nobody(target, &looked),
         NotThere::Several(apps) => {
             let list: Vec<String> = apps

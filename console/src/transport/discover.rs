@@ -159,23 +159,10 @@ fn directory_of(
     seen: &mut HashSet<(u64, u64)>,
     candidates: &mut Vec<Candidate>,
 ) -> String {
-    let meta = match fs::symlink_metadata(directory) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return "no such directory".to_owned();
-        }
-        Err(error) => return error.to_string(),
+    let owner = match owner_of(directory, uid) {
+        Ok(owner) => owner,
+        Err(why) => return why,
     };
-    if !meta.is_dir() {
-        return "not a directory".to_owned();
-    }
-    // What somebody else's directory holds is somebody else's word; root may look at all.
-    if meta.uid() != uid && meta.uid() != 0 && uid != 0 {
-        return "not owned by you".to_owned();
-    }
-    if meta.mode() & 0o022 != 0 {
-        return "others may write there: not looked at".to_owned();
-    }
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => return error.to_string(),
@@ -204,10 +191,124 @@ fn directory_of(
             note: note(&endpoint::note_path(&path)),
             socket: path,
             pid,
-            owner: meta.uid(),
+            owner,
         });
     }
     format!("{sockets} socket{}", if sockets == 1 { "" } else { "s" })
+}
+
+/// Who owns a directory whose files may be believed. Errors: why they may not, in words.
+fn owner_of(directory: &Path, uid: u32) -> Result<u32, String> {
+    let meta = match fs::symlink_metadata(directory) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err("no such directory".to_owned());
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    if !meta.is_dir() {
+        return Err("not a directory".to_owned());
+    }
+    // What somebody else's directory holds is somebody else's word; root may look at all.
+    if meta.uid() != uid && meta.uid() != 0 && uid != 0 {
+        return Err("not owned by you".to_owned());
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err("others may write there: not looked at".to_owned());
+    }
+    Ok(meta.uid())
+}
+
+/// Recordings that one directory may have, at most: an app keeps a few.
+const RECORDINGS: usize = 1_024;
+
+/// Files that may be recordings, beside sockets, in memory and where dumps lie; `u32`: the pid by which this machine knows the
+/// process that a file's pid means, where both are known and differ.
+pub(super) fn recordings(places: &Places) -> (Vec<(PathBuf, Option<(u32, u32)>)>, Vec<Looked>) {
+    let mut directories: Vec<(PathBuf, Option<(u32, u32)>)> = Vec::new();
+    let mut add = |path: PathBuf, of: Option<(u32, u32)>| {
+        for path in [path.join("dumps"), path] {
+            if !directories.iter().any(|(known, _)| *known == path) {
+                directories.push((path, of));
+            }
+        }
+    };
+    for directory in &places.directories {
+        add(directory.clone(), None);
+    }
+    add(memory(places.uid), None);
+    if places.uid == 0 {
+        for directory in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            if directory
+                .file_name()
+                .to_string_lossy()
+                .starts_with("loop-console-")
+            {
+                add(directory.path(), None);
+            }
+        }
+    }
+    if let Some(proc) = places.proc.as_ref().filter(|_| places.everywhere) {
+        for process in processes_of(proc) {
+            for directory in process.directories(proc) {
+                add(directory, Some((process.inner_pid, process.pid)));
+            }
+            if process.apart {
+                let below = memory(process.uid);
+                let root = proc.join(process.pid.to_string()).join("root");
+                let below = root.join(below.strip_prefix("/").unwrap_or(&below));
+                add(below, Some((process.inner_pid, process.pid)));
+            }
+        }
+    }
+    let (mut files, mut looked) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
+    for (directory, of) in directories {
+        let found = owner_of(&directory, places.uid)
+            .and_then(|_| fs::read_dir(&directory).map_err(|error| error.to_string()));
+        let mut count = 0;
+        let said = match found {
+            Err(why) => why,
+            Ok(entries) => {
+                for entry in entries.flatten().take(RECORDINGS) {
+                    let path = entry.path();
+                    let is = path
+                        .extension()
+                        .is_some_and(|end| end == loop_proto::recording::EXTENSION);
+                    let Ok(file) = fs::symlink_metadata(&path) else {
+                        continue;
+                    };
+                    if is && file.is_file() {
+                        count += 1;
+                        if seen.insert((file.dev(), file.ino())) {
+                            files.push((path, of));
+                        }
+                    }
+                }
+                format!("{count} recording{}", if count == 1 { "" } else { "s" })
+            }
+        };
+        // Where everybody's directories are looked at, those with nothing in them are many.
+        if count > 0 || of.is_none() && !directory.ends_with("dumps") {
+            looked.push(Looked {
+                place: directory.display().to_string(),
+                found: said,
+            });
+        }
+    }
+    (files, looked)
+}
+
+/// Where recordings of a user lie if the directory of sockets is on a disk.
+fn memory(uid: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/loop-console-{uid}"))
+}
+
+/// The user that a process runs as. `None`: there is no such process, or nothing is told of it.
+pub(super) fn user_of(proc: &Path, pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(proc.join(pid.to_string()).join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn note(path: &Path) -> Note {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loop_proto::pb;
@@ -11,12 +12,13 @@ use super::address::Target;
 use super::connect::{self, Connector, NotThere};
 use super::discover::Places;
 use super::mailbox::{self, Receiver, Sender};
+use super::recording::Source;
 use super::session::{Session, Trouble, refused};
 use super::{Options, on_loop};
 use crate::run::{Inbox, Transport};
 use crate::store::control::{Answer, Deed};
 use crate::store::decode::{self, Decoder};
-use crate::store::{App, Body, Link, Query, Slot, Table, Update, View};
+use crate::store::{App, Body, Hello, Link, Query, Slot, Table, Update, View};
 use crate::update::Ask;
 
 /// The first pause before a new try; each failure doubles it, up to the longest.
@@ -76,7 +78,7 @@ enum Happened {
     Gone(u64, String),
     Answer(Box<Answer>),
     /// Who the app is and what it records, told again.
-    Hello(u64, Box<pb::HelloReply>),
+    Hello(u64, Box<Hello>),
     Apps(Vec<App>),
     /// The screens are gone. The actor holds its own mailbox open, so it has to be told.
     End,
@@ -153,7 +155,10 @@ impl Actor {
             let alarm = [
                 match &self.phase {
                     Phase::Waiting { until } => Some(*until),
-                    Phase::Live { heard, .. } if !self.questions.is_empty() => {
+                    // A recording says nothing as long as nothing is written.
+                    Phase::Live { session, heard, .. }
+                        if !self.questions.is_empty() && session.recording().is_none() =>
+                    {
                         Some(*heard + SILENCE)
                     }
                     _ => None,
@@ -190,7 +195,11 @@ impl Actor {
         let now = Instant::now();
         match &self.phase {
             Phase::Waiting { until } if *until <= now => self.open("trying again"),
-            Phase::Live { heard, .. } if !self.questions.is_empty() && *heard + SILENCE <= now => {
+            Phase::Live { session, heard, .. }
+                if !self.questions.is_empty()
+                    && session.recording().is_none()
+                    && *heard + SILENCE <= now =>
+            {
                 self.lost(format!("nothing was heard for {} s", SILENCE.as_secs()));
             }
             _ => {}
@@ -229,8 +238,7 @@ impl Actor {
                 self.inbox.send(Update::Answer(answer));
             }
             Happened::Hello(of, hello) if of == self.attachment => {
-                self.inbox
-                    .send(Update::Hello(Box::new(decode::hello(*hello))));
+                self.inbox.send(Update::Hello(hello));
             }
             Happened::Apps(apps) => self.listed(apps),
             // Of an attachment that was left meanwhile.
@@ -328,9 +336,10 @@ impl Actor {
                 if matches!(self.target, Target::Only) && !session.hello.app_name.is_empty() {
                     self.target = Target::Name(session.hello.app_name.clone());
                 }
-                self.inbox.send(Update::Hello(Box::new(decode::hello(
-                    session.hello.clone(),
-                ))));
+                self.inbox.send(Update::Hello(Box::new(session.who())));
+                if let Some(source) = session.recording() {
+                    self.reread(source.clone(), session.clone());
+                }
                 self.inbox.send(Update::Link(Link::Live));
                 self.phase = Phase::Live {
                     session,
@@ -363,6 +372,11 @@ impl Actor {
                 self.listing = true;
                 self.look_at = Some(Instant::now() + LOOK_EVERY);
             }
+            Err(NotThere::Unreadable(failure)) => {
+                self.phase = Phase::Still;
+                let how = format!("{failure}");
+                self.inbox.send(Update::Link(Link::Ended { how }));
+            }
             Err(NotThere::Trouble(Trouble::Gap { hello, gap })) => {
                 self.phase = Phase::Still;
                 self.inbox.send(Update::Link(Link::VersionGap(Box::new(
@@ -383,6 +397,20 @@ impl Actor {
         };
         self.inbox
             .send(Update::Link(Link::Lost { reason, retry_in }));
+    }
+
+    /// Tells what becomes of a recording, each time that it was read anew.
+    fn reread(&self, source: Arc<Source>, session: Box<Session>) {
+        let (mail, of) = (self.mail.clone(), self.attachment);
+        drop(loop_runtime::create_task(async move {
+            let (_, mut turn) = source.answers();
+            while let Some(next) = source.after(turn).await {
+                turn = next;
+                if !mail.send(Happened::Hello(of, Box::new(session.who()))) {
+                    return;
+                }
+            }
+        }));
     }
 
     /// Opens the stream of views. Its first message is a question, which some servers wait for.
@@ -537,7 +565,7 @@ impl Actor {
             if matches!(deed, Deed::Record { .. } | Deed::Budget { .. })
                 && let Ok(hello) = session.hello_again().await
             {
-                mail.send(Happened::Hello(of, Box::new(hello)));
+                mail.send(Happened::Hello(of, Box::new(decode::hello(hello))));
             }
         }));
     }
@@ -559,7 +587,8 @@ impl Actor {
                 backlog: true,
                 ..pb::EventsRequest::default()
             };
-            let Ok(mut batches) = session.events(request).await else {
+            let newest = Some(crate::store::EVENTS_KEPT);
+            let Ok(mut batches) = session.events(request, newest).await else {
                 return;
             };
             while let Ok(Some(batch)) = batches.message().await {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use loop_proto::message::{Of, Texts};
 use loop_proto::pb;
 use loop_proto::row::Row;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::mailbox::Sender;
-use super::session::Session;
+use super::session::{Session, Views};
 use crate::store::decode::{self, Decoder};
 use crate::store::{Body, Hello, Query, Refusal, Seek, Slot, Table};
 
@@ -19,7 +19,7 @@ const PAGE: u32 = 10_000;
 /// A viewer that asks one thing at a time.
 pub struct Reader {
     asks: Sender<pb::Query>,
-    views: Streaming<pb::View>,
+    views: Views,
     decoder: Decoder,
     serial: u64,
 }
@@ -32,6 +32,8 @@ pub struct Whole {
     /// In how many pages it came. More than one: they were asked for in the order of ids, which no row leaves, so that none is
     /// missing or there twice, and put in the wanted order here.
     pub pages: u32,
+    /// Why the rows are fewer than there were; empty: nothing is missing.
+    pub incomplete: String,
 }
 
 /// What is asked.
@@ -117,6 +119,7 @@ impl Reader {
                         body: view.body,
                         at_ns: view.at_ns,
                         pages: came,
+                        incomplete: view.incomplete,
                     });
                 }
             }
@@ -292,6 +295,9 @@ fn join(to: &mut pb::View, mut from: pb::View) {
     (to.total, to.matched) = (from.total, from.matched);
     to.last = from.last.or(to.last.take());
     to.torn |= from.torn;
+    if !from.incomplete.is_empty() {
+        to.incomplete = from.incomplete;
+    }
     // What has no rows comes in one message.
     to.cost = from.cost.or(to.cost.take());
     to.error = from.error.or(to.error.take());
@@ -328,7 +334,7 @@ fn shorten<M>(rows: &mut Vec<M>, limit: usize) {
 
 /// Who answered, as rows know it.
 pub fn hello(session: &Session) -> Hello {
-    crate::store::decode::hello(session.hello.clone())
+    session.who()
 }
 
 #[cfg(test)]

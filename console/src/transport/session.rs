@@ -1,9 +1,10 @@
-//! gRPC with one app over a byte stream: the generated client on hyper's HTTP/2, both on our own loop. Knows neither how the
-//! stream was made nor what the answers are for.
+//! One peer that answers: an app over a byte stream (gRPC by the generated client on hyper's HTTP/2, both on our own loop), or a
+//! recording. Knows neither how the stream was made nor what the answers are for.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use tower_service::Service;
 
 use super::Options;
 use super::mailbox::{self, Receiver};
+use super::recording::{self, Source};
+use crate::store::{Hello, decode};
 
 /// A message may be this much larger than the schema allows before it is refused: room for its frame.
 const SLACK: usize = 64 << 10;
@@ -99,14 +102,93 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// An app that said Hello in a version that we understand.
+/// An app that said Hello in a version that we understand, or a recording of one.
 #[derive(Clone, Debug)]
 pub struct Session {
-    client: InspectClient<Channel>,
+    peer: Peer,
     pub hello: pb::HelloReply,
 }
 
+/// Who answers.
+#[derive(Clone, Debug)]
+enum Peer {
+    App(InspectClient<Channel>),
+    Recording(Arc<Source>),
+}
+
+/// Answers as they come.
+#[derive(Debug)]
+pub enum Views {
+    App(tonic::Streaming<pb::View>),
+    Recording(recording::Views),
+}
+
+impl Views {
+    /// The next answer; `None`: the stream has ended.
+    pub async fn message(&mut self) -> Result<Option<pb::View>, Status> {
+        match self {
+            Views::App(stream) => stream.message().await,
+            Views::Recording(views) => Ok(views.message().await),
+        }
+    }
+}
+
+/// Events as they come.
+#[derive(Debug)]
+pub enum Batches {
+    App(tonic::Streaming<pb::EventBatch>),
+    Recording(recording::Batches),
+    /// The question was not understood, which is all that there is to say.
+    Wrong(Option<pb::QueryError>),
+}
+
+impl Batches {
+    /// The next batch; `None`: the stream has ended.
+    pub async fn message(&mut self) -> Result<Option<pb::EventBatch>, Status> {
+        match self {
+            Batches::App(stream) => stream.message().await,
+            Batches::Recording(batches) => Ok(batches.message().await),
+            Batches::Wrong(error) => Ok(error.take().map(|error| pb::EventBatch {
+                error: Some(pb::EventFilterError {
+                    message: error.message,
+                    offset: error.offset,
+                    length: error.length,
+                }),
+                ..pb::EventBatch::default()
+            })),
+        }
+    }
+}
+
 impl Session {
+    /// A session with a recording.
+    pub fn of(source: Arc<Source>) -> Session {
+        let hello = source.answers().0.hello.clone();
+        Session {
+            peer: Peer::Recording(source),
+            hello,
+        }
+    }
+
+    /// The recording that answers; `None`: an app does.
+    pub fn recording(&self) -> Option<&Arc<Source>> {
+        match &self.peer {
+            Peer::App(_) => None,
+            Peer::Recording(source) => Some(source),
+        }
+    }
+
+    /// Who answers, as the screens know it.
+    pub fn who(&self) -> Hello {
+        match &self.peer {
+            Peer::App(_) => decode::hello(self.hello.clone()),
+            Peer::Recording(source) => Hello {
+                recording: Some(Box::new(source.about())),
+                ..decode::hello(source.answers().0.hello.clone())
+            },
+        }
+    }
+
     /// Says Hello over `stream`. `authority` is whom we mean, `token` proves that we may.
     ///
     /// Errors: [`Trouble`]; a foreign process that speaks something else is `Unreachable`.
@@ -177,7 +259,10 @@ impl Session {
             .map_err(|status| Trouble::Unreachable(refused(&status)))?
             .into_inner();
         match version::fit(hello.protocol) {
-            Ok(_) => Ok(Session { client, hello }),
+            Ok(_) => Ok(Session {
+                peer: Peer::App(client),
+                hello,
+            }),
             Err(gap) => Err(Trouble::Gap {
                 hello: Box::new(hello),
                 gap,
@@ -185,54 +270,57 @@ impl Session {
         }
     }
 
-    /// One viewer: what goes into the mailbox is asked, what comes out of the stream answers.
-    pub async fn watch(
-        &self,
-    ) -> Result<(mailbox::Sender<pb::Query>, tonic::Streaming<pb::View>), Status> {
-        let (asks, questions) = mailbox::mailbox();
-        let views = self.client.clone().watch(questions).await?.into_inner();
-        Ok((asks, views))
-    }
-
-    /// As [`Session::watch`], with the first questions already in: a server may answer the call only once it has one.
+    /// One viewer: what goes into the mailbox is asked, what comes out of the stream answers. The first questions are already in: a
+    /// server may answer the call only once it has one.
     pub async fn watch_with(
         &self,
         first: impl IntoIterator<Item = pb::Query>,
-    ) -> Result<(mailbox::Sender<pb::Query>, tonic::Streaming<pb::View>), Status> {
+    ) -> Result<(mailbox::Sender<pb::Query>, Views), Status> {
         let (asks, questions) = mailbox::mailbox();
         for query in first {
             asks.send(query);
         }
-        let views = self.client.clone().watch(questions).await?.into_inner();
+        let views = match &self.peer {
+            Peer::App(client) => Views::App(client.clone().watch(questions).await?.into_inner()),
+            Peer::Recording(source) => {
+                Views::Recording(recording::Views::new(source.clone(), questions))
+            }
+        };
         Ok((asks, views))
     }
 
-    /// What happens, as it happens.
+    /// What happens, as it happens; of what was before at most the `newest`, where it matters how much that is.
     pub async fn events(
         &self,
         request: pb::EventsRequest,
-    ) -> Result<tonic::Streaming<pb::EventBatch>, Status> {
-        Ok(self
-            .client
-            .clone()
-            .watch_events(request)
-            .await?
-            .into_inner())
+        newest: Option<usize>,
+    ) -> Result<Batches, Status> {
+        Ok(match &self.peer {
+            Peer::App(client) => {
+                Batches::App(client.clone().watch_events(request).await?.into_inner())
+            }
+            Peer::Recording(source) => {
+                match recording::Batches::begin(source.clone(), &request, newest) {
+                    Ok(batches) => Batches::Recording(batches),
+                    Err(error) => Batches::Wrong(Some(error)),
+                }
+            }
+        })
     }
 
     /// All about one task; `None`: there is none of that id. With `await_stack` the app finds out
     /// where it waits, and tells when it is asked again.
     pub async fn task(&self, id: u64, await_stack: bool) -> Result<Option<pb::TaskDetail>, Status> {
-        match self
-            .client
-            .clone()
-            .task(pb::TaskRequest {
-                id,
-                await_stack,
-                ..pb::TaskRequest::default()
-            })
-            .await
-        {
+        let client = match &self.peer {
+            Peer::App(client) => client,
+            Peer::Recording(source) => return Ok(source.answers().0.task(id)),
+        };
+        let request = pb::TaskRequest {
+            id,
+            await_stack,
+            ..pb::TaskRequest::default()
+        };
+        match client.clone().task(request).await {
             Ok(detail) => Ok(Some(detail.into_inner())),
             Err(status) if status.code() == Code::NotFound => Ok(None),
             Err(status) => Err(status),
@@ -246,12 +334,12 @@ impl Session {
             client: our_name(),
             role: self.hello.role,
         };
-        Ok(self.client.clone().hello(hello).await?.into_inner())
+        Ok(self.app()?.hello(hello).await?.into_inner())
     }
 
     /// Does something, if this viewer may.
     pub async fn command(&self, request: pb::CommandRequest) -> Result<pb::CommandReply, Status> {
-        Ok(self.client.clone().command(request).await?.into_inner())
+        Ok(self.app()?.command(request).await?.into_inner())
     }
 
     /// The gate's side of a verdict stream.
@@ -259,7 +347,15 @@ impl Session {
         &self,
         steps: Receiver<pb::JudgeRequest>,
     ) -> Result<tonic::Streaming<pb::Verdict>, Status> {
-        Ok(self.client.clone().judge(steps).await?.into_inner())
+        Ok(self.app()?.judge(steps).await?.into_inner())
+    }
+
+    /// The app, for what no recording can do.
+    fn app(&self) -> Result<InspectClient<Channel>, Status> {
+        match &self.peer {
+            Peer::App(client) => Ok(client.clone()),
+            Peer::Recording(_) => Err(recording::refused()),
+        }
     }
 }
 

@@ -101,6 +101,61 @@ pub(super) fn header(model: &Model, p: &mut Painter<'_>, area: Rect) {
     }
 }
 
+/// Whose recording it is, how that process stands, of when the tables are and what is missing: on every screen, since nothing
+/// below looks any different from an app that lives. Returns what is left of the area.
+pub(super) fn recording(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rect {
+    let store = model.shown();
+    let Some((hello, about)) = store
+        .hello
+        .as_ref()
+        .and_then(|hello| Some((hello, hello.recording.as_ref()?)))
+    else {
+        return area;
+    };
+    let (wide, offset) = (area.width >= WIDE, model.ui.utc_offset_s);
+    let name = p.clean(&hello.name).into_owned();
+    let room = usize::from(area.width.saturating_sub(2));
+    let title = about.title(&name, hello.pid, offset, wide);
+    let role = if about.following {
+        Role::Good
+    } else {
+        Role::Head
+    };
+    p.text(area, 1, 0, &fmt::cut_end(&title, room), role);
+    if area.height < 16 {
+        return below(area, 1);
+    }
+    let doubts = match about.doubts.len() as u64 {
+        0 => String::new(),
+        n => format!("! {} (key i)", fmt::many(n, "doubt")),
+    };
+    let parts = [
+        (about.age(offset, wide), Role::Warning),
+        (
+            about.losses(),
+            if about.overwritten > 0 {
+                Role::Warning
+            } else {
+                Role::Dim
+            },
+        ),
+        (doubts, Role::Warning),
+        (about.since(), Role::Plain),
+    ];
+    let line = top(below(area, 1), 1);
+    let mut x = 1;
+    for (text, role) in parts.iter().filter(|(text, _)| !text.is_empty()) {
+        let gap = if x > 1 { " · " } else { "" };
+        let text = p.clean(text).into_owned();
+        if usize::from(x) + fmt::width(gap) + fmt::width(&text) > room + 1 {
+            continue;
+        }
+        x += p.text(line, x, 0, gap, Role::Dim);
+        x += p.text(line, x, 0, &text, *role);
+    }
+    below(area, 2)
+}
+
 /// How fresh the picture is, in words: fewer where there is little room.
 fn state(model: &Model, width: u16) -> (String, Role) {
     let now = model.ui.now;
@@ -140,6 +195,12 @@ fn state(model: &Model, width: u16) -> (String, Role) {
                 String::new()
             };
             (format!("○ LOST {gone}{reason}, {retry}"), Role::Problem)
+        }
+        Some(Link::Live) if store.recording().is_some() => {
+            match store.recording().is_some_and(|about| about.following) {
+                true => ("■ FOLLOWING".to_owned(), Role::Good),
+                false => ("■ RECORDING".to_owned(), Role::Plain),
+            }
         }
         Some(Link::Live) => match (update::stale_since(model), store.restarted_from) {
             (Some(silence), _) => (
@@ -407,6 +468,10 @@ pub(super) fn filter_line(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rec
         Narrow::Ended => "ended tasks, newest first".to_owned(),
     };
     let refused = wanted::refusal(model, id);
+    // The body of an empty list says itself why it is.
+    let refused = refused.filter(|refusal| refusal.part != crate::recorded::NOT_HELD);
+    let area = incomplete(model, p, area, id);
+    let line = top(area, 1);
     if list.filter.is_empty() && narrow.is_empty() && refused.is_none() {
         return area;
     }
@@ -452,6 +517,17 @@ pub(super) fn filter_line(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rec
         Role::Warning,
     );
     below(area, 2)
+}
+
+/// Why rows are missing, above the list.
+fn incomplete(model: &Model, p: &mut Painter<'_>, area: Rect, id: ListId) -> Rect {
+    let Some(why) = model.shown().incomplete.get(&wanted::slot(id)) else {
+        return area;
+    };
+    let text = format!("! {}", p.clean(why));
+    let room = usize::from(area.width.saturating_sub(2));
+    p.text(area, 1, 0, &fmt::cut_end(&text, room), Role::Warning);
+    below(area, 1)
 }
 
 /// `14 of 1,284`.

@@ -4,6 +4,7 @@
 use super::theme::Role;
 use super::{fmt, wanted};
 use crate::model::Model;
+use crate::recorded::About;
 use crate::store::{Cost, Hello, Loss};
 
 /// What the lines are made from.
@@ -60,8 +61,39 @@ fn percent(share: f64) -> String {
 /// One line: its head, its text, and how it is marked.
 pub type Line = (String, String, Role);
 
+/// What is known of the recording that is looked at, and what is missing in it.
+fn of_recording(about: &About, out: &mut Vec<Line>) {
+    let line = |head: &str, text: String| (head.to_owned(), text, Role::Plain);
+    out.push(line("recording", about.file.clone()));
+    if !about.reason.is_empty() {
+        out.push(line("written for", about.reason.clone()));
+    }
+    out.push(line("process", about.stands.long().to_owned()));
+    out.push(line(
+        "its rings",
+        format!(
+            "{} events recorded, {}",
+            fmt::count(about.events),
+            about.losses()
+        ),
+    ));
+    for doubt in &about.doubts {
+        out.push(("! missing".to_owned(), doubt.clone(), Role::Warning));
+    }
+}
+
 /// All that is known of the cost.
 pub fn lines(shown: &Shown<'_>) -> Vec<Line> {
+    let mut out = Vec::new();
+    let about = shown.hello.and_then(|hello| hello.recording.as_ref());
+    if let Some(about) = about {
+        of_recording(about, &mut out);
+    }
+    out.extend(of_cost(shown));
+    out
+}
+
+fn of_cost(shown: &Shown<'_>) -> Vec<Line> {
     let c = shown.now;
     let line = |head: &str, text: String| (head.to_owned(), text, Role::Plain);
     let warns = |head: &str, count: u64, text: String| {

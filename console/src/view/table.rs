@@ -288,6 +288,11 @@ fn reading(model: &Model, id: ListId) -> String {
             id.noun()
         );
     }
+    if let Some(refusal) = wanted::refusal(model, id)
+        && refusal.part == crate::recorded::NOT_HELD
+    {
+        return format!("Not known: {}.", refusal.why);
+    }
     if !model.store.is_live() {
         return format!("No {} were read before the connection was lost.", id.noun());
     }

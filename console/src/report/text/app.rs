@@ -16,8 +16,24 @@ impl Page<'_> {
         let at = at.map_or_else(|_| "at an unknown time".to_owned(), |at| second(&at));
         let title = format!("{} (pid {}), {at}", hello.name, hello.pid);
         self.wrapped(0, &title);
-        if let Some(recording) = &facts.recording {
-            self.item("Read from", recording);
+        if let (Some(file), Some(about)) = (facts.recording(), &hello.recording) {
+            self.item("Read from", &file);
+            self.item("Process", about.stands.long());
+            let offset = self.look.utc_offset_s;
+            let said = [about.age(offset, true), about.since()];
+            let said: Vec<&str> = said
+                .iter()
+                .map(String::as_str)
+                .filter(|text| !text.is_empty())
+                .collect();
+            self.item("Of", &said.join("; "));
+            let last = about
+                .last_event_ns
+                .map(|at| format!("last at {}, ", about.time(at, offset, true)));
+            self.item(
+                "Events",
+                &format!("{}{}", last.unwrap_or_default(), about.losses()),
+            );
         }
         let version = match hello.version.as_str() {
             "" => String::new(),

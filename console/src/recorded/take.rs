@@ -1,0 +1,200 @@
+//! From the sections of a recording to tables that can be asked: parts of one answer joined, rows that are there twice once,
+//! what happened after the snapshot applied. Knows no question.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use loop_proto::message::Texts;
+use loop_proto::pb::{self, Target};
+use loop_proto::recording::{Recording, Snapshot};
+
+use super::Answers;
+use super::since::Since;
+use super::story::Story;
+
+/// Why a recording takes no commands.
+pub const NO_COMMANDS: &str = "a recording cannot be commanded";
+
+/// Does `$do` with each list of rows of two answers.
+macro_rules! each_list {
+    ($do:ident: $to:expr, $from:expr) => {
+        $do(&mut $to.tasks, $from.tasks, |row| row.id);
+        $do(&mut $to.loops, $from.loops, |row| row.id);
+        $do(&mut $to.timers, $from.timers, |row| row.id);
+        $do(&mut $to.io, $from.io, |row| row.id);
+        $do(&mut $to.jobs, $from.jobs, |row| row.id);
+        $do(&mut $to.resources, $from.resources, |row| row.id);
+        $do(&mut $to.children, $from.children, |row| row.id);
+        $do(&mut $to.signals, $from.signals, |row| row.id);
+        $do(&mut $to.findings, $from.findings, |row| row.id);
+        $do(&mut $to.blocks, $from.blocks, |row| row.id);
+        $do(&mut $to.places, $from.places, |row| row.id);
+    };
+}
+
+/// How many rows an answer has.
+pub(super) fn rows(view: &pb::View) -> u64 {
+    let all = [
+        view.tasks.len(),
+        view.loops.len(),
+        view.timers.len(),
+        view.io.len(),
+        view.jobs.len(),
+        view.resources.len(),
+        view.children.len(),
+        view.signals.len(),
+        view.findings.len(),
+        view.blocks.len(),
+        view.places.len(),
+    ];
+    all.iter().sum::<usize>() as u64
+}
+
+/// Adds rows that are not there yet.
+fn add<M>(to: &mut Vec<M>, from: Vec<M>, id: impl Fn(&M) -> u64) {
+    if to.is_empty() {
+        *to = from;
+        return;
+    }
+    let known: HashSet<u64> = to.iter().map(&id).collect();
+    to.extend(from.into_iter().filter(|row| !known.contains(&id(row))));
+}
+
+/// Adds another part of the same table.
+fn join(to: &mut pb::View, mut from: pb::View) {
+    to.total = to.total.max(from.total);
+    to.matched = to.matched.max(from.matched);
+    if to.incomplete.is_empty() {
+        to.incomplete = std::mem::take(&mut from.incomplete);
+    }
+    to.overview = from.overview.or(to.overview.take());
+    to.cost = from.cost.or(to.cost.take());
+    to.hour = from.hour.or(to.hour.take());
+    // These have no ids of their own, and come in one answer.
+    to.series.append(&mut from.series);
+    to.past_findings.append(&mut from.past_findings);
+    each_list!(add: to, from);
+}
+
+impl Answers {
+    /// Reads a recording.
+    #[must_use]
+    pub fn of(recording: Recording) -> Self {
+        let (clock, last_ns) = (recording.clock(), recording.last_ns());
+        let mark = mark(&recording);
+        let mut story = Story::new(&recording);
+        let head = recording.head;
+        let has_snapshot = recording.snapshot.is_some();
+        let Snapshot {
+            hello,
+            views,
+            events,
+            tasks,
+            ..
+        } = recording.snapshot.unwrap_or_default();
+        let mut hello = hello.unwrap_or_else(|| pb::HelloReply {
+            app_name: head.name.clone(),
+            pid: head.pid,
+            instance_id: head.instance.to_vec(),
+            started_unix_ns: head.began_unix_ns,
+            protocol: Some(loop_proto::version::PROTOCOL),
+            ..pb::HelloReply::default()
+        });
+        (hello.anchor_monotonic_ns, hello.anchor_unix_ns) = (clock.mono_ns, clock.unix_ns);
+        hello.role = pb::Role::Observe.into();
+        NO_COMMANDS.clone_into(&mut hello.role_reason);
+        let at_ns = if has_snapshot { clock.mono_ns } else { last_ns };
+
+        let mut texts = Texts::default();
+        let mut interned = Vec::new();
+        let mut learn = |more: Vec<pb::Interned>| {
+            texts.learn(more.iter().cloned());
+            interned.extend(more);
+        };
+        let mut tables: BTreeMap<Target, pb::View> = BTreeMap::new();
+        for mut view in views {
+            learn(std::mem::take(&mut view.interned));
+            let target = i32::try_from(view.slot).map(Target::try_from);
+            let Ok(Ok(target)) = target else { continue };
+            if target == Target::Unspecified {
+                continue;
+            }
+            match tables.entry(target) {
+                std::collections::btree_map::Entry::Occupied(mut there) => {
+                    join(there.get_mut(), view);
+                }
+                std::collections::btree_map::Entry::Vacant(room) => {
+                    let mut first = pb::View::default();
+                    join(&mut first, view);
+                    room.insert(first);
+                }
+            }
+        }
+        let own = events.into_iter().flat_map(|mut batch| {
+            learn(std::mem::take(&mut batch.interned));
+            batch.events
+        });
+        story.add(own.collect());
+        // The hour has the strips too.
+        if !tables.contains_key(&Target::Series)
+            && let Some(hour) = tables.get(&Target::Hour)
+            && !hour.series.is_empty()
+        {
+            let series = hour.series.clone();
+            let view = pb::View {
+                series,
+                ..pb::View::default()
+            };
+            tables.insert(Target::Series, view);
+        }
+        let mut details: HashMap<u64, pb::TaskDetail> = HashMap::new();
+        for detail in tasks {
+            if let Some(task) = &detail.task {
+                details.insert(task.id, detail);
+            }
+        }
+        let mut since = Since::default();
+        if has_snapshot {
+            since = Since::count(&story, at_ns);
+            since.apply(&story, &mut tables, &mut details, at_ns);
+        }
+        let mut names = HashMap::new();
+        for view in tables.values() {
+            for task in &view.tasks {
+                if let Some(name) = &task.name {
+                    names.insert(task.id, name.clone());
+                }
+            }
+        }
+        story.name(names);
+        Answers {
+            hello,
+            snapshot: has_snapshot,
+            at_ns,
+            texts,
+            interned,
+            tables,
+            details,
+            story,
+            since,
+            mark,
+        }
+    }
+
+    /// The table of a target, if it was written.
+    pub(super) fn table(&self, target: Target) -> Option<&pb::View> {
+        self.tables.get(&target)
+    }
+}
+
+/// A number that is another one when anything was written meanwhile.
+pub fn mark(recording: &Recording) -> u64 {
+    let sequence = recording
+        .snapshot
+        .as_ref()
+        .map_or(0, |snapshot| snapshot.head.sequence);
+    let tails = recording
+        .rings
+        .iter()
+        .map(|ring| ring.tail.wrapping_mul(u64::from(ring.loop_id) + 1));
+    tails.fold(sequence << 48, u64::wrapping_add)
+}
