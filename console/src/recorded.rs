@@ -61,7 +61,7 @@ impl Answers {
             serial: query.serial,
             answer,
             complete: true,
-            at_ns: self.at_ns,
+            at_ns: self.at(held),
             incomplete: self.incomplete(target, from),
             interned: self.interned.clone(),
             ..pb::View::default()
@@ -108,6 +108,13 @@ impl Answers {
         view
     }
 
+    /// The moment of a table: they are written one after another, and each says its own.
+    fn at(&self, held: Option<&pb::View>) -> u64 {
+        held.map(|view| view.at_ns)
+            .filter(|at| *at > 0)
+            .unwrap_or(self.at_ns)
+    }
+
     /// Why a table is not there at all.
     fn not_held(&self, target: Target) -> String {
         let noun = noun(target);
@@ -145,10 +152,11 @@ impl Answers {
                 return Vec::new();
             }
         };
+        let at_ns = view.at_ns;
         let source = Messages {
             rows,
             texts: &self.texts,
-            at_ns: self.at_ns,
+            at_ns,
         };
         let page = select(&source, request);
         page.fill(view);
@@ -157,7 +165,7 @@ impl Answers {
             let of = Of {
                 message,
                 texts: &self.texts,
-                at_ns: self.at_ns,
+                at_ns,
             };
             by_id.insert(of.id(), message);
         }

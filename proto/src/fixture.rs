@@ -6,6 +6,7 @@
 
 mod crowd;
 mod ink;
+mod left;
 mod shop;
 mod story;
 mod tables;
@@ -13,6 +14,7 @@ mod totals;
 
 pub use crowd::{Crowd, Stranger};
 pub use ink::Ink;
+pub use left::{RECORDED, recording, ring_event};
 
 use std::collections::HashSet;
 

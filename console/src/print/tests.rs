@@ -52,6 +52,7 @@ fn whole(body: &Body, at_ns: u64) -> Whole {
         body: body.clone(),
         at_ns,
         pages: 1,
+        incomplete: String::new(),
     }
 }
 

@@ -156,15 +156,24 @@ impl About {
             return "no snapshot: only events are known".to_owned();
         };
         let time = self.time(at, utc_offset_s, with_day);
-        match self.last_event_ns.and_then(|last| last.checked_sub(at)) {
-            Some(before) if before > 0 => {
-                format!(
-                    "tables as at {time}, {} before the last event",
-                    fmt::span(before)
-                )
-            }
-            _ => format!("tables as at {time}, after the last event"),
+        match self.behind() {
+            Some(span) => format!("tables as at {time}, {span} before the last event"),
+            None => format!("tables as at {time}, after the last event"),
         }
+    }
+
+    /// `tables as at 14:02:24.421`.
+    #[must_use]
+    pub fn as_at(&self, utc_offset_s: i32) -> String {
+        let at = self.snapshot_ns.unwrap_or_else(|| self.last_ns());
+        format!("tables as at {}", self.time(at, utc_offset_s, false))
+    }
+
+    /// How much older the tables are than the last event. `None`: they are not, or there are none.
+    #[must_use]
+    pub fn behind(&self) -> Option<String> {
+        let span = self.last_event_ns?.checked_sub(self.snapshot_ns?)?;
+        (span > 0).then(|| fmt::span(span))
     }
 
     /// `since then 12 spawned, 9 ended`; empty: nothing of it.

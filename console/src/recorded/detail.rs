@@ -63,7 +63,7 @@ impl Answers {
             },
         );
         Some(pb::TaskDetail {
-            at_ns: self.at_ns,
+            at_ns: self.at(live),
             interned: self.interned.clone(),
             waits,
             parents,

@@ -61,6 +61,9 @@ fn add<M>(to: &mut Vec<M>, from: Vec<M>, id: impl Fn(&M) -> u64) {
 
 /// Adds another part of the same table.
 fn join(to: &mut pb::View, mut from: pb::View) {
+    if to.at_ns == 0 {
+        to.at_ns = from.at_ns;
+    }
     to.total = to.total.max(from.total);
     to.matched = to.matched.max(from.matched);
     if to.incomplete.is_empty() {

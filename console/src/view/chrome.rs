@@ -129,16 +129,20 @@ pub(super) fn recording(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rect 
         0 => String::new(),
         n => format!("! {} (key i)", fmt::many(n, "doubt")),
     };
+    let age = match (about.behind(), wide) {
+        // The line above tells of the last event.
+        (Some(span), false) => format!("{}, {span} earlier", about.as_at(offset)),
+        _ => about.age(offset, false),
+    };
+    let lost = format!("{} events overwritten", fmt::count(about.overwritten));
+    let loses = if about.overwritten > 0 {
+        Role::Warning
+    } else {
+        Role::Dim
+    };
     let parts = [
-        (about.age(offset, wide), Role::Warning),
-        (
-            about.losses(),
-            if about.overwritten > 0 {
-                Role::Warning
-            } else {
-                Role::Dim
-            },
-        ),
+        (age, Role::Warning),
+        (lost, loses),
         (doubts, Role::Warning),
         (about.since(), Role::Plain),
     ];

@@ -368,7 +368,11 @@ fn newest(model: &Model, p: &mut Painter<'_>, area: Rect) {
     p.rule(area, 0, "Newest events", "e: more");
     let body = below(area, 1);
     if store.events.is_empty() {
-        p.text(body, 1, 0, "None since this console attached.", Role::Dim);
+        let text = match store.recording() {
+            Some(_) => "None in the recording.",
+            None => "None since this console attached.",
+        };
+        p.text(body, 1, 0, text, Role::Dim);
         return;
     }
     for (y, event) in store

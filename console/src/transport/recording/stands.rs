@@ -67,6 +67,6 @@ mod tests {
         assert_eq!(state_and_start(""), None);
         // Ours is read like any other.
         let own = std::fs::read_to_string("/proc/self/stat").expect("on Linux");
-        assert!(state_and_start(&own).is_some_and(|(state, start)| state == 'R' && start > 0));
+        assert!(state_and_start(&own).is_some_and(|(_, start)| start > 0));
     }
 }
