@@ -4,13 +4,13 @@
 //! Needs the console built: `cargo build --release -p loop-console`; `LOOP_CONSOLE` names another.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use loop_bench::{cpu_ns, median, process_cpu_ns, resident, rounds, settle};
+use loop_bench::viewer::console;
+use loop_bench::{cpu_ns, median, middle_half, process_cpu_ns, resident, rounds, settle};
 use loop_runtime::{create_task, sleep, yield_now};
 use tokio::sync::mpsc;
 
@@ -20,7 +20,7 @@ const WHILE: Duration = Duration::from_secs(2);
 /// A console has attached by then, and is served.
 const STOPPED_AFTER: Duration = Duration::from_millis(1_500);
 
-/// Tasks that live, `LOOP_BENCH_TASKS`.
+/// Tasks that live, `LOOP_BENCH_TASKS`; 0 leaves the consoles out.
 fn live() -> usize {
     let text = std::env::var("LOOP_BENCH_TASKS").unwrap_or_default();
     text.parse().unwrap_or(1_000_000)
@@ -111,17 +111,6 @@ async fn each() -> [f64; 4] {
     took
 }
 
-fn console() -> PathBuf {
-    std::env::var_os("LOOP_CONSOLE").map_or_else(
-        || {
-            let own = std::env::current_exe().expect("a running program has a path");
-            let target = own.ancestors().nth(2).expect("a bench lies in `deps`");
-            target.join("loop-console")
-        },
-        PathBuf::from,
-    )
-}
-
 /// A console that lists the tasks of this process, the busiest first.
 fn looks(arguments: &[&str], output: Stdio) -> Child {
     Command::new(console())
@@ -206,10 +195,12 @@ async fn measured() {
             .map(|(watched, alone)| (watched / alone - 1.0) * 100.0)
             .collect();
         println!(
-            "  {name:<28} alone {:>7.1} ns, watched {:>7.1} ns: {:+.1} % (budget 3)",
+            "  {name:<28} alone {:>7.1} ns, watched {:>7.1} ns: {:+.1} % (half of {} rounds {}; budget 3)",
             median(&of(&alone)),
             median(&of(&watched)),
             median(&slower),
+            slower.len(),
+            middle_half(&slower),
         );
     }
     println!(
@@ -218,21 +209,22 @@ async fn measured() {
     );
 }
 
+/// What the process has after so many finished tasks, batches of which ended one after the other.
 async fn finished() {
-    let spawns_of = async |times: u64| {
-        for _ in 0..times {
-            spawns().await;
+    println!("\nmemory of the process after finished tasks, none of them alive");
+    let mut done = 0;
+    for millions in [0.1, 1.0, 5.0, 10.0] {
+        while done < (millions * 1e6) as u64 {
+            done += spawns().await;
         }
-        resident().unwrap_or_default() as f64 / 1e6
-    };
-    let first = spawns_of(1).await;
-    let last = spawns_of(100).await;
-    println!(
-        "\nmemory: {first:.1} MB after 100,000 finished tasks, {last:.1} MB after 10,000,000 more"
-    );
+        let has = resident().unwrap_or_default() as f64 / 1e6;
+        println!("  {millions:>4} M finished {has:>8.1} MB");
+    }
 }
 
 fn main() {
     loop_runtime::run(finished()).expect("a loop can be made and run");
-    loop_runtime::run(measured()).expect("a loop can be made and run");
+    if live() > 0 {
+        loop_runtime::run(measured()).expect("a loop can be made and run");
+    }
 }

@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use rustix::time::{ClockId, clock_gettime};
 
 pub mod load;
+pub mod procfs;
+pub mod viewer;
 
 /// CPU time of this thread, in nanoseconds.
 pub fn cpu_ns() -> u64 {
@@ -166,6 +168,20 @@ pub fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Where the middle half of the values lies: `-0.4 to +1.2`.
+pub fn middle_half(values: &[f64]) -> String {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |of: usize| sorted.get(of).copied().unwrap_or(f64::NAN);
+    let quarter = sorted.len() / 4;
+    let last = sorted.len().saturating_sub(1);
+    format!(
+        "{:+.1} to {:+.1}",
+        at(quarter),
+        at(last - quarter.min(last))
+    )
+}
+
 /// Resident memory of this process, in bytes. Linux; elsewhere unknown.
 pub fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -182,6 +198,14 @@ mod tests {
     fn a_median_is_no_mean() {
         assert_eq!(median(&[1.0, 100.0, 2.0]), 2.0);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn the_middle_half_leaves_a_quarter_out_at_each_end() {
+        let rounds = [9.0, -50.0, 1.0, 2.0, 3.0, 4.0, 5.0, 900.0];
+        assert_eq!(middle_half(&rounds), "+2.0 to +5.0");
+        assert_eq!(middle_half(&[1.0]), "+1.0 to +1.0");
+        assert_eq!(middle_half(&[]), "NaN to NaN");
     }
 
     #[test]

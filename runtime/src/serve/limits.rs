@@ -43,9 +43,10 @@ const SEND_BUFFER: usize = 128 << 10;
 pub(crate) const MESSAGE: usize = 128 << 10;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const PING_EACH: Duration = Duration::from_secs(10);
-const PING_LIMIT: Duration = Duration::from_secs(20);
-/// A client that takes nothing for so long is let go.
-pub(crate) const PROGRESS: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(50);
+/// A client that takes nothing for so long is let go, as is one that does not answer. Who stops a
+/// console for half a minute goes on with the same streams, and is told what it missed.
+pub(crate) const PROGRESS: Duration = Duration::from_secs(60);
 
 /// What is counted over all connections.
 #[derive(Default)]

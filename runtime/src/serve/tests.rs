@@ -42,6 +42,7 @@ mod jobs;
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 mod stacks;
+mod stalled;
 mod waiting;
 mod watched;
 
