@@ -98,7 +98,6 @@ fn build(record: &Arc<LoopRecord>) -> io::Result<Runtime> {
     builder.on_thread_park(move || {
         #[cfg(not(tokio_unstable))]
         say_how_many(&parks);
-        parks.publish();
         parks.current.park(clock::ticks());
     });
     builder.on_thread_unpark(move || {

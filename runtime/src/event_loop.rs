@@ -461,7 +461,6 @@ impl EventLoop {
         if self.organs.state.debug.get() && record.over.written() != self.organs.state.told.get() {
             debug::tell(&self.organs);
         }
-        record.publish();
         Ok(())
     }
 
@@ -597,7 +596,6 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let organs = &self.event_loop.organs;
         organs.state.running.set(false);
-        organs.record.publish();
         organs.record.phase(Doing::Stopped, clock::ticks());
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod ids;
 pub(crate) mod judge;
 pub(crate) mod live;
 pub(crate) mod names;
+pub(crate) mod snapshot;
 pub(crate) mod stack;
 pub(crate) mod strips;
 pub(crate) mod tables;

@@ -62,6 +62,9 @@ use wake::Cause;
 /// A poll longer than this is a block, unless told otherwise; as asyncio's `slow_callback_duration`.
 pub(crate) const BUDGET: Duration = Duration::from_millis(100);
 
+/// A poll that takes this part of its budget is slow.
+const SLOW: u64 = 8;
+
 /// Rows each table can hold: directories are virtual memory until used.
 const TASKS: usize = 1 << 25;
 const OTHERS: usize = 1 << 23;
@@ -69,6 +72,17 @@ const OTHERS: usize = 1 << 23;
 const KEPT: usize = 64;
 /// The bit of `wants` that says that stacks of spawns are wished for; no kind of event has it.
 const SPAWN_STACKS: u32 = 1 << 31;
+
+/// Who wishes what to be recorded: bits of `wants`, whose union that is.
+#[derive(Default)]
+struct Wishes {
+    /// By viewers, while they look.
+    asked: u32,
+    /// All the time, for who comes after the end.
+    kept: u32,
+    /// `SPAWN_STACKS`, or nothing.
+    stacks: u32,
+}
 
 /// Sums and counts of a loop. One writer, the loop's thread, unless a field says otherwise.
 #[derive(Default)]
@@ -133,8 +147,10 @@ pub(crate) fn raise(field: &AtomicU64, to: u64) {
 pub(crate) struct LoopRecord {
     pub(crate) current: Current,
     pub(crate) stats: Stats,
-    /// Kinds of events that somebody wants, bits of `Kind`, and `SPAWN_STACKS`.
+    /// Kinds of events that are recorded now, bits of `Kind`, and `SPAWN_STACKS`: all that anybody
+    /// wishes.
     wants: AtomicU32,
+    wishes: Mutex<Wishes>,
     /// Spawns since the last whose stack was taken, while they are sampled. The loop's thread.
     unsampled: AtomicU32,
     /// Ticks a poll may take before it is a block; 0 for no limit.
@@ -248,6 +264,7 @@ impl LoopRecord {
             current: Current::default(),
             stats: Stats::default(),
             wants: AtomicU32::new(0),
+            wishes: Mutex::default(),
             unsampled: AtomicU32::new(0),
             budget: AtomicU64::new(0),
             budget_ns: AtomicU64::new(0),
@@ -361,37 +378,42 @@ impl LoopRecord {
 
     /// Stacks of spawns are wished for from now on, or are not any more. Any thread.
     fn wish_spawns(&self, on: bool) {
-        if on && !self.facts.internal {
-            self.wants.fetch_or(SPAWN_STACKS, Ordering::Relaxed);
-        } else {
-            self.wants.fetch_and(!SPAWN_STACKS, Ordering::Relaxed);
-        }
+        let bit = SPAWN_STACKS * u32::from(on && !self.facts.internal);
+        self.wish(|wishes| wishes.stacks = bit);
     }
 
-    #[cold]
+    #[inline]
     fn push(&self, event: Event) {
         if let Some(ring) = self.ring.get() {
             ring.push(event);
         }
     }
 
-    /// Hands the events of this iteration over.
-    #[inline]
-    pub(crate) fn publish(&self) {
-        if self.wants.load(Ordering::Relaxed) != 0
-            && let Some(ring) = self.ring.get()
-        {
-            ring.publish();
-        }
-    }
-
-    /// From now on the loop emits these kinds (bits of `Kind`). Any thread; one reader at a time.
+    /// From now on viewers want these kinds (bits of `Kind`). Any thread.
     pub(crate) fn want(&self, kinds: u32) {
         if kinds != 0 {
             self.ring.get_or_init(|| Ring::new(ring::CAPACITY));
         }
-        let kept = |old: u32| Some(old & SPAWN_STACKS | kinds & !SPAWN_STACKS);
-        let _ = (self.wants).fetch_update(Ordering::Release, Ordering::Relaxed, kept);
+        self.wish(|wishes| wishes.asked = kinds);
+    }
+
+    /// From now on these kinds are recorded whether or not anybody asks for them. Any thread.
+    pub(crate) fn keep(&self, kinds: u32) {
+        self.wish(|wishes| wishes.kept = kinds);
+    }
+
+    fn wish(&self, change: impl FnOnce(&mut Wishes)) {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut wishes);
+        let all = wishes.asked | wishes.kept | wishes.stacks;
+        // Release: who sees a kind wanted sees the ring.
+        self.wants.store(all, Ordering::Release);
+    }
+
+    /// Gives the loop the ring that `make` makes, or one of its own, if it has none.
+    pub(crate) fn equip(&self, make: impl FnOnce() -> Option<Ring>) {
+        self.ring
+            .get_or_init(|| make().unwrap_or_else(|| Ring::new(ring::CAPACITY)));
     }
 
     /// The ring, once somebody wanted events.
@@ -409,13 +431,23 @@ impl LoopRecord {
         }
         raise(&self.stats.worst, took);
         let budget = self.budget();
-        if budget != 0 && took >= budget {
-            let counts = self.was_long(self.current.doing(), Some(row), [start, took, budget]);
-            if counts {
+        if budget != 0 && took >= budget / SLOW {
+            self.polled_slow(row, start, took, budget);
+        }
+    }
+
+    #[cold]
+    fn polled_slow(&self, row: &TaskRow, start: u64, took: u64, budget: u64) {
+        if took >= budget {
+            if self.was_long(self.current.doing(), Some(row), [start, took, budget]) {
                 self.emit(Kind::TaskBlocked, || {
                     Event::task_blocked(start, row.task_id(), took)
                 });
             }
+        } else {
+            self.emit(Kind::PollSlow, || {
+                Event::poll_slow(start, row.task_id(), took)
+            });
         }
     }
 
@@ -555,7 +587,7 @@ impl LoopRecord {
             + self.drops.bytes()
             + self.watched.bytes()
             + self.histogram_bytes()
-            + self.ring.get().map_or(0, |ring| ring.capacity() * 32)
+            + self.ring.get().map_or(0, |ring| ring.bytes().0)
     }
 }
 
@@ -614,6 +646,8 @@ pub(crate) fn enlist(record: &Arc<LoopRecord>) {
         .unwrap_or_else(PoisonError::into_inner)
         .push(record.clone());
     record.wish_spawns(wish::spawn_rate() != 0);
+    // After it is on the list: who supplies rings from now on looks there.
+    ring::supply::equip(record);
     LOOPS_VERSION.fetch_add(1, Ordering::Release);
     current::BELL.nudge();
 }
@@ -642,6 +676,11 @@ pub(crate) fn loops_version() -> u64 {
 pub(crate) fn forget_loops_after_fork() {
     // The lock may be held by a thread that does not exist here; then the list stays, unused.
     if let Ok(mut loops) = LOOPS.try_lock() {
+        // What is dropped in the child is no event of the parent's, whose file the ring may be.
+        for record in &*loops {
+            record.keep(0);
+            record.want(0);
+        }
         std::mem::forget(std::mem::take(&mut *loops));
     }
 }

@@ -25,6 +25,8 @@ use crate::os;
 use crate::record;
 
 mod auth;
+#[cfg(unix)]
+mod black_box;
 mod command;
 #[cfg(unix)]
 mod compose;
@@ -111,6 +113,9 @@ pub(crate) struct Inspector {
     /// Removed with it.
     files: Mutex<Option<listen::Files>>,
     watchdog: Option<Watchdog>,
+    /// What is left of this process if it does not end by itself.
+    #[cfg(unix)]
+    black_box: Option<Arc<black_box::BlackBox>>,
     started_at_ns: u64,
     /// The grace that the gate gives tasks, nanoseconds; 0: what the run says.
     grace_ns: AtomicU64,
@@ -298,13 +303,21 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
         std::env::var_os(name)
     })));
     let gated = matches!(wish, Wish::Connect(_));
-    let (doors, files, status) = match wish {
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let (doors, mut files, status) = match wish {
         Wish::Connect(path) => listen::call(path)?,
         _ => listen::open(&note, settings.listen_tcp)?,
     };
     let shared = Arc::new(Shared::new(identity, settings.carry, dumps));
     let watchdog = start_watchdog(&shared);
+    #[cfg(unix)]
+    let black_box = start_black_box(&shared, files.as_mut());
     let serving = shared.clone();
+    #[cfg(unix)]
+    if let Some(black_box) = &black_box {
+        // Set once: the inspector has one, and this is where it begins.
+        let _ = shared.black_box.set(Arc::downgrade(black_box));
+    }
     std::thread::Builder::new()
         .name("loop-inspect".to_owned())
         .spawn(move || run(&serving, doors))
@@ -316,10 +329,48 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
         gated,
         files: Mutex::new(files),
         watchdog,
+        #[cfg(unix)]
+        black_box,
         started_at_ns: clock::mono(),
         grace_ns: AtomicU64::new(0),
         leaving: Mutex::default(),
     })
+}
+
+/// A recording is a help, no need: without one, events are kept in memory, for viewers.
+#[cfg(unix)]
+fn start_black_box(
+    shared: &Arc<Shared>,
+    files: Option<&mut listen::Files>,
+) -> Option<Arc<black_box::BlackBox>> {
+    let begun = match files {
+        Some(files) => {
+            let start = endpoint::start_of_process();
+            black_box::BlackBox::begin(files.socket(), start, &shared.identity).inspect(|made| {
+                files.add(made.path().to_owned());
+            })
+        }
+        None => {
+            black_box::record_in_memory();
+            Err("a checker takes the verdict of this process, and its end with it".to_owned())
+        }
+    };
+    let (black_box, about) = match begun {
+        Ok(black_box) => {
+            let about = black_box.about();
+            (Some(black_box), about)
+        }
+        Err(reason) => {
+            tracing::debug!(%reason, "no recording");
+            let about = loop_proto::pb::Recording {
+                reason,
+                ..Default::default()
+            };
+            (None, about)
+        }
+    };
+    shared.desk().recording = Some(about);
+    black_box
 }
 
 /// A watchdog is a help, no need: without one, blocks are known from the polls' own clock only.
@@ -411,6 +462,9 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
             }
         }
         service::spawn(listen::keep(served.clone()));
+        if let Some(black_box) = served.black_box.get() {
+            service::spawn(black_box::beat(served.clone(), black_box.clone()));
+        }
         served.stop.wait().await;
     });
     if let Err(error) = ended {
@@ -419,6 +473,20 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
     // What waits for a receipt must not wait for a thread that is gone.
     shared.gate.close();
     let _ = event_loop.close();
+}
+
+/// The main task of a run panicked: what is recorded of this process stays, if it ends now.
+pub(crate) fn panicked() {
+    #[cfg(unix)]
+    if let Some(here) = only().here.clone()
+        && let Some(black_box) = &here.black_box
+    {
+        black_box.panicked(&here.shared);
+        let mut files = here.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = &mut *files {
+            files.keep(black_box.path());
+        }
+    }
 }
 
 /// A run's tasks had their grace: what is left is judged before it is cancelled, if a gate judges.
@@ -465,6 +533,8 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
             // A run that begins from here on makes an inspector of its own.
             only.here = None;
             here.remove_files();
+            // Loops that go on after the last run are nobody's to record.
+            record::ring::supply::remove();
         }
         !others.is_empty()
     };

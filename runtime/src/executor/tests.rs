@@ -56,7 +56,6 @@ impl Bench {
                 executor.run_ready(usize::MAX, clock::ticks(), u64::MAX);
                 executor.take_away();
             }
-            self.record.publish();
         });
     }
 

@@ -34,6 +34,8 @@ pub(crate) const BATCH: usize = 1_000;
 const NAMED: usize = 1 << 16;
 /// Tables with more slots than this are not searched for the names of tasks in events.
 const SEARCHED: u32 = 1 << 17;
+/// Events of a loop's ring that a viewer gets who asks for a backlog.
+const BACKLOG: usize = 4_096;
 /// Events of the inspector itself that are kept for those who ask for a backlog.
 const OWN: usize = 256;
 /// The same of viewers' commands, which findings must not push out, of viewers who came and went, and
@@ -60,6 +62,11 @@ struct Feed {
     sent: Sent,
     named: IdSet,
     began: bool,
+}
+
+/// The watchdog tells of blocks, with what it found out about them.
+fn is_told_elsewhere(kind: Kind) -> bool {
+    kind == Kind::TaskBlocked
 }
 
 /// All who want events.
@@ -157,6 +164,43 @@ impl Feeds {
         Ok(id)
     }
 
+    /// Gives a viewer that asked for it what the rings still hold, before anything else.
+    pub(crate) fn catch_up(&mut self, id: u64, desk: &mut Desk) {
+        let room = QUEUE.min(QUEUES / self.feeds.len().max(1));
+        let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id == id) else {
+            return;
+        };
+        let look = Look::new(feed.internal);
+        let found = Found::default();
+        for at in &look.loops {
+            let Some(ring) = at.record.ring() else {
+                continue;
+            };
+            let mut wire = desk.wire(&look, &found, None, Extras::default());
+            for event in ring.backlog(BACKLOG) {
+                if feed.kinds & bit(event_kind(event.kind)) == 0 || is_told_elsewhere(event.kind) {
+                    continue;
+                }
+                let event = event_of(&mut wire, at, &event);
+                let row = Of {
+                    message: &event,
+                    texts: wire.texts.read(),
+                    at_ns: event.at_ns,
+                };
+                if feed.filter.matches(&row) {
+                    feed.waiting.push_back(event);
+                } else {
+                    feed.filtered += 1;
+                }
+            }
+        }
+        feed.waiting
+            .make_contiguous()
+            .sort_by_key(|event| event.at_ns);
+        let over = feed.waiting.len().saturating_sub(room);
+        feed.waiting.drain(..over);
+    }
+
     pub(crate) fn close(&mut self, id: u64) {
         for feed in self.feeds.iter().filter(|feed| feed.id == id) {
             for (sum, one) in self.lost.iter_mut().zip(feed.dropped) {
@@ -211,8 +255,7 @@ impl Feeds {
         let wanted = self.feeds.iter().fold(kept, |bits, feed| bits | feed.kinds);
         let kinds = Kind::all()
             .into_iter()
-            // The watchdog tells of blocks, with what it found out about them.
-            .filter(|kind| *kind != Kind::TaskBlocked && wanted & bit(event_kind(*kind)) != 0)
+            .filter(|kind| !is_told_elsewhere(*kind) && wanted & bit(event_kind(*kind)) != 0)
             .fold(0, |bits, kind| bits | kind.bit());
         let internal = self.feeds.iter().any(|feed| feed.internal);
         let before: Vec<_> = self.wanting.drain(..).collect();
@@ -220,6 +263,13 @@ impl Feeds {
             for record in crate::record::loops() {
                 if internal || !record.facts.internal {
                     record.want(kinds);
+                    let is = |known: &Weak<LoopRecord>| {
+                        known.as_ptr() == std::sync::Arc::as_ptr(&record)
+                    };
+                    // What passed while nobody looked was lost to nobody.
+                    if let Some(ring) = record.ring().filter(|_| !before.iter().any(is)) {
+                        ring.attend();
+                    }
                     self.wanting.push(std::sync::Arc::downgrade(&record));
                 }
             }
@@ -278,8 +328,10 @@ impl Feeds {
             let mut wire = desk.wire(&look, &found, None, Extras::default());
             let internal = at.record.facts.internal;
             ring.drain(|event| {
-                let event = event_of(&mut wire, at, &event);
-                taken.push((at.record.id, internal, event));
+                if !is_told_elsewhere(event.kind) {
+                    let event = event_of(&mut wire, at, &event);
+                    taken.push((at.record.id, internal, event));
+                }
             });
         }
         self.until = look.now.mono;
@@ -335,6 +387,9 @@ impl Feeds {
                 continue;
             };
             for (number, (kind, lost)) in Kind::all().into_iter().zip(ring.lost()).enumerate() {
+                if is_told_elsewhere(kind) {
+                    continue;
+                }
                 for feed in &mut self.feeds {
                     if at.record.facts.internal && !feed.internal {
                         continue;
@@ -363,6 +418,11 @@ impl Feeds {
         }
         kept.push_back(event.clone());
         self.hand_out(&event, false, desk);
+    }
+
+    /// The inspector's own events that are still kept.
+    pub(crate) fn own(&self) -> Vec<pb::Event> {
+        self.own.iter().cloned().collect()
     }
 
     /// Tells which findings were made and which no longer hold.
@@ -404,17 +464,7 @@ impl Feeds {
         let mut events: Vec<pb::Event> = feed.waiting.drain(..count).collect();
         desk.texts.note();
         name(feed, &mut events, desk);
-        for event in &events {
-            desk.texts.touch(event.place_text);
-            if let Some(finding) = &event.finding {
-                desk.texts.touch(finding.place_text);
-                let stem = finding
-                    .subject_name
-                    .as_ref()
-                    .map_or(0, |name| name.stem_text);
-                desk.texts.touch(stem);
-            }
-        }
+        touch(&events, &mut desk.texts);
         feed.delivered += count as u64;
         Some(pb::EventBatch {
             interned: desk.texts.noted(&mut feed.sent),
@@ -435,6 +485,21 @@ impl Feeds {
             filtered: feed.filtered,
             error: None,
         })
+    }
+}
+
+/// Notes the texts that events use.
+pub(super) fn touch(events: &[pb::Event], texts: &mut super::texts::Texts) {
+    for event in events {
+        texts.touch(event.place_text);
+        if let Some(finding) = &event.finding {
+            texts.touch(finding.place_text);
+            let stem = finding
+                .subject_name
+                .as_ref()
+                .map_or(0, |name| name.stem_text);
+            texts.touch(stem);
+        }
     }
 }
 
@@ -522,7 +587,7 @@ fn event_of(wire: &mut Wire<'_>, at: &super::tables::LoopLook, event: &Event) ->
                 (out.cause, out.by_id) = (cause as i32, id);
             }
         }
-        Kind::TaskBlocked => {
+        Kind::TaskBlocked | Kind::PollSlow => {
             out.task_id = event.id;
             out.duration_ns = Some(now.ns(event.value));
         }

@@ -1,7 +1,7 @@
 //! Events: what happened, past tense, 32 bytes, ids and no pointers.
 //!
 //! ```text
-//! task    TaskSpawned ─ TaskPolled* ─ TaskFinished         (TaskBlocked after a poll over budget)
+//! task    TaskSpawned ─ TaskPolled* ─ TaskFinished         (PollSlow, TaskBlocked after a long poll)
 //! timer   TimerArmed ─┬─ TimerFired        one that repeats is armed again
 //!                     └─ TimerCancelled
 //! source  SourceRegistered ─ SourceReady* ─ SourceReleased
@@ -28,10 +28,11 @@ pub(crate) enum Kind {
     ChildStarted = 10,
     ChildExited = 11,
     SignalReceived = 12,
+    PollSlow = 13,
 }
 
 /// Kinds there are.
-pub(crate) const KINDS: usize = 13;
+pub(crate) const KINDS: usize = 14;
 
 const ALL: [Kind; KINDS] = [
     Kind::TaskSpawned,
@@ -47,6 +48,7 @@ const ALL: [Kind; KINDS] = [
     Kind::ChildStarted,
     Kind::ChildExited,
     Kind::SignalReceived,
+    Kind::PollSlow,
 ];
 
 impl Kind {
@@ -106,6 +108,17 @@ impl Event {
             at,
             id,
             of,
+            value: took,
+        }
+    }
+
+    /// A poll that took a good part of its budget; as `task_polled`, without its cause.
+    pub(crate) fn poll_slow(at: u64, id: u64, took: u64) -> Self {
+        Self {
+            kind: Kind::PollSlow,
+            at,
+            id,
+            of: 0,
             value: took,
         }
     }

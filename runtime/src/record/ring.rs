@@ -1,171 +1,308 @@
-//! Events from one producer to one consumer: bounded, and what did not fit is counted per kind.
+//! Events of one loop, the newest `capacity` of them: one producer that never waits and never looks
+//! who reads, any number of readers that count what passed them by.
 //!
-//! The producer never waits. Slots are plain atomics; the tail hands them over, once per
-//! iteration, so that a consumer that looks does not pull the producer's lines at each event.
-//! Loom test: `record/ring/model.rs`.
+//! The producer writes the slot, counts the kind, moves the tail. A reader copies a slot and then
+//! looks at the tail again: a slot that the producer may have begun anew meanwhile is no event. Per
+//! kind `lost = pushed - received`, exactly, since the producer's totals are exact. All of it lies
+//! in `words`, which may be a file's: `loop_proto::recording` says where what stands, and reads it
+//! when the process is gone. Loom test: `record/ring/model.rs`.
 
-use std::sync::atomic::AtomicU64 as StdAtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::atomic::{AtomicU64, Ordering};
+use crate::atomic::{Ordering, fence};
 
 use super::event::{Event, KINDS};
 
 #[cfg(all(test, loop_model))]
 mod model;
+pub(crate) mod supply;
+#[cfg(all(test, not(loop_model)))]
+mod tests;
+pub(crate) mod words;
 
-/// Events a loop's ring holds.
+use words::Words;
+
+/// Events a loop's ring holds where nothing says otherwise.
 pub(crate) const CAPACITY: usize = 1 << 16;
 
+/// Words of the page before the slots, and what stands where in it: as `loop_proto::recording`
+/// has it, of which a test holds this to account. Few in a model.
+pub(crate) const PAGE: usize = if cfg!(loop_model) { 32 } else { 512 };
+const MARK: usize = 0;
+const LOOP: usize = 1;
+const SLOTS: usize = 2;
+/// A line of its own, with the totals: the one word that readers and producer share.
+const TAIL: usize = 16;
+const TOTALS: usize = 17;
+/// The first word of every ring, for who finds it in a file.
+const MARK_OF_A_RING: u64 = u64::from_le_bytes(*b"LOOPRING");
+
+/// Words of a slot.
+const SLOT: usize = 4;
+/// Slots copied between two looks at the tail.
+const RUN: usize = if cfg!(loop_model) { 2 } else { 32 };
+/// Looks at totals that change while they are read, before a reader makes do without them.
+const LOOKS: usize = if cfg!(loop_model) { 1 } else { 64 };
+
 pub(crate) struct Ring {
-    slots: Box<[[AtomicU64; 4]]>,
-    /// Written by the producer alone; `published` is what the consumer may read up to.
-    tail: StdAtomicU64,
-    published: AtomicU64,
-    head: AtomicU64,
-    lost: [StdAtomicU64; KINDS],
+    words: Words,
+    mask: usize,
+    /// The one reader that the viewers share.
+    reader: Mutex<Reader>,
+}
+
+/// A part of a ring, as it would stand in a file.
+pub(crate) struct Image {
+    pub(crate) tail: u64,
+    /// The words of its page, as far as they say anything.
+    pub(crate) page: Vec<u64>,
+    /// Slots by index.
+    pub(crate) slots: Vec<(u64, [u64; SLOT])>,
+}
+
+/// Words that a ring of that many events needs.
+pub(crate) const fn words_for(capacity: usize) -> usize {
+    PAGE + capacity * SLOT
 }
 
 impl Ring {
-    /// `capacity` must be a power of two.
+    /// A ring in memory of its own. `capacity` must be a power of two.
     pub(crate) fn new(capacity: usize) -> Self {
+        Self::within(Words::zeroed(words_for(capacity)), 0)
+    }
+
+    /// A ring in these words, which are 0 or another ring's that nobody pushes to any more.
+    ///
+    /// Panics: they do not make a power of two of slots.
+    pub(crate) fn within(words: Words, loop_id: u32) -> Self {
+        let capacity = (words.len() - PAGE) / SLOT;
         assert!(
             capacity.is_power_of_two(),
             "the ring's capacity is a power of two"
         );
-        let slots = (0..capacity)
-            .map(|_| std::array::from_fn(|_| AtomicU64::new(0)))
-            .collect();
+        // Nobody's while it is made ready: who reads the file meanwhile passes it over.
+        words[LOOP].store(0, Ordering::Release);
+        for word in &words[TAIL..TOTALS + KINDS] {
+            word.store(0, Ordering::Relaxed);
+        }
+        words[SLOTS].store(capacity as u64, Ordering::Relaxed);
+        words[MARK].store(MARK_OF_A_RING, Ordering::Relaxed);
+        words[LOOP].store(u64::from(loop_id) + 1, Ordering::Release);
         Self {
-            slots,
-            tail: StdAtomicU64::new(0),
-            published: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-            lost: Default::default(),
+            words,
+            mask: capacity - 1,
+            reader: Mutex::default(),
         }
     }
 
-    /// Adds an event, or counts it as lost. The producer's thread.
+    /// Adds an event, in place of the oldest one. The producer's thread.
     #[inline]
     pub(crate) fn push(&self, event: Event) {
-        let relaxed = std::sync::atomic::Ordering::Relaxed;
-        let tail = self.tail.load(relaxed);
-        // Acquire: the consumer has read the slot before it moved its head past it.
-        if tail - self.head.load(Ordering::Acquire) >= self.slots.len() as u64 {
-            let lost = &self.lost[event.kind as usize];
-            lost.store(lost.load(relaxed) + 1, relaxed);
-            return;
-        }
-        let slot = &self.slots[tail as usize & (self.slots.len() - 1)];
+        let words = &self.words[..];
+        let tail = words[TAIL].load(Ordering::Relaxed);
+        // Who sees anything of what follows sees that the tail had come this far, and so knows that
+        // the slot is being written anew. (On x86 this is no instruction.)
+        fence(Ordering::Release);
+        let at = PAGE + (tail as usize & self.mask) * SLOT;
+        let slot = &words[at..at + SLOT];
         for (cell, word) in slot.iter().zip(event.words()) {
             cell.store(word, Ordering::Relaxed);
         }
-        self.tail.store(tail + 1, relaxed);
+        let total = &words[TOTALS + event.kind as usize];
+        total.store(total.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        // Release: who sees the tail sees the slot.
+        words[TAIL].store(tail + 1, Ordering::Release);
     }
 
-    /// Lets the consumer see what was pushed. The producer's thread, once per iteration.
-    #[inline]
-    pub(crate) fn publish(&self) {
-        let tail = self.tail.load(std::sync::atomic::Ordering::Relaxed);
-        self.published.store(tail, Ordering::Release);
-    }
-
-    /// Takes all published events. One consumer at a time.
-    pub(crate) fn drain(&self, mut take: impl FnMut(Event)) {
-        let end = self.published.load(Ordering::Acquire);
-        let start = self.head.load(Ordering::Relaxed);
-        for at in start..end {
-            let slot = &self.slots[at as usize & (self.slots.len() - 1)];
-            let words = std::array::from_fn(|i| slot[i].load(Ordering::Relaxed));
-            if let Some(event) = Event::from_words(words) {
-                take(event);
-            }
-        }
-        self.head.store(end, Ordering::Release);
-    }
-
-    /// Events lost so far, per kind.
-    pub(crate) fn lost(&self) -> [u64; KINDS] {
-        std::array::from_fn(|kind| self.lost[kind].load(std::sync::atomic::Ordering::Relaxed))
-    }
-
-    /// Events waiting for the consumer.
-    pub(crate) fn fill(&self) -> u64 {
-        self.published
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.head.load(Ordering::Relaxed))
+    /// How many events were pushed.
+    pub(crate) fn tail(&self) -> u64 {
+        self.words[TAIL].load(Ordering::Acquire)
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.slots.len()
+        self.mask + 1
+    }
+
+    /// Bytes of its own memory, and whether they are a file's.
+    pub(crate) fn bytes(&self) -> (usize, bool) {
+        (self.words.len() * size_of::<u64>(), self.words.is_file())
+    }
+
+    /// What a file that has the events before `from` has to take along.
+    pub(crate) fn image(&self, from: u64) -> Image {
+        let (tail, totals) = self.totals().unwrap_or_else(|| {
+            let tail = self.tail();
+            let totals =
+                std::array::from_fn(|kind| self.words[TOTALS + kind].load(Ordering::Relaxed));
+            (tail, totals)
+        });
+        let mut page: Vec<u64> = [MARK, LOOP, SLOTS]
+            .map(|at| self.words[at].load(Ordering::Relaxed))
+            .to_vec();
+        page.resize(TAIL, 0);
+        page.push(tail);
+        page.extend(totals);
+        let mut slots = Vec::new();
+        let mut next = from.max(tail.saturating_sub(self.capacity() as u64));
+        let mut run = [[0; SLOT]; RUN];
+        while next < tail {
+            let (lost, count) = self.copy(next, tail, &mut run);
+            // What was written over meanwhile is an event of no kind.
+            run[..lost].fill([0, u64::MAX, 0, 0]);
+            slots.extend((next..).zip(run.iter().take(count).copied()));
+            next += count as u64;
+        }
+        Image { tail, page, slots }
+    }
+
+    /// How many were pushed, in all and a kind, at one moment. `None`: the producer was too quick.
+    pub(crate) fn totals(&self) -> Option<(u64, [u64; KINDS])> {
+        for _ in 0..LOOKS {
+            let tail = self.words[TAIL].load(Ordering::Acquire);
+            let totals =
+                std::array::from_fn(|kind| self.words[TOTALS + kind].load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            let after = self.words[TAIL].load(Ordering::Relaxed);
+            // An event that is counted and not handed over yet makes the sum one more.
+            if tail == after && totals.iter().sum::<u64>() == tail {
+                return Some((tail, totals));
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Copies slots from `from` on, as many as fit, up to `end`, which was a tail. Returns how many
+    /// at the beginning have been lost: those after it stand in `out` at their places.
+    fn copy(&self, from: u64, end: u64, out: &mut [[u64; SLOT]; RUN]) -> (usize, usize) {
+        let count = (end - from).min(RUN as u64) as usize;
+        for (index, words) in (from..).zip(out.iter_mut().take(count)) {
+            let at = PAGE + (index as usize & self.mask) * SLOT;
+            let slot = &self.words[at..at + SLOT];
+            *words = std::array::from_fn(|word| slot[word].load(Ordering::Relaxed));
+        }
+        // Whatever was copied of a later push: its tail is seen by the load that follows.
+        fence(Ordering::Acquire);
+        let tail = self.words[TAIL].load(Ordering::Relaxed);
+        // The push of `tail` may be under way, in the slot that `tail - capacity` had.
+        let oldest = (tail + 1).saturating_sub(self.capacity() as u64);
+        let lost = oldest.saturating_sub(from).min(count as u64) as usize;
+        (lost, count)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the viewers' reader takes what is pushed: what was before is not lost to it.
+    pub(crate) fn attend(&self) {
+        let lost = self.reader().lost;
+        *self.reader() = Reader {
+            lost,
+            ..Reader::now(self)
+        };
+    }
+
+    /// Takes all events that the viewers have not had.
+    pub(crate) fn drain(&self, take: impl FnMut(Event)) {
+        self.reader().drain(self, take);
+    }
+
+    /// Events that passed the viewers by so far, a kind.
+    pub(crate) fn lost(&self) -> [u64; KINDS] {
+        self.reader().lost
+    }
+
+    /// Events that the ring has now.
+    pub(crate) fn fill(&self) -> u64 {
+        self.tail().min(self.capacity() as u64)
+    }
+
+    /// The newest `most` events, oldest first, of those that the viewers' reader had or passed by.
+    pub(crate) fn backlog(&self, most: usize) -> Vec<Event> {
+        let end = self.reader().next;
+        let mut events = Vec::new();
+        let next = end.saturating_sub(most as u64);
+        let mut reader = Reader {
+            next,
+            ..Reader::default()
+        };
+        reader.take_until(self, end, |event| events.push(event));
+        events
     }
 }
 
-#[cfg(all(test, not(loop_model)))]
-mod tests {
-    use super::super::event::Kind;
-    use super::*;
+/// Who reads a ring, and what it had.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reader {
+    /// The index of the next event.
+    next: u64,
+    /// By kind: what it took, and what had been pushed before it came.
+    received: [u64; KINDS],
+    lost: [u64; KINDS],
+    /// How many events it lost in all. By kind they are known when the totals could be read.
+    pub(crate) skipped: u64,
+}
 
-    #[test]
-    fn what_does_not_fit_is_counted_by_kind_and_the_rest_arrives_in_order() {
-        let ring = Ring::new(4);
-        for id in 0..6 {
-            ring.push(Event::timer_cancelled(id, id, 0));
-        }
-        ring.push(Event::task_blocked(9, 9, 9));
-        ring.publish();
-        let mut seen = Vec::new();
-        ring.drain(|event| seen.push(event.id));
-        assert_eq!(seen, [0, 1, 2, 3]);
-        let lost = ring.lost();
-        assert_eq!(
-            (
-                lost[Kind::TimerCancelled as usize],
-                lost[Kind::TaskBlocked as usize]
-            ),
-            (2, 1)
-        );
-        assert_eq!(lost.iter().sum::<u64>(), 3);
-    }
-
-    #[test]
-    fn nothing_is_seen_before_it_is_published() {
-        let ring = Ring::new(4);
-        ring.push(Event::timer_cancelled(1, 1, 0));
-        ring.drain(|_| panic!("not published yet"));
-        assert_eq!(ring.fill(), 0);
-        ring.publish();
-        assert_eq!(ring.fill(), 1);
-    }
-
-    #[test]
-    fn two_threads_lose_nothing_that_is_not_counted() {
-        let ring = Ring::new(64);
-        let total = 300_000_u64;
-        let mut seen = 0;
-        std::thread::scope(|scope| {
-            let producer = scope.spawn(|| {
-                for id in 0..total {
-                    ring.push(Event::timer_cancelled(id, id, id & 0xFF));
-                    if id % 16 == 0 {
-                        ring.publish();
-                    }
-                }
-                ring.publish();
-            });
-            let mut last = None;
-            let mut drain = |seen: &mut u64| {
-                ring.drain(|event| {
-                    assert!(last.is_none_or(|last| event.id > last));
-                    assert_eq!((event.at, event.of), (event.id, event.id & 0xFF));
-                    last = Some(event.id);
-                    *seen += 1;
-                });
-            };
-            while !producer.is_finished() {
-                drain(&mut seen);
+impl Reader {
+    /// One that begins with what is pushed from now on.
+    pub(crate) fn now(ring: &Ring) -> Self {
+        for _ in 0..LOOKS {
+            if let Some((next, received)) = ring.totals() {
+                return Self {
+                    next,
+                    received,
+                    ..Self::default()
+                };
             }
-            drain(&mut seen);
-        });
-        assert_eq!(seen + ring.lost().iter().sum::<u64>(), total);
+        }
+        // From the oldest event on it is known what was pushed: nothing, and that is all lost.
+        Self::default()
+    }
+
+    /// By kind, what passed it by.
+    pub(crate) fn lost(&self) -> [u64; KINDS] {
+        self.lost
+    }
+
+    /// Takes what it has not had.
+    pub(crate) fn drain(&mut self, ring: &Ring, mut take: impl FnMut(Event)) {
+        // Up to a moment whose totals are known, so that what was lost is known exactly.
+        match ring.totals() {
+            Some((end, totals)) => {
+                self.take_until(ring, end, &mut take);
+                for (kind, lost) in self.lost.iter_mut().enumerate() {
+                    *lost = totals[kind].saturating_sub(self.received[kind]);
+                }
+            }
+            None => self.take_until(ring, ring.tail(), take),
+        }
+    }
+
+    /// Takes up to `end`, which was a tail.
+    fn take_until(&mut self, ring: &Ring, end: u64, mut take: impl FnMut(Event)) {
+        let mut run = [[0; SLOT]; RUN];
+        while self.next < end {
+            let capacity = ring.capacity() as u64;
+            let tail = ring.tail();
+            if tail - self.next > capacity {
+                // Lapped: what is left is taken from a little later on, or the producer would be
+                // here again before the copy is made.
+                let margin = (capacity / 16).min(1_024);
+                let next = (tail - capacity + margin).min(end);
+                self.skipped += next - self.next;
+                self.next = next;
+                continue;
+            }
+            let (lost, count) = ring.copy(self.next, end, &mut run);
+            self.skipped += lost as u64;
+            for words in &run[lost..count] {
+                if let Some(event) = Event::from_words(*words) {
+                    self.received[event.kind as usize] += 1;
+                    take(event);
+                }
+            }
+            self.next += count as u64;
+        }
     }
 }

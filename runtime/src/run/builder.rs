@@ -358,6 +358,9 @@ impl Builder {
             )
         }));
         // 4.
+        if result.is_err() && self.inspect {
+            super::inspector::panicked();
+        }
         if !matches!(result, Ok(Err(RunError::Forked))) {
             self.hand_over(&event_loop);
         }

@@ -149,6 +149,11 @@ mod face {
         serve::grace()
     }
 
+    /// The main task of a run panicked.
+    pub(crate) fn panicked() {
+        serve::panicked();
+    }
+
     /// A run is over, and its loop about to close. `test` is the test's name, if it was one.
     pub(crate) fn hand_over(event_loop: &EventLoop, test: &str, grace: Duration) {
         serve::hand_over(event_loop.id(), test, grace);
@@ -187,6 +192,7 @@ mod face {
     pub(crate) fn grace() -> Option<Duration> {
         None
     }
+    pub(crate) fn panicked() {}
     pub(crate) fn hand_over(_: &EventLoop, _: &str, _: Duration) {}
     pub(crate) fn test_begins() {}
     pub(crate) fn test_fails(_: &str, _: &str) -> Option<Result<String, String>> {
@@ -195,4 +201,4 @@ mod face {
 }
 
 use face::status;
-pub(crate) use face::{ensure, grace, hand_over, run_ended, test_begins, test_fails};
+pub(crate) use face::{ensure, grace, hand_over, panicked, run_ended, test_begins, test_fails};

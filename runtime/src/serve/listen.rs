@@ -397,6 +397,7 @@ pub(crate) async fn blocks(shared: Arc<Shared>) {
         for target in [pb::Target::Blocks, pb::Target::Loops, pb::Target::Findings] {
             shared.push(target);
         }
+        shared.record.raise();
         if shared.findings_wanted() {
             shared.urgent.raise();
         }
@@ -525,6 +526,7 @@ async fn walk(shared: &Arc<Shared>) -> Duration {
             feeds.tell_findings(&news, &mut shared.desk());
         }
         shared.push(pb::Target::Findings);
+        shared.record.raise();
     }
     let took = Duration::from_nanos(took);
     shared.round_done(took >= DEAR);

@@ -97,7 +97,16 @@ impl pb::inspect_server::Inspect for Inspect {
         let peer = peer_of(&request);
         let (sender, outgoing) = outbox();
         peer.begin_feed()?;
-        let opened = self.shared.feeds().open(request.get_ref());
+        let opened = {
+            let mut feeds = self.shared.feeds();
+            let opened = feeds.open(request.get_ref());
+            if let Ok(id) = opened
+                && request.get_ref().backlog
+            {
+                feeds.catch_up(id, &mut self.shared.desk());
+            }
+            opened
+        };
         match opened {
             Ok(id) => {
                 self.shared.feeding.raise();

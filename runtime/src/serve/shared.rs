@@ -54,6 +54,11 @@ pub(crate) struct Shared {
     pub(crate) urgent: Signal,
     /// Blocks have changed.
     pub(crate) blocked: Signal,
+    /// Something happened that a recording should have.
+    pub(crate) record: Signal,
+    /// The recording, if there is one. Its owner is the inspector, which ends it.
+    #[cfg(unix)]
+    pub(crate) black_box: std::sync::OnceLock<Weak<super::black_box::BlackBox>>,
     blocks: Mutex<Vec<(u64, loop_proto::pb::EventKind, loop_proto::pb::Event)>>,
     desk: Mutex<Desk>,
     wanted_until: AtomicU64,
@@ -88,6 +93,9 @@ impl Shared {
             stop: Signal::default(),
             urgent: Signal::default(),
             blocked: Signal::default(),
+            record: Signal::default(),
+            #[cfg(unix)]
+            black_box: std::sync::OnceLock::new(),
             blocks: Mutex::default(),
             desk: Mutex::new(Desk::with_dumps(dumps)),
             wanted_until: AtomicU64::new(0),

@@ -29,6 +29,7 @@ pub(crate) fn event_kind(kind: Kind) -> pb::EventKind {
         Kind::ChildStarted => pb::EventKind::ChildStarted,
         Kind::ChildExited => pb::EventKind::ChildExited,
         Kind::SignalReceived => pb::EventKind::SignalReceived,
+        Kind::PollSlow => pb::EventKind::PollSlow,
     }
 }
 

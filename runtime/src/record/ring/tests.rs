@@ -1,0 +1,183 @@
+//! A ring, its readers and its bytes.
+
+use super::super::event::Kind;
+use super::*;
+
+fn timer(id: u64) -> Event {
+    Event::timer_cancelled(id, id, id & 0xFF)
+}
+
+#[test]
+fn the_oldest_give_way_and_are_counted_by_kind() {
+    let ring = Ring::new(4);
+    for id in 0..6 {
+        ring.push(timer(id));
+    }
+    ring.push(Event::task_blocked(9, 9, 9));
+    let mut seen = Vec::new();
+    ring.drain(|event| seen.push((event.kind, event.id)));
+    // The fourth newest is not taken: the producer could be at its slot.
+    assert_eq!(
+        seen,
+        [
+            (Kind::TimerCancelled, 4),
+            (Kind::TimerCancelled, 5),
+            (Kind::TaskBlocked, 9)
+        ]
+    );
+    let lost = ring.lost();
+    assert_eq!(lost[Kind::TimerCancelled as usize], 4);
+    assert_eq!(lost.iter().sum::<u64>(), 4);
+    let (tail, totals) = ring.totals().unwrap();
+    assert_eq!((tail, totals[Kind::TaskBlocked as usize]), (7, 1));
+}
+
+#[test]
+fn what_came_before_somebody_attends_is_not_lost_to_him_and_still_there() {
+    let ring = Ring::new(8);
+    (0..20).for_each(|id| ring.push(timer(id)));
+    ring.attend();
+    ring.drain(|_| panic!("nothing was pushed since"));
+    ring.push(timer(20));
+    let mut seen = Vec::new();
+    ring.drain(|event| seen.push(event.id));
+    assert_eq!((seen.as_slice(), ring.lost()), (&[20][..], [0; KINDS]));
+    let ids = |most| {
+        ring.backlog(most)
+            .iter()
+            .map(|event| event.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(3), [18, 19, 20]);
+    assert_eq!(ids(100), [14, 15, 16, 17, 18, 19, 20]);
+    ring.push(timer(21));
+    assert_eq!(ids(2), [19, 20], "the viewers will get the rest as news");
+}
+
+#[test]
+fn two_readers_miss_each_their_own() {
+    let ring = Ring::new(8);
+    let (mut one, mut other) = (Reader::now(&ring), Reader::now(&ring));
+    for id in 0..30 {
+        ring.push(timer(id));
+        if id % 4 == 0 {
+            one.drain(&ring, |_| {});
+        }
+    }
+    let mut last = 0;
+    other.drain(&ring, |event| last = event.id);
+    assert_eq!((one.skipped, one.lost().iter().sum::<u64>()), (0, 0));
+    assert_eq!(last, 29);
+    assert_eq!(other.lost()[Kind::TimerCancelled as usize], other.skipped);
+    assert!(other.skipped >= 22, "{}", other.skipped);
+}
+
+#[test]
+fn two_threads_lose_nothing_that_is_not_counted() {
+    let ring = Ring::new(64);
+    let total = 300_000_u64;
+    let (mut seen, mut signals) = (0, 0);
+    let mut reader = Reader::now(&ring);
+    std::thread::scope(|scope| {
+        let producer = scope.spawn(|| {
+            for id in 0..total {
+                match id % 3 {
+                    0 => ring.push(Event::signal_received(id, 5)),
+                    _ => ring.push(timer(id)),
+                }
+            }
+        });
+        let mut last = None;
+        let mut drain = |reader: &mut Reader| {
+            reader.drain(&ring, |event| {
+                assert!(last.is_none_or(|last| event.at > last));
+                last = Some(event.at);
+                if event.kind == Kind::SignalReceived {
+                    assert_eq!((event.id, event.at % 3), (5, 0));
+                    signals += 1;
+                } else {
+                    assert_eq!((event.at, event.of), (event.id, event.id & 0xFF));
+                }
+                seen += 1;
+            });
+        };
+        while !producer.is_finished() {
+            drain(&mut reader);
+        }
+        drain(&mut reader);
+    });
+    let lost = reader.lost();
+    assert_eq!(seen + lost.iter().sum::<u64>(), total);
+    assert_eq!(signals + lost[Kind::SignalReceived as usize], total / 3);
+    assert_eq!(reader.skipped, lost.iter().sum::<u64>());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_ring_in_a_file_is_read_from_the_file() {
+    let path = std::env::temp_dir().join(format!("ring-{}", std::process::id()));
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .unwrap();
+    let bytes = words_for(64) * 8;
+    file.set_len(bytes as u64).unwrap();
+    let words = Words::map(&file, 0, words_for(64), Default::default()).unwrap();
+    let ring = Ring::within(words, 3);
+    assert!(ring.bytes().1);
+    (1..=70).for_each(|id| ring.push(timer(id)));
+    let read = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let word = |at: usize| u64::from_le_bytes(read[at * 8..at * 8 + 8].try_into().unwrap());
+    assert_eq!((word(LOOP), word(TAIL)), (4, 70));
+    assert_eq!(word(TOTALS + Kind::TimerCancelled as usize), 70);
+    assert_eq!(word(PAGE + 69 % 64 * SLOT), 70);
+    // Who takes its place begins anew, before anybody could take its events for its own.
+    let again = Ring::within(
+        Words::map(&file, 0, words_for(64), Default::default()).unwrap(),
+        9,
+    );
+    assert_eq!((again.tail(), again.fill()), (0, 0));
+    drop(ring);
+}
+
+#[test]
+fn an_image_brings_a_copy_up_to_date() {
+    let ring = Ring::new(8);
+    (1..=5).for_each(|id| ring.push(timer(id)));
+    let image = ring.image(0);
+    let indices = |image: &Image| image.slots.iter().map(|slot| slot.0).collect::<Vec<_>>();
+    assert_eq!((image.tail, indices(&image)), (5, vec![0, 1, 2, 3, 4]));
+    assert_eq!((image.page[TAIL], image.page[LOOP]), (5, 1));
+    (6..=7).for_each(|id| ring.push(timer(id)));
+    assert_eq!(indices(&ring.image(image.tail)), [5, 6]);
+    // So much came that the copy begins anew; the oldest slot may be written at this moment.
+    (8..=30).for_each(|id| ring.push(timer(id)));
+    let image = ring.image(7);
+    assert_eq!(indices(&image), (22..30).collect::<Vec<_>>());
+    assert_eq!(Event::from_words(image.slots[0].1), None);
+    assert_eq!(Event::from_words(image.slots[1].1).unwrap().id, 24);
+}
+
+/// The page is the one that `loop_proto::recording` reads.
+#[cfg(feature = "inspect")]
+#[test]
+fn the_page_is_the_one_that_recordings_have() {
+    use loop_proto::recording::{self, RingHead};
+    assert_eq!(
+        [PAGE * 8, MARK, LOOP, SLOTS, TAIL, TOTALS, SLOT * 8],
+        [
+            recording::PAGE,
+            RingHead::MARK,
+            RingHead::LOOP,
+            RingHead::CAPACITY,
+            RingHead::TAIL,
+            RingHead::TOTALS,
+            recording::EVENT
+        ]
+    );
+    assert_eq!(recording::ring_head_of(4, 8), [MARK_OF_A_RING, 5, 8]);
+    const { assert!(KINDS <= recording::KINDS) };
+}
