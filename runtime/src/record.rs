@@ -678,8 +678,7 @@ pub(crate) fn forget_loops_after_fork() {
     if let Ok(mut loops) = LOOPS.try_lock() {
         // What is dropped in the child is no event of the parent's, whose file the ring may be.
         for record in &*loops {
-            record.keep(0);
-            record.want(0);
+            record.wants.store(0, Ordering::Relaxed);
         }
         std::mem::forget(std::mem::take(&mut *loops));
     }

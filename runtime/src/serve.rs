@@ -303,15 +303,14 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
         std::env::var_os(name)
     })));
     let gated = matches!(wish, Wish::Connect(_));
-    #[cfg_attr(not(unix), allow(unused_mut))]
-    let (doors, mut files, status) = match wish {
+    let (doors, files, status) = match wish {
         Wish::Connect(path) => listen::call(path)?,
         _ => listen::open(&note, settings.listen_tcp)?,
     };
     let shared = Arc::new(Shared::new(identity, settings.carry, dumps));
     let watchdog = start_watchdog(&shared);
     #[cfg(unix)]
-    let black_box = start_black_box(&shared, files.as_mut());
+    let black_box = start_black_box(&shared, files.as_ref());
     let serving = shared.clone();
     #[cfg(unix)]
     if let Some(black_box) = &black_box {
@@ -341,14 +340,12 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
 #[cfg(unix)]
 fn start_black_box(
     shared: &Arc<Shared>,
-    files: Option<&mut listen::Files>,
+    files: Option<&listen::Files>,
 ) -> Option<Arc<black_box::BlackBox>> {
     let begun = match files {
         Some(files) => {
             let start = endpoint::start_of_process();
-            black_box::BlackBox::begin(files.socket(), start, &shared.identity).inspect(|made| {
-                files.add(made.path().to_owned());
-            })
+            black_box::BlackBox::begin(files.socket(), start, &shared.identity)
         }
         None => {
             black_box::record_in_memory();
@@ -482,10 +479,6 @@ pub(crate) fn panicked() {
         && let Some(black_box) = &here.black_box
     {
         black_box.panicked(&here.shared);
-        let mut files = here.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(files) = &mut *files {
-            files.keep(black_box.path());
-        }
     }
 }
 
@@ -533,6 +526,11 @@ pub(crate) fn hand_over(loop_id: LoopId, test: &str, grace: Duration) {
             // A run that begins from here on makes an inspector of its own.
             only.here = None;
             here.remove_files();
+            #[cfg(unix)]
+            if let Some(black_box) = &here.black_box {
+                // It stays for a while: an end that nobody expected may have been a clean one.
+                black_box.ended(loop_proto::recording::End::Clean);
+            }
             // Loops that go on after the last run are nobody's to record.
             record::ring::supply::remove();
         }

@@ -8,47 +8,36 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use loop_proto::endpoint::recording_path;
 use loop_proto::pb;
 use loop_proto::recording::{
-    Directory, EVENT, End, Head, Kind, Moment, PAGE, RINGS, RingEntry, Writer, mark_end,
+    Directory, EVENT, End, Ending, Head, Kind, Moment, PAGE, RINGS, RingEntry, Writer,
 };
 
-use super::endpoint;
-use super::service::Inspect;
 use super::shared::{Identity, Shared};
 use crate::clock;
-use crate::inspect::snapshot;
-use crate::inspect::texts::Sent;
-use crate::inspect::view::Answer;
-use crate::os;
 use crate::record::ring::supply::{self, Supply};
 use crate::record::ring::words::Words;
 use crate::record::ring::{CAPACITY, Ring, words_for};
 use crate::record::{self, LoopRecord};
-use crate::spawn::yield_now;
-use crate::time::sleep;
 
+mod beat;
+mod file;
+mod old;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use beat::beat;
+use file::{LARGEST, Made, may_grow, open};
 
 /// Bytes that a snapshot may have, its header included.
 pub(crate) const SNAPSHOT: usize = 4 << 20;
 /// Where the first ring begins: behind the head and both snapshots, which are holes until written.
 const RINGS_AT: u64 = (PAGE + 2 * SNAPSHOT) as u64;
-/// The file never gets larger than this.
-const LARGEST: u64 = 24 << 20;
-/// Between two snapshots, if nothing happens that is worth one.
-const BEAT: Duration = Duration::from_secs(1);
-/// Between two snapshots in any case.
-const SHORTEST: Duration = Duration::from_millis(100);
-/// Composing them may take this share of a CPU.
-const SHARE: u32 = 50;
 /// How long the end of a process waits for its last snapshot.
 const LAST: Duration = Duration::from_millis(100);
 
@@ -84,6 +73,8 @@ struct Parts {
     rows_left_out: u64,
     /// What went wrong last. Empty: nothing.
     trouble: String,
+    /// The process has said how it ended.
+    ended: bool,
 }
 
 /// A place for a ring.
@@ -141,14 +132,7 @@ impl BlackBox {
     }
 
     fn make(socket: &Path, start: u64, identity: &Identity) -> Result<Arc<Self>, String> {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
-        if limit.current.is_some_and(|limit| limit < LARGEST) {
-            return Err(format!(
-                "files may not become larger than {LARGEST} bytes (ulimit -f)"
-            ));
-        }
-        let beside = socket.parent().unwrap_or(Path::new("/"));
-        let (file, path, mapped) = open(beside, socket)?;
+        let Made { file, path, mapped } = open(socket)?;
         let directory = Directory {
             rings: Vec::new(),
             snapshots: [
@@ -187,7 +171,8 @@ impl BlackBox {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    #[cfg(test)]
+    fn path(&self) -> &Path {
         &self.path
     }
 
@@ -222,9 +207,13 @@ impl BlackBox {
         let bytes = writer.finish(sequence, at);
         let place = PAGE + (sequence % 2) as usize * SNAPSHOT;
         let (header, sections) = bytes.split_at(Writer::HEADER);
-        let written = self
-            .file
-            .write_all_at(sections, (place + Writer::HEADER) as u64)
+        // The limit may have been set since.
+        let written = may_grow()
+            .map_err(io::Error::other)
+            .and_then(|()| {
+                let at = (place + Writer::HEADER) as u64;
+                self.file.write_all_at(sections, at)
+            })
             .and_then(|()| self.file.write_all_at(header, place as u64));
         match written {
             Ok(()) => {
@@ -308,6 +297,7 @@ impl BlackBox {
 
     /// Space first: a store into a hole of a file system that is full ends the process.
     fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        may_grow().map_err(io::Error::other)?;
         #[cfg(target_os = "linux")]
         if self.mapped.is_ok() {
             let flags = rustix::fs::FallocateFlags::empty();
@@ -328,8 +318,8 @@ impl BlackBox {
         }
     }
 
-    /// The process ends by a panic of its main task: the file says so, and stays. Waits a little for
-    /// a last snapshot.
+    /// The process ends by a panic of its main task: the file says so. Waits a little for a last
+    /// snapshot.
     pub(crate) fn panicked(&self, shared: &Shared) {
         let before = self.parts().sequence;
         shared.record.raise();
@@ -337,15 +327,23 @@ impl BlackBox {
         while self.parts().sequence == before && clock::mono() < until {
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        let parts = self.parts();
-        let place = (PAGE + (parts.sequence % 2) as usize * SNAPSHOT) as u64;
-        let mut header = [0; Writer::HEADER];
-        if self.file.read_exact_at(&mut header, place).is_ok()
-            && let Some(header) = mark_end(&header, End::Panicked)
-        {
-            // What cannot be written now is said by nobody.
-            let _ = self.file.write_all_at(&header, place);
+        self.ended(End::Panicked);
+    }
+
+    /// The last word of the process, of which only the first counts.
+    pub(crate) fn ended(&self, end: End) {
+        let mut parts = self.parts();
+        if std::mem::replace(&mut parts.ended, true) {
+            return;
         }
+        let at = now();
+        let ending = Ending {
+            end,
+            mono_ns: at.mono_ns,
+            unix_ns: at.unix_ns,
+        };
+        // What cannot be written now is said by nobody.
+        let _ = self.file.write_all_at(&ending.bytes(), Ending::OFFSET);
     }
 }
 
@@ -396,71 +394,6 @@ impl Drop for BlackBox {
     }
 }
 
-/// The file, where it is, and whether rings can lie in it.
-fn open(beside: &Path, socket: &Path) -> Result<(fs::File, PathBuf, Result<(), String>), String> {
-    let name = recording_path(socket);
-    let name = name.file_name().unwrap_or_default();
-    let mut why = format!(
-        "{} is on a disk, for which a loop could have to wait",
-        beside.display()
-    );
-    if !is_memory(beside) {
-        let memory = loop_proto::endpoint::memory(super::auth::own_uid());
-        if cfg!(target_os = "linux") {
-            match endpoint::ready(&memory).and_then(|()| create(&memory.join(name))) {
-                Ok(file) if is_memory(&memory) => {
-                    endpoint::sweep_recordings(&memory);
-                    return Ok((file, memory.join(name), Ok(())));
-                }
-                Ok(_) => {
-                    let _ = fs::remove_file(memory.join(name));
-                    why = format!("{why}, and so is {}", memory.display());
-                }
-                Err(error) => why = format!("{why}; {}: {error}", memory.display()),
-            }
-        }
-    }
-    let path = beside.join(name);
-    let file = create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    endpoint::sweep_recordings(beside);
-    let mapped = if is_memory(beside) { Ok(()) } else { Err(why) };
-    Ok((file, path, mapped))
-}
-
-/// Makes a file for this user alone, and locks it: it is a living process's as long as the lock is
-/// held, whatever its pid means where one looks from.
-fn create(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o600);
-    let file = match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // An earlier run of this very process: of another there is none with pid and start.
-            fs::remove_file(path)?;
-            options.open(path)?
-        }
-        made => made?,
-    };
-    // A file system without locks: its readers have to go by the pid.
-    let _ = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-    Ok(file)
-}
-
-/// Whether files there lie in memory, so that a store into one never waits for a disk.
-fn is_memory(directory: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        const TMPFS: i64 = 0x0102_1994;
-        const RAMFS: i64 = 0x8584_58F6;
-        rustix::fs::statfs(directory)
-            .is_ok_and(|found| matches!(i64::from(found.f_type), TMPFS | RAMFS))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = directory;
-        false
-    }
-}
-
 /// This boot of the host; zero where the kernel does not tell.
 fn boot() -> [u8; 16] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -480,85 +413,4 @@ fn now() -> Moment {
 
 fn bytes_of(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-fn cpu() -> u64 {
-    os::thread::cpu_time(os::thread_id()).unwrap_or(0)
-}
-
-/// Writes snapshots: one a second, and one whenever something is found or blocks.
-pub(crate) async fn beat(shared: Arc<Shared>, black_box: Weak<BlackBox>) {
-    loop {
-        let Some(target) = black_box.upgrade() else {
-            return;
-        };
-        let at = now();
-        // What is wrong is to stand in it: somebody will want to know.
-        shared.want_findings();
-        let mut took = 0;
-        let writer = compose(&shared, &mut took).await;
-        let before = cpu();
-        target.write(writer, &at, took);
-        took += cpu().saturating_sub(before);
-        shared.desk().recording = Some(target.about());
-        drop(target);
-        sleep(SHORTEST).await;
-        let rest = BEAT.max(Duration::from_nanos(took) * SHARE) - SHORTEST;
-        let mut pause = sleep(rest);
-        std::future::poll_fn(|cx| {
-            if shared.record.poll(cx).is_ready() {
-                return std::task::Poll::Ready(());
-            }
-            std::pin::Pin::new(&mut pause).poll(cx)
-        })
-        .await;
-        shared.record.take();
-    }
-}
-
-/// Puts a snapshot together, with pauses in which others have their turn.
-async fn compose(shared: &Arc<Shared>, took: &mut u64) -> Writer {
-    let mut sent = Sent::default();
-    let mut before = cpu();
-    let mut writer = Writer::new(SNAPSHOT);
-    let service = Inspect {
-        shared: shared.clone(),
-    };
-    let mut tasks = std::collections::HashSet::new();
-    writer.hello(&service.reply(super::auth::Role::Observe));
-    let own = shared.feeds().own();
-    let live = {
-        let mut desk = shared.desk();
-        let (batch, sites) = snapshot::story(own, &mut desk, &mut sent);
-        writer.events(&batch);
-        writer.sites(&sites);
-        for detail in snapshot::details(&mut desk) {
-            writer.task(&detail);
-        }
-        desk.overview(&crate::inspect::tables::Look::new(false))
-            .tasks
-    };
-    for query in snapshot::queries(live) {
-        let begun = Answer::begin(&query, None, &mut shared.desk());
-        let Ok(mut answer) = begun else {
-            continue;
-        };
-        while !answer.step(&mut shared.desk()) {
-            *took += cpu().saturating_sub(before);
-            yield_now().await;
-            before = cpu();
-        }
-        let view = answer.finish(&mut shared.desk(), &mut sent);
-        if query.target() == pb::Target::Tasks {
-            tasks.extend(view.tasks.iter().map(|task| task.id));
-        } else if !snapshot::is_history(query.target()) {
-            writer.left_out(view.matched.saturating_sub(snapshot::rows_of(&view)));
-        }
-        writer.view(view);
-        *took += cpu().saturating_sub(before);
-        yield_now().await;
-        before = cpu();
-    }
-    writer.left_out(live.saturating_sub(tasks.len() as u64));
-    writer
 }

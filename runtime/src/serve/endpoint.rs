@@ -7,19 +7,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use loop_proto::endpoint::{
-    MAX_PATH, Note, directories, note_path, read_recording_name, read_socket_name, socket_name,
-};
+use loop_proto::endpoint::{MAX_PATH, Note, directories, note_path, read_socket_name, socket_name};
 
 use super::auth::{own_uid, write_private};
 
 /// Stale files looked at in one go.
 const SWEEP: usize = 64;
-/// Recordings of processes that are gone: so many are kept, and for so long.
-const KEPT: usize = 8;
-const KEPT_FOR: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The files of an endpoint, removed when it goes; in a forked child they are the parent's.
 #[derive(Debug)]
@@ -36,11 +30,6 @@ impl Files {
     /// One more file that goes with them.
     pub(crate) fn add(&mut self, path: PathBuf) {
         self.paths.push(path);
-    }
-
-    /// A file that is to stay after all.
-    pub(crate) fn keep(&mut self, path: &Path) {
-        self.paths.retain(|other| other != path);
     }
 }
 
@@ -173,38 +162,6 @@ fn sweep(directory: &Path) {
     }
 }
 
-/// Removes recordings of processes that are gone, but for the newest few.
-pub(super) fn sweep_recordings(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    let mut gone: Vec<(std::time::SystemTime, PathBuf)> = entries
-        .flatten()
-        .filter(|entry| read_recording_name(&entry.file_name()).is_some())
-        .take(4 * SWEEP)
-        .map(|entry| entry.path())
-        .filter(|path| is_nobodys(path))
-        .filter_map(|path| Some((fs::symlink_metadata(&path).ok()?.modified().ok()?, path)))
-        .collect();
-    gone.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
-    for (at, (modified, path)) in gone.iter().enumerate() {
-        let is_old = modified.elapsed().is_ok_and(|age| age > KEPT_FOR);
-        if at >= KEPT || is_old {
-            // Another process may sweep at the same time.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-/// A file whose process has let go of its lock. One that cannot be asked is somebody's.
-fn is_nobodys(path: &Path) -> bool {
-    use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
-        .and_then(|file| flock(&file, FlockOperation::NonBlockingLockExclusive))
-        .is_ok()
-}
-
 /// What tells two processes of one pid apart: the clock ticks after boot at which the kernel
 /// started this one; elsewhere the time.
 pub(crate) fn start_of_process() -> u64 {
@@ -308,36 +265,6 @@ mod tests {
         assert!(!there("1-1.sock") && !there("1-1.json"));
         assert!(there("2-2.sock") && there("other.sock") && there("7-42.sock"));
         drop((alive, opened));
-    }
-
-    #[test]
-    fn of_recordings_that_nobody_writes_the_newest_few_are_kept() {
-        let scratch = Scratch::new("recordings");
-        let file = |pid: usize| {
-            let path = scratch.0.join(format!("{pid}-1.rec"));
-            let file = fs::File::create(&path).unwrap();
-            let ago = Duration::from_secs(60 * pid as u64);
-            file.set_modified(std::time::SystemTime::now() - ago)
-                .unwrap();
-            (path, file)
-        };
-        let files: Vec<_> = (1..=KEPT + 3).map(file).collect();
-        // The oldest belongs to a process that lives.
-        let (alive, lock) = files.last().unwrap();
-        rustix::fs::flock(lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
-        let other = scratch.0.join("other.rec");
-        fs::write(&other, "").unwrap();
-        sweep_recordings(&scratch.0);
-        let there = |at: usize| files[at].0.exists();
-        assert!((0..KEPT).all(there), "the newest stay");
-        assert!(!there(KEPT) && !there(KEPT + 1));
-        assert!(alive.exists() && other.exists());
-        files[0]
-            .1
-            .set_modified(std::time::SystemTime::now() - KEPT_FOR * 2)
-            .unwrap();
-        sweep_recordings(&scratch.0);
-        assert!(!there(0), "it is too old");
     }
 
     #[test]

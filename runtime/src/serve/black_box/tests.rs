@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use loop_proto::recording::{self, End, Recording, Slot};
 
+use super::file::is_memory;
 use super::*;
 use crate::inspect::live::wake_cause;
 use crate::inspect::wire::ended::outcome;
@@ -190,9 +191,14 @@ fn the_end_by_a_panic_stands_in_the_file() {
         executable: String::new(),
         started_unix_ns: 0,
     };
-    black_box.panicked(&Shared::new(identity, |_, _, _| Ok(())));
-    let head = read(&black_box).snapshot.unwrap().head;
-    assert_eq!(head.end, End::Panicked);
+    let dumps = Arc::default();
+    black_box.panicked(&Shared::new(identity, |_, _, _| Ok(()), dumps));
+    let ending = read(&black_box).ending.unwrap();
+    assert_eq!(ending.end, End::Panicked);
+    assert!(ending.mono_ns > 0 && ending.unix_ns > ending.mono_ns);
+    // The run that is over takes nothing of it back.
+    black_box.ended(End::Clean);
+    assert_eq!(read(&black_box).ending, Some(ending));
 }
 
 #[test]
