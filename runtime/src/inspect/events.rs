@@ -167,6 +167,9 @@ impl Feeds {
     /// Gives a viewer that asked for it what the rings still hold, before anything else.
     pub(crate) fn catch_up(&mut self, id: u64, desk: &mut Desk) {
         let room = QUEUE.min(QUEUES / self.feeds.len().max(1));
+        // Polls that are kept are told from there.
+        let keeps_polls = self.keeps_polls();
+        let elsewhere = |kind| is_told_elsewhere(kind) || keeps_polls && kind == Kind::TaskPolled;
         let Some(feed) = self.feeds.iter_mut().find(|feed| feed.id == id) else {
             return;
         };
@@ -178,7 +181,7 @@ impl Feeds {
             };
             let mut wire = desk.wire(&look, &found, None, Extras::default());
             for event in ring.backlog(BACKLOG) {
-                if feed.kinds & bit(event_kind(event.kind)) == 0 || is_told_elsewhere(event.kind) {
+                if feed.kinds & bit(event_kind(event.kind)) == 0 || elsewhere(event.kind) {
                     continue;
                 }
                 let event = event_of(&mut wire, at, &event);
