@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use loop_runtime::{BlockingCall, Builder, LeakLimits};
+use loop_runtime::{BlockingCall, Builder, LeakLimits, RunError};
 
 mod at_rest;
 mod blocking;
@@ -23,6 +23,7 @@ mod fds_and_errors;
 mod healthy;
 mod leaks;
 mod storms;
+mod whole_loop;
 
 /// What a program's main task runs.
 type Body = Pin<Box<dyn Future<Output = ()>>>;
@@ -81,10 +82,11 @@ impl Program {
 }
 
 /// Each group with the file that its programs are in.
-const ALL: [(&str, &[Program]); 7] = [
+const ALL: [(&str, &[Program]); 8] = [
     ("blocking.rs", &blocking::PROGRAMS),
     ("leaks.rs", &leaks::PROGRAMS),
     ("deadlocks.rs", &deadlocks::PROGRAMS),
+    ("whole_loop.rs", &whole_loop::PROGRAMS),
     ("storms.rs", &storms::PROGRAMS),
     ("fds_and_errors.rs", &fds_and_errors::PROGRAMS),
     ("healthy.rs", &healthy::PROGRAMS),
@@ -124,6 +126,11 @@ fn main() -> ExitCode {
     }
     match builder.run((program.body)()) {
         Ok(()) => ExitCode::SUCCESS,
+        // How it ends is its fault, and what the gate is to say of it.
+        Err(error @ RunError::Deadlock(_)) if program.finds == "deadlocked" => {
+            eprintln!("{error}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE

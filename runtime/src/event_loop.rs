@@ -36,11 +36,15 @@ use crate::record::{self, LoopRecord, Owner, bound};
 use crate::spawn::{self, JoinError, TaskInfo};
 use crate::timers::Timers;
 
+mod deadlock;
 mod debug;
 mod error;
 mod fork;
+mod standstill;
 
+pub use deadlock::{Deadlock, OnDeadlock};
 pub use error::{CloseError, RunError};
+use standstill::{Parks, Rule};
 
 /// How a loop is made. `run::Builder` is the public face.
 #[derive(Clone)]
@@ -58,6 +62,8 @@ pub(crate) struct Config {
     /// Debug mode; `None`: as the environment says.
     pub(crate) debug: Option<bool>,
     pub(crate) internal: bool,
+    /// What a run does when nothing can wake the loop and its main task is not done.
+    pub(crate) on_deadlock: OnDeadlock,
     /// What is done about blocking calls; `None`: they are not looked for.
     #[cfg(feature = "intercept")]
     pub(crate) calls: Option<record::calls::Mode>,
@@ -82,6 +88,7 @@ impl Config {
             allowance: allowance::DEFAULT,
             debug: None,
             internal: false,
+            on_deadlock: OnDeadlock::Error,
             #[cfg(feature = "intercept")]
             calls: None,
             companion: None,
@@ -109,6 +116,8 @@ pub struct EventLoop {
     left: Cell<usize>,
     /// An iteration of the same run came right before.
     goes_on: Cell<bool>,
+    /// What is known of who can wake it.
+    parks: Parks,
     turn_ticks: u64,
     epoch: u64,
 }
@@ -187,6 +196,7 @@ impl EventLoop {
             polled: Cell::new(0),
             left: Cell::new(0),
             goes_on: Cell::new(false),
+            parks: Parks::default(),
             turn_ticks,
             epoch: fork::epoch(),
         })
@@ -243,7 +253,8 @@ impl EventLoop {
 
     /// Spawns `future` and runs until it is done.
     ///
-    /// Errors: `RunError`; after `Stopped` the task is still there, and goes on with the next run.
+    /// Errors: `RunError`; after `Stopped` and `Deadlock` the task is still there, and goes on with the
+    /// next run.
     /// Panics: with the task's own panic, after which the loop may be run again.
     /// Records: a task of kind main.
     /// Source: asyncio's `run_until_complete`.
@@ -283,7 +294,11 @@ impl EventLoop {
                 }
             });
         });
-        let turned = self.turn_until_stopped(each, idle);
+        let rule = match self.config.internal {
+            true => Rule::Unasked,
+            false => Rule::Main(self.config.on_deadlock),
+        };
+        let turned = self.turn_until_stopped(rule, each, idle);
         waits.set(false);
         turned?;
         match done.take() {
@@ -292,17 +307,23 @@ impl EventLoop {
                 std::panic::resume_unwind(panic.into_payload())
             }
             Some(Err(_)) => Err(RunError::Cancelled),
-            None => Err(RunError::Stopped),
+            None => match self.parks.take() {
+                Some(deadlock) => Err(RunError::Deadlock(deadlock)),
+                None => Err(RunError::Stopped),
+            },
         }
     }
 
     /// Runs until `stop` is called.
     ///
+    /// It waits on also where nothing can wake it, as asyncio's: then the inspector says so, if tasks
+    /// wait. A loop without tasks only idles.
+    ///
     /// Errors: `RunError`, but never `Stopped`.
     /// Source: asyncio's `run_forever`.
     pub fn run_forever(&self) -> Result<(), RunError> {
         self.may_run()?;
-        self.turn_until_stopped(|_| {}, |_| false)
+        self.turn_until_stopped(Rule::Forever, |_| {}, |_| false)
     }
 
     /// Runs until `done` says so or `limit` has passed; tells which of the two it was. `idle` as in
@@ -329,6 +350,7 @@ impl EventLoop {
         });
         let finished = done.clone();
         let result = self.turn_until_stopped(
+            Rule::Unasked,
             move |organs| {
                 if finished() {
                     organs.state.stopping.set(true);
@@ -344,7 +366,7 @@ impl EventLoop {
     pub(crate) fn turn_once(&self) -> Result<bool, RunError> {
         self.may_run()?;
         self.organs.state.stopping.set(true);
-        self.turn_until_stopped(|_| {}, |_| false)?;
+        self.turn_until_stopped(Rule::Unasked, |_| {}, |_| false)?;
         Ok(self.organs.executor.ready_len() > 0)
     }
 
@@ -376,10 +398,12 @@ impl EventLoop {
 
     fn turn_until_stopped(
         &self,
+        rule: Rule,
         mut each: impl FnMut(&Organs),
         mut idle: impl FnMut(&Organs) -> bool,
     ) -> Result<(), RunError> {
         let _running = Running::new(self);
+        self.parks.begin(&self.organs, rule);
         context::entered(&self.organs, || {
             loop {
                 if self.epoch != fork::epoch() {
@@ -471,6 +495,7 @@ impl EventLoop {
             executor,
             timers,
             reactor,
+            state,
             ..
         } = &*self.organs;
         let before = clock::ticks();
@@ -483,13 +508,22 @@ impl EventLoop {
             record.stats.ready.store(0, Ordering::Relaxed);
             record.current.park(before);
             let until = match (timers.next_deadline(), &self.config.clock) {
-                (None, _) => Wait::Forever,
+                (None, _) => self.parks.wait(&self.organs).unwrap_or_else(|| {
+                    state.stopping.set(true);
+                    Wait::Now
+                }),
                 (Some(deadline), LoopClock::Monotonic) => Wait::Until(deadline),
                 // A clock that is turned by hand does not move while we wait.
                 (Some(_), LoopClock::Turned(_)) => Wait::Now,
             };
             let waited = reactor.wait(until);
             executor.unparked();
+            if !matches!(until, Wait::Until(_)) {
+                let quiet = matches!(until, Wait::AtMost(_))
+                    && matches!(waited, Ok(0))
+                    && !executor.was_sent_something();
+                self.parks.waited(&self.organs, quiet);
+            }
             let now = clock::ticks();
             record.current.unpark(now);
             record::add(&record.stats.parked, now - before);

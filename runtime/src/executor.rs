@@ -15,7 +15,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 use crate::clock;
@@ -42,6 +42,7 @@ mod raw;
 mod report;
 mod scope;
 mod special;
+mod still;
 #[cfg(all(test, not(loop_model)))]
 mod tests;
 mod waker;
@@ -121,6 +122,11 @@ pub(crate) struct Shared {
     /// Forks before it was made: the child of a later one has only a picture of this loop.
     forks: u64,
     unpark: Box<dyn Fn() + Send + Sync>,
+    /// Handles of the loop, which may send it errands.
+    handles: AtomicUsize,
+    /// The loop is parked and only somebody outside can wake it: who gives up what it could do that
+    /// with has the loop look again.
+    alone: AtomicBool,
 }
 
 impl Shared {
@@ -152,6 +158,38 @@ impl Shared {
             (self.unpark)();
         }
         Ok(())
+    }
+
+    pub(crate) fn handle_made(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handle_dropped(&self) {
+        self.handles.fetch_sub(1, Ordering::Relaxed);
+        self.given_up();
+    }
+
+    /// Handles that are alive.
+    pub(crate) fn handles(&self) -> usize {
+        self.handles.load(Ordering::Relaxed)
+    }
+
+    /// Whether the loop is to hear of what is given up outside, while it waits for it.
+    pub(crate) fn wait_alone(&self, alone: bool) {
+        if self.alone.load(Ordering::Relaxed) != alone {
+            self.alone.store(alone, Ordering::SeqCst);
+        }
+    }
+
+    /// A handle or a reference was given up, maybe on another thread.
+    fn given_up(&self) {
+        // The loop looks once more after a while, so one that is missed here is not missed for long.
+        if self.alone.load(Ordering::Relaxed)
+            && self.alone.swap(false, Ordering::Relaxed)
+            && !self.is_forked()
+        {
+            (self.unpark)();
+        }
     }
 
     /// Does what another thread's wake or drop left to do.
@@ -264,6 +302,8 @@ impl Executor {
             stack: Stack::default(),
             forks: crate::os::forks(),
             unpark,
+            handles: AtomicUsize::new(0),
+            alone: AtomicBool::new(false),
         });
         waker::enlist(&shared);
         let local = Local {

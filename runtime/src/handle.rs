@@ -68,9 +68,20 @@ impl std::error::Error for Closed {}
 /// })
 /// .unwrap();
 /// ```
-#[derive(Clone)]
 pub struct LoopHandle {
     shared: Arc<Shared>,
+}
+
+impl Clone for LoopHandle {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone())
+    }
+}
+
+impl Drop for LoopHandle {
+    fn drop(&mut self) {
+        self.shared.handle_dropped();
+    }
 }
 
 impl fmt::Debug for LoopHandle {
@@ -109,6 +120,7 @@ impl SendHandle {
 
 impl LoopHandle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.handle_made();
         Self { shared }
     }
 

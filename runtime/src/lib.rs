@@ -88,7 +88,7 @@ pub use blocking::{Executor, ExecutorShutDown, StuckJobs};
 #[cfg(feature = "compat-tokio")]
 pub use compat::{WithTokio, with_tokio};
 pub use context::NoRunningLoop;
-pub use event_loop::{CloseError, EventLoop, RunError, get_running_loop};
+pub use event_loop::{CloseError, Deadlock, EventLoop, OnDeadlock, RunError, get_running_loop};
 pub use group::{
     CancellationToken, Cause, Failed, Failure, GatherError, GroupClosed, GroupError, JoinSet,
     LimitOver, ReturnWhen, TaskGroup, TimeLimit, WaitError, as_completed, gather, shield,

@@ -4,6 +4,7 @@
 //! nothing of ours, so that the watchdog and a test's gate read alike.
 
 pub(crate) mod host;
+pub(crate) mod ours;
 pub(crate) mod thread;
 
 /// One reading of a thread's `schedstat`. Sums since the thread began, nanoseconds.

@@ -18,7 +18,7 @@ use mio::{Events, Interest, Token};
 
 use crate::clock;
 use crate::record::event::{Event, Kind};
-use crate::record::source::{Registration, SourceRow, direction};
+use crate::record::source::{self as source_row, Registration, SourceRow, direction};
 use crate::record::task::{On, WaitingOn};
 use crate::record::wake::Cause;
 use crate::record::{self, LoopRecord, Owner};
@@ -42,6 +42,8 @@ pub(crate) enum Wait {
     Now,
     /// To this moment on the loop's clock.
     Until(u64),
+    /// To be woken, or for so long by the kernel's clock.
+    AtMost(Duration),
     Forever,
 }
 
@@ -127,6 +129,7 @@ impl Reactor {
         let timeout = match until {
             Wait::Now => Some(Duration::ZERO),
             Wait::Until(deadline) => self.alarm.set(deadline),
+            Wait::AtMost(limit) => Some(limit),
             Wait::Forever => None,
         };
         record::count(&self.record.stats.waits);
@@ -215,6 +218,11 @@ impl Reactor {
         Some((id, woken))
     }
 
+    /// Whether somebody waits for one of the app's sources.
+    pub(crate) fn may_wake(&self) -> bool {
+        self.sources.borrow().may_wake()
+    }
+
     /// Adds a source to the poll set.
     ///
     /// Errors: the kernel's; `Unsupported`, with what to do instead, for a file that has no
@@ -253,6 +261,7 @@ impl Reactor {
             fd: registration.fd,
             displaced: false,
             row: row.map(|(slot, _)| slot),
+            internal: registration.kind == source_row::Kind::Internal,
             ready: interests.ready,
             unproved: 0,
             waiters: Default::default(),

@@ -37,6 +37,7 @@ pub(crate) mod signal;
 pub(crate) mod site;
 pub(crate) mod slab;
 pub(crate) mod source;
+pub(crate) mod standstill;
 pub(crate) mod task;
 pub(crate) mod thread;
 pub(crate) mod timer;
@@ -184,6 +185,8 @@ pub(crate) struct LoopRecord {
     pub(crate) allowed: allowed::Allowed,
     /// Blocking calls that polls made, where somebody looks for them.
     pub(crate) calls: calls::Calls,
+    /// Who can wake it while it is parked.
+    pub(crate) still: standstill::Standstill,
     /// Polls and phases over the budget that have ended.
     pub(crate) over: over::OverLog,
     /// Durations of polls and of the way from wake to poll, in ticks.
@@ -287,6 +290,7 @@ impl LoopRecord {
             watched: watched::Watched::default(),
             allowed: allowed::Allowed::default(),
             calls: calls::Calls::default(),
+            still: standstill::Standstill::default(),
             over: over::OverLog::new(),
             poll_times: Histogram::default(),
             delays: Histogram::default(),

@@ -4,7 +4,8 @@
 //! What happens after the main future is done, numbered as in the code:
 //!
 //! 1. tasks that are still there get a grace to end by themselves; what is left then is marked as
-//!    left behind (not after an interrupt, which is nobody's leak);
+//!    left behind (not after an interrupt, which is nobody's leak, nor after a deadlock, which names
+//!    them);
 //! 2. they are asked to cancel, newest first, and run until they end or the limit passes;
 //! 3. the executor's threads are joined, and jobs that do not end are named;
 //! 4. whoever judges this process gets the last word on it, and the loop closes.
@@ -102,23 +103,22 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let (result, interrupted, guard) =
-        interruptible(event_loop, manners, place, main, each, &mut idle);
+    let (result, end, guard) = interruptible(event_loop, manners, place, main, each, &mut idle);
     if matches!(result, Ok(Err(RunError::Forked))) {
         // A child came back from its parent's loop: there is nothing of its own to clean up.
         std::mem::forget(guard);
         return Err(RunError::Forked);
     }
     // A panic of main must not skip the clean-up.
-    clean_up(event_loop, manners, interrupted, idle, left);
+    clean_up(event_loop, manners, end, idle, left);
     event_loop.enter(|| drop(guard));
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// What a run came to, whether Ctrl-C came, and what listens to it.
+/// What a run came to, how it ended, and what listens to Ctrl-C.
 type Interruptible<T> = (
     std::thread::Result<Result<T, RunError>>,
-    bool,
+    End,
     Option<signal::Registration>,
 );
 
@@ -137,7 +137,7 @@ where
 {
     // Refused before a handler is set, which the loop that runs here might be using.
     if let Err(refused) = event_loop.may_run() {
-        return (Ok(Err(refused)), false, None);
+        return (Ok(Err(refused)), End::Ordinary, None);
     }
     let interrupted = Rc::new(Cell::new(false));
     let guard = if manners.interrupts {
@@ -153,7 +153,16 @@ where
         Ok(Err(RunError::Cancelled)) if interrupted => Ok(Err(RunError::Interrupted)),
         result => result,
     };
-    (result, interrupted, guard)
+    let end = match &result {
+        _ if interrupted => End::Interrupted,
+        Ok(Err(RunError::Deadlock(_))) => {
+            // While it stands: what comes next cancels the tasks.
+            inspector::deadlocked(manners.grace);
+            End::Deadlocked
+        }
+        _ => End::Ordinary,
+    };
+    (result, end, guard)
 }
 
 /// The first Ctrl-C asks the main task to cancel.
@@ -170,17 +179,26 @@ fn on_interrupt(interrupted: &Rc<Cell<bool>>) -> Option<signal::Registration> {
     .ok()
 }
 
+/// How a run ended, as far as its clean-up asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum End {
+    #[default]
+    Ordinary,
+    Interrupted,
+    Deadlocked,
+}
+
 fn clean_up(
     event_loop: &EventLoop,
     manners: &Manners,
-    interrupted: bool,
+    end: End,
     mut idle: impl FnMut(&Organs) -> bool,
     left: impl FnOnce(&Organs),
 ) {
     let organs = event_loop.organs();
     let executor = &organs.executor;
     // 1.
-    if !interrupted {
+    if end == End::Ordinary {
         let grace = inspector::grace().unwrap_or(manners.grace);
         let [ended, over, took] = &organs.record.facts.scope_end;
         let began = organs.now();
@@ -194,6 +212,8 @@ fn clean_up(
         executor.for_each_loose(|row| row.set_flag(flag::LEFT, true));
         left(organs);
         inspector::run_ended(grace);
+    } else if end == End::Deadlocked {
+        left(organs);
     }
     // 2.
     event_loop.enter(|| executor.cancel_all());

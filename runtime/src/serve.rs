@@ -319,7 +319,10 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
     }
     std::thread::Builder::new()
         .name("loop-inspect".to_owned())
-        .spawn(move || run(&serving, doors))
+        .spawn(move || {
+            let _ours = os::ours::Ours::enter();
+            run(&serving, doors);
+        })
         .map_err(|error| format!("its thread could not be made: {error}"))?;
     Ok(Inspector {
         pid,
@@ -486,6 +489,15 @@ pub(crate) fn panicked() {
 pub(crate) fn run_ended(grace: Duration) {
     if let Some(here) = gated() {
         here.judge(grace);
+    }
+}
+
+/// Nothing can wake a loop, whose run ends for that: it is judged while it stands, for a gate and for
+/// a dump.
+pub(crate) fn deadlocked(grace: Duration) {
+    let here = only().here.clone();
+    if let Some(here) = here {
+        here.judge(self::grace().unwrap_or(grace));
     }
 }
 

@@ -67,7 +67,7 @@ pub static LOOPS: &[Column<LoopRow>] = &[
     Column { head: head("id", "ID", 4, 6, 0, true), cell: |r, _| plain(r.id.to_string()) },
     Column { head: head("name", "NAME", 8, 20, 0, false), cell: |r, _| plain(r.name.clone()) },
     Column { head: head("thread", "THREAD", 8, 16, 9, false), cell: |r, _| or_dash(Some(r.thread.clone()).filter(|t| !t.is_empty())) },
-    Column { head: head("state", "STATE", 7, 8, 0, false), cell: |r, _| plain(r.state.clone()) },
+    Column { head: head("state", "STATE", 7, 8, 0, false), cell: |r, _| plain(standing(r)) },
     Column { head: head("tasks", "TASKS", 6, 11, 0, true), cell: |r, _| plain(fmt::count(r.tasks)) },
     Column { head: head("ready", "READY", 6, 11, 3, true), cell: |r, _| plain(fmt::count(r.ready)) },
     Column { head: head("busy", "BUSY", 6, 6, 0, true), cell: |r, _| or_dash(r.busy.map(fmt::percent)) },
@@ -95,6 +95,15 @@ pub fn heads(what: What) -> Vec<Head> {
         What::Children => of(columns::CHILDREN),
         What::Signals => of(columns::SIGNALS),
         What::Blocks => of(columns::BLOCKS),
+    }
+}
+
+/// A parked loop that nothing of its own can wake says by whom it can be.
+fn standing(row: &LoopRow) -> String {
+    match &row.standstill {
+        Some(still) if still.nobody => "DEAD".to_owned(),
+        Some(_) => "outside".to_owned(),
+        None => row.state.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::What;
 use crate::store::{
     App, BlockRow, Body, ChildPipe, ChildRow, Finding, Frame, Goto, Grade, Hello, IoRow, JobRow,
-    LoopRow, ResourceRow, SignalRow, TaskRow, TimerRow, Wait, Waiter,
+    LoopRow, ResourceRow, SignalRow, Standstill, TaskRow, TimerRow, Wait, Waiter,
 };
 use crate::transport::pages::Whole;
 
@@ -54,6 +54,7 @@ const LOOP: &[&str] = &[
     "busy_ratio",
     "lag_ns",
     "blocked",
+    "standstill",
     "busy_ns",
     "busy_window_ns",
     "parked_ns",
@@ -332,6 +333,13 @@ pub fn apps(apps: &[App], only: &[String]) -> String {
     line(&json!({"schema": SCHEMA, "ps": rows}))
 }
 
+/// Who can wake a parked loop that has nothing of its own to do so.
+pub(crate) fn standstill(still: Standstill) -> Value {
+    json!({
+        "since_ns": still.since_ns, "nobody": still.nobody, "handles": still.handles, "threads": still.threads,
+    })
+}
+
 /// One document on one line: the only line feed is at its end, and no character of it moves a terminal's cursor.
 pub fn line(document: &Value) -> String {
     let mut text = loop_proto::escape::escape_json(&document.to_string()).into_owned();
@@ -452,7 +460,7 @@ fn event_loop(l: &LoopRow) -> Value {
     json!({
         "id": l.id, "name": l.name, "thread": text(&l.thread), "state": l.state, "tasks": l.tasks, "ready": l.ready,
         "busy_ratio": l.busy, "lag_ns": {"p50": l.lag_p50_ns, "p99": l.lag_p99_ns, "max": l.lag_max_ns},
-        "blocked": l.blocked.as_ref().map(block), "busy_ns": l.busy_ns, "busy_window_ns": l.busy_window_ns,
+        "blocked": l.blocked.as_ref().map(block), "standstill": l.standstill.map(standstill), "busy_ns": l.busy_ns, "busy_window_ns": l.busy_window_ns,
         "parked_ns": l.parked_ns, "polls": l.polls, "iterations": l.iterations, "blocks": l.blocks,
         "worst_block_ns": (l.blocks > 0).then_some(l.worst_block_ns), "block_budget_ns": l.budget_ns,
         "host_blocks": l.host_blocks, "throttled_blocks": l.throttled_blocks,

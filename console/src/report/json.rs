@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::facts::Facts;
-use crate::print::json::{Clock, SCHEMA, block};
+use crate::print::json::{Clock, SCHEMA, block, standstill};
 use crate::store::{DumpFile, Histogram, Hour, LoopRow, SeriesRow, Strip};
 
 /// All of it, with the key `report`.
@@ -155,7 +155,7 @@ fn event_loop(l: &LoopRow) -> Value {
         "busy_ratio": l.busy, "lag_ns": {"p50": l.lag_p50_ns, "p99": l.lag_p99_ns, "max": l.lag_max_ns},
         "blocks": l.blocks, "worst_block_ns": (l.blocks > 0).then_some(l.worst_block_ns),
         "block_budget_ns": l.budget_ns, "blocked": l.blocked.as_ref().map(block),
-        "stacks_off": text(&l.stacks_off),
+        "stacks_off": text(&l.stacks_off), "standstill": l.standstill.map(standstill),
     })
 }
 

@@ -17,7 +17,7 @@ pub use awaits::AwaitStep;
 pub use block::{BlockRow, Frame, Sample};
 pub use finding::{Finding, Grade, LEAKS, is_problem_name};
 pub use hour::{DumpCost, DumpFile, Host, Hour, PastFinding};
-pub use loops::{LoopRow, SeriesRow};
+pub use loops::{LoopRow, SeriesRow, Standstill};
 pub use task::{Awaiting, Below, CancelRequest, Ended, GroupRow, LogLine, TaskDetail, TaskRow};
 pub use things::*;
 

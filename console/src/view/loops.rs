@@ -223,6 +223,12 @@ fn one(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow) {
             row.stuck().unwrap_or_default(),
             fmt::span(look(model).ago(block.at_ns))
         ),
+        None if row.standstill.is_some_and(|still| still.nobody) => {
+            "nothing can wake it".to_owned()
+        }
+        None if row.standstill.is_some() => row
+            .standstill
+            .map_or_else(String::new, |still| still.words()),
         None => format!(
             "over {} · worst {}",
             fmt::count(row.blocks),
@@ -238,7 +244,7 @@ fn one(model: &Model, p: &mut Painter<'_>, area: Rect, row: &LoopRow) {
     } else {
         over
     };
-    let role = if row.held().is_some() {
+    let role = if row.held().is_some() || row.standstill.is_some_and(|still| still.nobody) {
         Role::Problem
     } else {
         Role::Plain

@@ -1242,6 +1242,27 @@ pub struct LoopRow {
     /// How many of those the CPU quota of the control group explains.
     #[prost(uint64, tag = "51")]
     pub throttled_blocks: u64,
+    /// It is parked and has nothing of its own that could wake it. Absent: it has, or it is not parked.
+    #[prost(message, optional, tag = "70")]
+    pub standstill: ::core::option::Option<Standstill>,
+}
+/// A parked loop without a timer, without I/O that somebody waits for, without a signal's handler, a
+/// child or a job of an executor, though tasks wait on it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Standstill {
+    /// Since when it is so.
+    #[prost(uint64, tag = "1")]
+    pub since_ns: u64,
+    /// Nobody can wake it any more: there is a finding `deadlocked` of the loop. Else somebody outside may.
+    #[prost(bool, tag = "2")]
+    pub nobody: bool,
+    /// How many handles of the loop there are, wherever they are: who has one can send it work.
+    #[prost(uint64, tag = "3")]
+    pub handles: u64,
+    /// How many threads of the process are not the runtime's own, beside the loop's: one of them may have
+    /// a waker, a promise or a sender. Absent: the system does not tell.
+    #[prost(uint64, optional, tag = "4")]
+    pub threads: ::core::option::Option<u64>,
 }
 /// One poll over its budget, ended or still running.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -149,6 +149,8 @@ impl Pool {
     /// What a thread does until it has been idle for long, or the shutdown.
     fn serve(&self) {
         let thread = thread_id();
+        // But for the time of a job, which is the app's.
+        let mut ours = Some(os::ours::Ours::enter());
         let mut inner = self.lock();
         loop {
             if let Some(job) = inner.queue.pop_front() {
@@ -158,7 +160,9 @@ impl Pool {
                 });
                 self.tell(&inner);
                 drop(inner);
+                drop(ours.take());
                 (job.run)(thread);
+                ours = Some(os::ours::Ours::enter());
                 inner = self.lock();
                 inner.running.retain(|running| running.id != job.id);
                 self.stats.finished();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::Deadlock;
 use crate::id::LoopId;
 
 /// Why a run has no value.
@@ -15,6 +16,9 @@ pub enum RunError {
     OtherLoopRunning(LoopId),
     /// `stop` was called before the future was done; the task stays and may go on in another run.
     Stopped,
+    /// The main task waits, and nothing can wake the loop any more: who waits where for what. The task
+    /// stays, as after `Stopped`. See `OnDeadlock`.
+    Deadlock(Deadlock),
     /// The loop is closed.
     Closed,
     /// The loop was made before a fork, in the parent.
@@ -35,6 +39,7 @@ impl fmt::Display for RunError {
                 write!(f, "loop {id} is running on this thread; run a second loop on a thread of its own")
             }
             RunError::Stopped => f.write_str("the event loop was stopped before the future was done; run it again to go on, or let `stop` come last"),
+            RunError::Deadlock(deadlock) => deadlock.fmt(f),
             RunError::Closed => f.write_str("the event loop is closed; make a new one"),
             RunError::Forked => f.write_str("this event loop belongs to the parent process; make a new one after a fork"),
             RunError::Cancelled => f.write_str("the main task was cancelled before it was done"),

@@ -349,6 +349,14 @@ impl Work {
         }
     }
 
+    /// Whose waker the one is that awaits the result, as wakers of this runtime say it.
+    pub(crate) fn joiner_of(self) -> Option<*const ()> {
+        let joiner = self.head().joiner.take();
+        let of = joiner.as_ref().map(Waker::data);
+        self.head().joiner.set(joiner);
+        of
+    }
+
     pub(crate) fn take_joiner(self) -> Option<Waker> {
         self.head().joiner.take()
     }

@@ -180,9 +180,13 @@ fn drop_elsewhere(row: &TaskRow) {
 
 /// Another thread gives up a reference or a handle.
 pub(crate) fn give_up_away(shared: &Shared, row: &TaskRow) {
-    let (left, _kept) = away::give_up(&shared.stack, row, || keep(shared));
+    let (left, kept) = away::give_up(&shared.stack, row, || keep(shared));
     if left != away::Left::default() {
         shared.after(row, left);
+    }
+    // Without it the stack was there for another's sake, and may be gone with that.
+    if let Some(shared) = kept {
+        shared.given_up();
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) mod growth;
 mod joins;
 pub(crate) mod losses;
 mod orders;
+mod still;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -308,6 +309,7 @@ impl Judge {
             judge_ended(&mut note);
             calls::judge(&mut note);
             orders::judge(&mut note);
+            still::judge(&mut note);
             if let Some(blocks) = blocks {
                 blocks::judge(&mut note, blocks, &mut walk.blocks);
             }

@@ -113,7 +113,10 @@ impl Watchdog {
         let leave = Leave(shared.clone());
         let thread = thread::Builder::new()
             .name("loop-watchdog".to_owned())
-            .spawn(move || run(&leave.0, desk))?;
+            .spawn(move || {
+                let _ours = crate::os::ours::Ours::enter();
+                run(&leave.0, desk);
+            })?;
         Ok(Self {
             shared,
             blocks,

@@ -141,6 +141,8 @@ pub(super) struct Source {
     pub(super) displaced: bool,
     /// `None` where the table of rows was full.
     pub(super) row: Option<u32>,
+    /// The runtime's own: what it is for is counted elsewhere.
+    pub(super) internal: bool,
     /// Bits of `record::source::direction`.
     pub(super) ready: u8,
     /// Directions that an event made ready and no call has confirmed yet.
@@ -159,6 +161,9 @@ pub(super) struct Sources {
 
 /// Numbers of descriptors that are kept track of; higher ones are Windows' handles.
 const FDS: i64 = 1 << 22;
+
+/// Slots in which a waiter is looked for.
+const LOOKED: usize = 1024;
 
 /// Bits of a token that are the slot; the rest is the slot's generation.
 const SLOT_BITS: u32 = usize::BITS / 2;
@@ -231,6 +236,16 @@ impl Sources {
     #[cfg(unix)]
     pub(super) fn token_of(&self, slot: u32) -> usize {
         self.slots[slot as usize].0 << SLOT_BITS | slot as usize
+    }
+
+    /// Whether an event could wake somebody. Looks at a bounded number of slots; true also where
+    /// these did not tell.
+    pub(super) fn may_wake(&self) -> bool {
+        let waits = |source: &Source| {
+            !source.internal && source.waiters.iter().any(|waiters| !waiters.is_empty())
+        };
+        let mut sources = self.slots.iter().filter_map(|(_, source)| source.as_ref());
+        self.slots.len() > LOOKED || sources.any(waits)
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Source> {

@@ -37,6 +37,9 @@ pub(crate) struct SignalFacts {
 #[derive(Default)]
 pub(crate) struct Signals {
     rows: OnceLock<Box<[SignalRow]>>,
+    /// Handlers and futures of the app, of all numbers: what the runtime does itself about a signal
+    /// that nobody listens to is not among them.
+    apps: AtomicU32,
 }
 
 impl Signals {
@@ -62,6 +65,17 @@ impl Signals {
                 None => row.place.clear(),
             }
         }
+    }
+
+    /// So many of all that listen are the app's.
+    pub(crate) fn set_apps(&self, listeners: usize) {
+        let listeners = u32::try_from(listeners).unwrap_or(u32::MAX);
+        self.apps.store(listeners, Ordering::Relaxed);
+    }
+
+    /// Handlers and futures of the app.
+    pub(crate) fn apps(&self) -> u32 {
+        self.apps.load(Ordering::Relaxed)
     }
 
     /// `signal` came.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LoopPool, Manners, Runner, policy, run_on_judged};
-use crate::event_loop::{Config, EventLoop, RunError};
+use crate::event_loop::{Config, EventLoop, OnDeadlock, RunError};
 
 /// Chooses how a loop is made and run. Every setting has a default that suits.
 ///
@@ -138,6 +138,21 @@ impl Builder {
     /// How long cancelled tasks, and then executor jobs, may take to end; the default is 60 s.
     pub fn shutdown_limit(mut self, limit: Duration) -> Self {
         self.manners.limit = limit;
+        self
+    }
+
+    /// What a run does when its main task waits and nothing can wake the loop any more; the default is
+    /// to end with `RunError::Deadlock`. See [`OnDeadlock`] for when that is known.
+    ///
+    /// Records: the finding `deadlocked`, of the loop.
+    ///
+    /// ```
+    /// use loop_runtime::{Builder, OnDeadlock};
+    /// let builder = Builder::new().on_deadlock(OnDeadlock::Report); // Hangs, to be looked at.
+    /// assert_eq!(builder.run(async { 7 }), Ok(7));
+    /// ```
+    pub fn on_deadlock(mut self, what: OnDeadlock) -> Self {
+        self.config.on_deadlock = what;
         self
     }
 

@@ -144,6 +144,11 @@ mod face {
         serve::run_ended(grace);
     }
 
+    /// A run ends because nothing can wake its loop, which stands as it stood.
+    pub(crate) fn deadlocked(grace: Duration) {
+        serve::deadlocked(grace);
+    }
+
     /// The grace that a gate gives tasks, if one judges and says so.
     pub(crate) fn grace() -> Option<Duration> {
         serve::grace()
@@ -189,6 +194,7 @@ mod face {
 
     pub(crate) fn ensure(_: &Settings) {}
     pub(crate) fn run_ended(_: Duration) {}
+    pub(crate) fn deadlocked(_: Duration) {}
     pub(crate) fn grace() -> Option<Duration> {
         None
     }
@@ -201,4 +207,6 @@ mod face {
 }
 
 use face::status;
-pub(crate) use face::{ensure, grace, hand_over, panicked, run_ended, test_begins, test_fails};
+pub(crate) use face::{
+    deadlocked, ensure, grace, hand_over, panicked, run_ended, test_begins, test_fails,
+};

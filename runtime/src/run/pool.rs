@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::{Builder, Manners};
 use crate::context;
-use crate::event_loop::RunError;
+use crate::event_loop::{OnDeadlock, RunError};
 use crate::executor::{ErrorContext, text_of};
 use crate::handle::{Closed, LoopHandle, RemoteTask};
 use crate::net::TcpListener;
@@ -396,7 +396,11 @@ impl Member {
 fn run(builder: Builder, begun: mpsc::Sender<Begun>) -> Ending {
     let manners = builder.manners().clone();
     // Ctrl-C is for whoever runs the pool.
-    let runner = builder.interrupts(false).runner();
+    // Its main task waits for the pool, whatever threads there are.
+    let runner = builder
+        .interrupts(false)
+        .on_deadlock(OnDeadlock::Report)
+        .runner();
     let place = runner.place();
     let main = async move {
         let (end, ended) = create_future();

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
-use super::{Builder, Manners, clean_up, interruptible};
+use super::{Builder, End, Manners, clean_up, interruptible};
 use crate::event_loop::{CloseError, EventLoop, RunError};
 use crate::spawn::TaskInfo;
 
@@ -33,8 +33,8 @@ pub struct Runner {
     builder: Builder,
     event_loop: OnceCell<EventLoop>,
     closed: Cell<bool>,
-    /// The last run was ended by Ctrl-C: what it left is nobody's leak.
-    interrupted: Cell<bool>,
+    /// How the last run ended: what Ctrl-C left is nobody's leak.
+    end: Cell<End>,
 }
 
 impl fmt::Debug for Runner {
@@ -71,7 +71,7 @@ impl Runner {
             builder,
             event_loop: OnceCell::new(),
             closed: Cell::new(false),
-            interrupted: Cell::new(false),
+            end: Cell::default(),
         }
     }
 
@@ -123,13 +123,13 @@ impl Runner {
     {
         let event_loop = self.get_loop()?;
         let manners = self.builder.manners();
-        let (result, interrupted, guard) =
+        let (result, end, guard) =
             interruptible(event_loop, manners, place, main, |_| {}, |_| false);
         if matches!(result, Ok(Err(RunError::Forked))) {
             std::mem::forget(guard);
             return Err(RunError::Forked);
         }
-        self.interrupted.set(interrupted);
+        self.end.set(end);
         event_loop.enter(|| drop(guard));
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
@@ -159,13 +159,7 @@ impl Runner {
             return Err(CloseError::Forked);
         }
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            clean_up(
-                event_loop,
-                manners,
-                self.interrupted.get(),
-                |_| false,
-                |_| {},
-            );
+            clean_up(event_loop, manners, self.end.get(), |_| false, |_| {});
         }));
         self.builder.hand_over(event_loop);
         let left = event_loop.close();

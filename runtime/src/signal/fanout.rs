@@ -72,7 +72,7 @@ struct Watched {
 
 impl Watched {
     fn falls_back(&self) -> bool {
-        let fallback = |(_, subscriber): &_| matches!(subscriber, Subscriber::Fallback { .. });
+        let fallback = |(_, subscriber): &_| is_fallback(subscriber);
         self.subscribers.iter().all(fallback)
     }
 
@@ -105,6 +105,8 @@ pub(super) struct Fanout {
     bell: Bell,
     watched: RefCell<BTreeMap<i32, Watched>>,
     tickets: Cell<u64>,
+    /// Subscribers of the app: all but fallbacks.
+    apps: Cell<usize>,
 }
 
 thread_local! {
@@ -140,6 +142,7 @@ impl Fanout {
             bell: Bell::hang(organs)?,
             watched: RefCell::default(),
             tickets: Cell::new(0),
+            apps: Cell::new(0),
         });
         FANOUTS.with_borrow_mut(|all| all.insert(on, fanout.clone()));
         let undo = Box::new(move || close(on));
@@ -228,6 +231,8 @@ impl Fanout {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(self.watch(signal)?),
         };
+        self.apps
+            .set(self.apps.get() + usize::from(!is_fallback(&subscriber)));
         watched.subscribers.push((ticket, subscriber));
         watched.arm_second(signal)?;
         self.state(signal, Some(watched));
@@ -248,6 +253,7 @@ impl Fanout {
                 .record
                 .signals
                 .listen(signal, subscribers.len(), place);
+            organs.record.signals.set_apps(self.apps.get());
         });
     }
 
@@ -272,6 +278,8 @@ impl Fanout {
             .iter()
             .position(|(ticket, subscriber)| which(*ticket, subscriber))?;
         let (_, subscriber) = watched.subscribers.remove(at);
+        self.apps
+            .set(self.apps.get() - usize::from(!is_fallback(&subscriber)));
         let left = (!watched.subscribers.is_empty()).then_some(&*watched);
         self.state(signal, left);
         if watched.subscribers.is_empty() {
@@ -341,6 +349,10 @@ impl Fanout {
     }
 }
 
+fn is_fallback(subscriber: &Subscriber) -> bool {
+    matches!(subscriber, Subscriber::Fallback { .. })
+}
+
 fn is_handler(_: u64, subscriber: &Subscriber) -> bool {
     matches!(subscriber, Subscriber::Handler { .. })
 }
@@ -350,6 +362,7 @@ fn close(on: LoopId) {
     let fanout = FANOUTS.with_borrow_mut(|all| all.remove(&on));
     if let Some(fanout) = fanout {
         let watched = fanout.watched.take();
+        fanout.apps.set(0);
         for &signal in watched.keys() {
             fanout.state(signal, None);
         }

@@ -60,6 +60,7 @@ impl fmt::Debug for TaskRef {
 
 impl TaskRef {
     pub(crate) fn new(id: u64, loop_id: LoopId) -> Self {
+        record::standstill::refer(loop_id);
         Self { id, loop_id }
     }
 

@@ -169,6 +169,9 @@ impl Test {
                     if deny_leaks {
                         found.extend(left.borrow().findings(grace));
                     }
+                    if let Some(dead) = organs.record.still.read_dead() {
+                        found.extend(dead.lines.first().cloned());
+                    }
                     if let Some(text) = main_panicked(&organs.record) {
                         found.insert(0, format!("it panicked: {text}"));
                     }

@@ -238,6 +238,12 @@ impl Decoder {
             backend: l.backend,
             oldest_ready_ns: l.oldest_ready_ns,
             stacks_off: l.stacks_off,
+            standstill: l.standstill.map(|still| Standstill {
+                since_ns: still.since_ns,
+                nobody: still.nobody,
+                handles: still.handles,
+                threads: still.threads,
+            }),
         }
     }
 

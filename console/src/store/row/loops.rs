@@ -40,6 +40,40 @@ pub struct LoopRow {
     pub oldest_ready_ns: Option<u64>,
     /// Why no stacks can be taken of it; empty: they can.
     pub stacks_off: String,
+    /// It is parked with nothing of its own that could wake it.
+    pub standstill: Option<Standstill>,
+}
+
+/// Who can wake a parked loop that has nothing of its own to do so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standstill {
+    pub since_ns: u64,
+    /// Nobody can.
+    pub nobody: bool,
+    /// Handles of the loop.
+    pub handles: u64,
+    /// Threads of the process that are not the runtime's own; `None` where they are not counted.
+    pub threads: Option<u64>,
+}
+
+impl Standstill {
+    /// In words, after "the loop".
+    #[must_use]
+    pub fn words(&self) -> String {
+        if self.nobody {
+            return "nothing can wake it any more".to_owned();
+        }
+        let count = |count: u64, what: &str| match count {
+            1 => format!("1 {what}"),
+            count => format!("{count} {what}s"),
+        };
+        let threads = match self.threads {
+            Some(threads) => count(threads, "thread"),
+            None => "threads, which this system does not count".to_owned(),
+        };
+        let handles = count(self.handles, "handle");
+        format!("waits for something outside: {handles} of it, {threads} of the app")
+    }
 }
 
 /// What one loop was like, a value per slot, at one resolution.

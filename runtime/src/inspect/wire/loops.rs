@@ -9,6 +9,7 @@ use super::{Wire, some};
 use crate::inspect::blocks::Verdict;
 use crate::inspect::census::{Census, LoopCensus};
 use crate::inspect::tables::{LoopLook, Moment};
+use crate::record::LoopRecord;
 use crate::record::current::Doing;
 use crate::record::histogram::{self, FLOOR, Histogram};
 
@@ -230,8 +231,27 @@ impl Wire<'_> {
             stacks_off: self.stacks_off.to_owned(),
             host_blocks: tally.host,
             throttled_blocks: tally.throttled,
+            standstill: standstill(record),
         }
     }
+}
+
+/// Who can wake a loop that has nothing of its own to do so.
+fn standstill(record: &LoopRecord) -> Option<pb::Standstill> {
+    if let Some(dead) = record.still.read_dead() {
+        return Some(pb::Standstill {
+            since_ns: dead.since,
+            nobody: true,
+            ..pb::Standstill::default()
+        });
+    }
+    let (outside, since) = record.still.read_outside()?;
+    Some(pb::Standstill {
+        since_ns: since,
+        nobody: false,
+        handles: outside.handles.into(),
+        threads: outside.threads.map(Into::into),
+    })
 }
 
 fn loop_state(doing: Doing) -> pb::LoopState {

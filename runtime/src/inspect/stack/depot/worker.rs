@@ -42,7 +42,10 @@ pub(super) fn start(depot: &'static Depot, jobs: Receiver<Job>) -> Result<(), St
     };
     thread::Builder::new()
         .name("loop-stacks".to_owned())
-        .spawn(move || worker.run())
+        .spawn(move || {
+            let _ours = crate::os::ours::Ours::enter();
+            worker.run();
+        })
         .map(drop)
         .map_err(|why| format!("the thread that takes stacks cannot be made: {why}"))
 }

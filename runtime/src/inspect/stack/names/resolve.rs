@@ -61,7 +61,10 @@ impl Names {
             let table = Arc::downgrade(&self.blocks);
             let made = thread::Builder::new()
                 .name("loop-names".to_owned())
-                .spawn(move || run(&receiver, &table));
+                .spawn(move || {
+                    let _ours = crate::os::ours::Ours::enter();
+                    run(&receiver, &table);
+                });
             // No thread, no names: addresses are shown, and the console may know the file.
             self.jobs = made.is_ok().then_some(sender);
         }
