@@ -35,7 +35,16 @@ const NO_PROGRAM: [(&str, &str); 0] = [];
 const FULL_RECALL: [&str; 4] = ["stranded", "deadlocked", "left-behind", "blocked"];
 
 /// Words that the evidence for a program's finding must have.
-const EVIDENCE: [(&str, &[&str]); 8] = [
+const EVIDENCE: [(&str, &[&str]); 9] = [
+    (
+        "whole-loop",
+        &[
+            "nothing can wake the loop any more",
+            "buyer waits at",
+            "for the promise made at",
+            "whole_loop.rs:",
+        ],
+    ),
     ("rows-at-once", &["Its stack was taken ", "yield_now"]),
     (
         "lock-cycle",

@@ -5,6 +5,7 @@ use loop_proto::finding::Verdict;
 use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 
 use super::{About, Note};
+use crate::inspect::live::of_the_app;
 use crate::inspect::names;
 use crate::record;
 
@@ -14,8 +15,13 @@ pub(super) fn judge(note: &mut Note<'_>) {
     let Some(dead) = record.still.read_dead() else {
         return;
     };
-    // Where its main task, or else the first that waits, was spawned: what is fixed there is fixed.
+    // Where its main task, or else the first that waits, awaits; where that is not the app's, where it
+    // was spawned.
     let first = record::find_task(record, dead.task);
+    let awaits = first.as_ref().and_then(|(_, facts)| {
+        let at = facts.waiting_at.filter(|_| facts.waits > 0);
+        at.filter(|at| of_the_app(at) && !at.file().contains("/registry/src/"))
+    });
     let site = first.map(|(_, facts)| note.at.site(facts.site));
     let verdict = Verdict {
         name: FindingName::Deadlocked,
@@ -32,7 +38,7 @@ pub(super) fn judge(note: &mut Note<'_>) {
         subject: Subject::Loop,
         id: record.id.get().into(),
         name: None,
-        place: site.as_ref().and_then(|site| site.place),
+        place: awaits.or_else(|| site.as_ref().and_then(|site| site.place)),
         function: site.map_or_else(String::new, |site| {
             names::of_type(site.type_name).to_owned()
         }),
