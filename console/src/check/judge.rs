@@ -345,6 +345,9 @@ fn of_block(b: &BlockRow, limit: &Limit, e: &Evidence) -> Problem {
             b.samples.len()
         ));
     }
+    if b.samples.is_empty() && !b.no_stack.is_empty() {
+        facts.push(format!("There is no stack of it: {}.", b.no_stack));
+    }
     if !b.advice.is_empty() && !b.cause.is_empty() {
         facts.push(b.advice.to_owned());
     }

@@ -205,6 +205,14 @@ impl OverLog {
         self.written.store(number + 1, Ordering::Release);
     }
 
+    /// Whether what began at `start` has ended over its budget, and not before tick `at`. Any thread.
+    pub(crate) fn ended_after(&self, start: u64, at: u64) -> bool {
+        let written = self.written();
+        let kept = written.saturating_sub(CAPACITY as u64)..written;
+        let mut ended = kept.rev().filter_map(|number| self.read(number));
+        ended.any(|over| over.start == start && over.start + over.took >= at)
+    }
+
     /// Entry `number`; `None` if it was overwritten. Any thread.
     pub(crate) fn read(&self, number: u64) -> Option<Over> {
         let relaxed = Ordering::Relaxed;
@@ -248,5 +256,15 @@ mod tests {
         assert_eq!((over.start, over.took, over.budget), (4, 10, 5));
         assert_eq!((over.doing, over.task), (Doing::Timers, None));
         assert!(log.read(log.written()).is_none(), "not written yet");
+    }
+
+    #[test]
+    fn the_log_tells_whether_something_went_on_at_a_tick() {
+        let log = OverLog::new();
+        log.write(Doing::Polling, None, [100, 50, 5], Share::default());
+        log.write(Doing::Polling, None, [200, 50, 5], Share::default());
+        assert!(log.ended_after(100, 120) && log.ended_after(100, 150));
+        assert!(!log.ended_after(100, 151), "that is of what came after");
+        assert!(!log.ended_after(150, 100), "it is not in the log");
     }
 }

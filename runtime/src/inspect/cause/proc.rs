@@ -75,6 +75,12 @@ impl Probe {
         Some(mask >> (signal - 1) & 1 == 1)
     }
 
+    /// Whether the thread runs, or would if it were given a CPU.
+    pub(crate) fn is_runnable(&self) -> bool {
+        let stat = self.text("stat").and_then(|text| parse_stat(&text));
+        stat.is_some_and(|(state, _)| state == 'R')
+    }
+
     fn text(&self, file: &str) -> Option<String> {
         fs::read_to_string(format!("/proc/self/task/{}/{file}", self.tid)).ok()
     }

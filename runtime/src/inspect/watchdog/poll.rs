@@ -327,12 +327,13 @@ impl Poll {
                 .inspect_err(|_| desk.blocks.missed())
                 .and_then(|stack| {
                     desk.blocks.took();
-                    // One of the poll that came after would be somebody else's.
+                    // One of the poll that came after would be somebody else's. Where the machine
+                    // is busy it may have ended since: the log says when.
                     let goes_on = record
                         .current
                         .read()
                         .is_some_and(|moment| moment.since == since);
-                    goes_on
+                    (goes_on || record.over.ended_after(since, stack.at))
                         .then_some(stack)
                         .ok_or_else(|| "it ended before its stack could be taken".to_owned())
                 }),

@@ -16,8 +16,11 @@ use crate::clock;
 /// The most that is copied of a stack.
 pub(crate) const CAP: usize = 256 * 1024;
 
-/// How long a thread may take to answer.
+/// How long a thread may take to answer, and one that was given no CPU since it was asked.
 const PATIENCE_NS: u64 = 20_000_000;
+const LONG_PATIENCE_NS: u64 = 300_000_000;
+/// How often it is asked after whether that is so.
+const PEEK: Duration = Duration::from_millis(2);
 
 const IDLE: u64 = 0;
 const ASKED: u64 = 1;
@@ -67,7 +70,8 @@ struct Slot {
     base: AtomicU64,
     registers: [AtomicU64; 4],
     length: AtomicUsize,
-    /// Ticks that the handler took.
+    /// Tick at which the handler began, and ticks that it took.
+    at: AtomicU64,
     took: AtomicU64,
     /// `CAP` bytes, made once, never freed.
     buffer: AtomicPtr<u8>,
@@ -80,6 +84,7 @@ static SLOT: Slot = Slot {
     base: AtomicU64::new(0),
     registers: [const { AtomicU64::new(0) }; 4],
     length: AtomicUsize::new(0),
+    at: AtomicU64::new(0),
     took: AtomicU64::new(0),
     buffer: AtomicPtr::new(std::ptr::null_mut()),
 };
@@ -120,6 +125,7 @@ extern "C" fn handler(_signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         unsafe { std::ptr::copy_nonoverlapping(registers.sp as *const u8, buffer, length) };
     }
     SLOT.length.store(length, Ordering::Relaxed);
+    SLOT.at.store(start, Ordering::Relaxed);
     SLOT.took.store(clock::ticks() - start, Ordering::Relaxed);
     SLOT.state.store(number << 2 | DONE, Ordering::Release);
 }
@@ -183,12 +189,18 @@ impl Capture {
         self.signal
     }
 
+    /// Tick at which the last handler began.
+    pub(crate) fn at(&self) -> u64 {
+        SLOT.at.load(Ordering::Relaxed)
+    }
+
     /// Ticks that the last handler took.
     pub(crate) fn took(&self) -> u64 {
         SLOT.took.load(Ordering::Relaxed)
     }
 
-    /// Asks thread `tid` for its stack. The caller keeps the thread from leaving its loop.
+    /// Asks thread `tid` for its stack. The caller keeps the thread from leaving its loop. `queues`
+    /// tells whether it has waited for a CPU ever since: then it cannot answer yet.
     ///
     /// Errors: why there is no answer, in words.
     pub(crate) fn ask(
@@ -196,6 +208,7 @@ impl Capture {
         tid: u64,
         bounds: Bounds,
         stack: &mut Vec<u8>,
+        queues: impl Fn() -> bool,
     ) -> Result<Registers, String> {
         if SLOT.state.load(Ordering::Acquire) & 3 == COPYING {
             return Err("an earlier copy of a stack is still under way".to_owned());
@@ -213,7 +226,7 @@ impl Capture {
         SLOT.base.store(bounds.base, Ordering::Relaxed);
         SLOT.state.store(number << 2 | ASKED, Ordering::Release);
         self.queue(tid, number)?;
-        let registers = wait(number)?;
+        let registers = wait(number, queues)?;
         copy_out(stack);
         Ok(registers)
     }
@@ -260,8 +273,9 @@ const _: () = assert!(size_of::<Queued>() == 128);
 
 /// Waits for the handler, in steps that leave it the CPU. An unpark that this swallows is looked
 /// for again before the watchdog sleeps.
-fn wait(number: u64) -> Result<Registers, String> {
+fn wait(number: u64, queues: impl Fn() -> bool) -> Result<Registers, String> {
     let start = clock::mono();
+    let mut queued = true;
     loop {
         let state = SLOT.state.load(Ordering::Acquire);
         if state == number << 2 | DONE {
@@ -278,6 +292,17 @@ fn wait(number: u64) -> Result<Registers, String> {
             std::hint::spin_loop();
         } else if waited < PATIENCE_NS {
             thread::park_timeout(Duration::from_micros(20));
+        } else if queued
+            && waited < LONG_PATIENCE_NS
+            && SLOT.state.load(Ordering::Acquire) & 3 == ASKED
+        {
+            queued = queues();
+            // What it answered meanwhile counts; and so does that it runs from here on.
+            if queued {
+                thread::park_timeout(PEEK);
+            } else {
+                thread::park_timeout(Duration::from_micros(200));
+            }
         } else if SLOT
             .state
             .compare_exchange(
@@ -288,8 +313,11 @@ fn wait(number: u64) -> Result<Registers, String> {
             )
             .is_ok()
         {
-            return Err("the thread did not answer in 20 ms".to_owned());
-        } else if waited > 2 * PATIENCE_NS {
+            return Err(match queued {
+                true => "the thread was given no CPU for 300 ms".to_owned(),
+                false => "the thread did not answer in 20 ms".to_owned(),
+            });
+        } else if waited > 2 * LONG_PATIENCE_NS {
             return Err("the thread is being kept from finishing its answer".to_owned());
         } else {
             thread::park_timeout(Duration::from_micros(200));
@@ -363,6 +391,21 @@ pub(crate) fn read_memory(address: u64, bytes: &mut [u8]) -> usize {
     // the kernel, which stops at what is not mapped.
     let read = unsafe { libc::process_vm_readv(process::id() as c_int, &local, 1, &remote, 1, 0) };
     usize::try_from(read).unwrap_or(0)
+}
+
+/// Waits as `Capture::ask` does, for a request that nobody was sent; `queues` may answer it.
+#[cfg(test)]
+pub(super) fn wait_unsent(queues: impl Fn() -> bool) -> Result<Registers, String> {
+    let number = (SLOT.state.load(Ordering::Acquire) >> 2) + 1;
+    SLOT.state.store(number << 2 | ASKED, Ordering::Release);
+    wait(number, queues)
+}
+
+/// Answers what is asked now, as the handler does.
+#[cfg(test)]
+pub(super) fn answer() {
+    let number = SLOT.state.load(Ordering::Acquire) >> 2;
+    SLOT.state.store(number << 2 | DONE, Ordering::Release);
 }
 
 /// From now on the calling thread may queue no signal, as in a container with a strict filter.

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::super::{How, Sampler, Stack};
 use super::capture::{self, Bounds, Capture, Registers};
 use super::walk::Walker;
+use crate::clock;
 use crate::inspect::cause::InCall;
 use crate::inspect::cause::proc::Probe;
 use crate::record::LoopRecord;
@@ -38,6 +39,8 @@ impl Unwinding {
     fn read_outside(&mut self, probe: &Probe, bounds: Bounds) -> Option<Stack> {
         // A thread whose CPU clock stands still from here to the end has not moved.
         let cpu = probe.read().cpu?;
+        // It has not run since, or what is read here is thrown away.
+        let at = clock::ticks();
         let call = probe.call()?;
         let (InCall::Call { sp, pc, .. } | InCall::Fault { sp, pc }) = call else {
             return None;
@@ -55,7 +58,8 @@ impl Unwinding {
             fp: NO_POINTER,
             lr: NO_POINTER,
         };
-        let stack = self.walker.walk(registers, bounds.base, How::Outside);
+        let mut stack = self.walker.walk(registers, bounds.base, How::Outside);
+        stack.at = at;
         // Frame and link registers are not told: where a frame needs them the walk ends early.
         stack.complete.then_some(stack)
     }
@@ -89,12 +93,17 @@ impl Sampler for Unwinding {
             if tid != probe.tid {
                 return Err("the loop has left its thread".to_owned());
             }
-            self.capture.ask(tid, bounds, &mut self.walker.stack)?
+            let before = probe.read().cpu;
+            let queues = || probe.is_runnable() && before.is_some() && probe.read().cpu == before;
+            self.capture
+                .ask(tid, bounds, &mut self.walker.stack, queues)?
         };
         if self.walker.stack.is_empty() {
             return Err("the thread runs on a stack of its own making".to_owned());
         }
-        Ok(self.walker.walk(registers, base, How::Signal))
+        let mut stack = self.walker.walk(registers, base, How::Signal);
+        stack.at = self.capture.at();
+        Ok(stack)
     }
 }
 

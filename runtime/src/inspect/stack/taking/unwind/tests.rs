@@ -174,3 +174,25 @@ fn a_pointer_that_is_not_on_the_stack_limits_nothing() {
     assert_eq!(bounds.limit(0x9000), None);
     assert_eq!(bounds.limit(0), None);
 }
+
+#[test]
+fn a_thread_that_gets_no_cpu_is_waited_for_and_one_that_runs_on_is_not() {
+    let _alone = ALONE.lock().unwrap();
+    let asked = std::cell::Cell::new(0);
+    let registers = capture::wait_unsent(|| {
+        asked.set(asked.get() + 1);
+        if asked.get() == 3 {
+            capture::answer();
+        }
+        true
+    });
+    assert_eq!((registers.is_ok(), asked.get()), (true, 3));
+    let why = capture::wait_unsent(|| false).unwrap_err();
+    assert_eq!(why, "the thread did not answer in 20 ms");
+    // It was given a CPU just before it answers: that counts.
+    let answers = capture::wait_unsent(|| {
+        capture::answer();
+        false
+    });
+    assert!(answers.is_ok());
+}
