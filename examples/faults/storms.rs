@@ -41,7 +41,7 @@ pub(super) const PROGRAMS: [Program; 6] = [
         "The first poll of a task goes on and on.",
         || {
             Box::pin(async {
-                let task = create_task(async { compute(ms(1_600)) });
+                let task = create_task(async { compute(ms(2_400)) }); // To who looks once a second.
                 task.await.expect("it ends");
             })
         },

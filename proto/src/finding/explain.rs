@@ -189,7 +189,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::Spinning => [
             "A task wakes itself nearly every time it runs: it polls in a circle instead of waiting.",
-            "In at least half a second: 1,000 polls a second or more, 90 % of them woken by the task itself, and 5 µs or less a poll on average.",
+            "In at least half a second: 1,000 polls a second or more, 90 % of them woken by the task itself, and 5 µs or less a poll on average; and it ran or was ready both when that time began and when it ended.",
             "A future that calls wake_by_ref and returns Pending until something changes, or yield_now in a loop that waits for a flag.",
             "while !flag.get() { yield_now().await }",
             "Wait for the thing itself: an Event, a channel, a Condition, a timer.",

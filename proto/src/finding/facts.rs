@@ -176,6 +176,8 @@ pub struct Window {
     /// Time being polled meanwhile, without its share of the time for which its loop's thread had no
     /// CPU, where the host tells.
     pub busy_ns: u64,
+    /// It ran or was ready at both looks: what it did went on, and was no burst between them.
+    pub went_on: bool,
 }
 
 /// What is known of a task that ended.

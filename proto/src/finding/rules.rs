@@ -351,7 +351,9 @@ const RATE_WINDOW_NS: u64 = 500_000_000;
 
 /// `spinning`, warning: in a window of at least half a second it was polled at least so often a
 /// second, woke itself for at least such a share of its polls, and these were so short on average
-/// that they can have got nothing done: who works and lets others have a turn does not spin.
+/// that they can have got nothing done: who works and lets others have a turn does not spin. It was
+/// not at rest when the window began, nor when it ended: who wakes itself some times and then waits
+/// does not spin either.
 #[must_use]
 pub fn spinning(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
     let window = task
@@ -360,6 +362,7 @@ pub fn spinning(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
     let polls = a_second(window.polls, window.length_ns);
     let mean = window.busy_ns / window.polls.max(1);
     let holds = polls >= limits.spin_polls
+        && window.went_on
         && window.self_wakes as f64 >= window.polls as f64 * limits.spin_share
         && mean <= limits.storm_poll_ns;
     holds.then(|| {

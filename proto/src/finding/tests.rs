@@ -124,7 +124,7 @@ proptest! {
             cancel_requested_ns: optional[2],
             usual_idle_ns: optional[3],
             ready_tasks: optional[4],
-            window: optional[5].map(|length_ns| Window { length_ns, polls: numbers[5], wakes: numbers[6], self_wakes: numbers[7], busy_ns: numbers[2] }),
+            window: optional[5].map(|length_ns| Window { length_ns, polls: numbers[5], wakes: numbers[6], self_wakes: numbers[7], busy_ns: numbers[2], went_on: flags[0] }),
             future_bytes: optional[0],
         };
         for verdict in of_task(&task, &limits()) {

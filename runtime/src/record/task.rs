@@ -450,6 +450,12 @@ impl TaskRow {
         self.woken_watched(record, || Cause::Thread(0).raw());
     }
 
+    /// As if all its wakes so far had been so many by itself.
+    #[cfg(test)]
+    pub(crate) fn woke_itself(&self, times: u32) {
+        self.self_wakes.store(times, Ordering::Relaxed);
+    }
+
     /// Wakes of all kinds. Stays at the top once it is there.
     pub(crate) fn wakes(&self) -> u32 {
         let others = self.wakes.load(Ordering::Relaxed);

@@ -251,6 +251,7 @@ fn spinning_and_wake_storms_are_told_apart_by_who_wakes() {
         wakes: 6_000,
         self_wakes: 5_400,
         busy_ns: 6_000_000,
+        went_on: true,
     };
     let spins = TaskFacts {
         window: Some(window),
@@ -282,6 +283,18 @@ fn spinning_and_wake_storms_are_told_apart_by_who_wakes() {
             Vec::<&str>::new()
         );
     }
+    let burst = Window {
+        went_on: false,
+        ..window
+    };
+    assert_eq!(
+        names(&TaskFacts {
+            window: Some(burst),
+            ..spins
+        }),
+        Vec::<&str>::new(),
+        "it waits now, or did when the window began"
+    );
     let short = Window {
         length_ns: SECOND / 4,
         ..window

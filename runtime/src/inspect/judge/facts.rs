@@ -35,6 +35,7 @@ pub(super) struct Mark {
     /// Of its loop's thread; zero where the host does not tell.
     on_cpu: u64,
     no_cpu: u64,
+    at_work: bool,
     window: Option<Window>,
 }
 
@@ -51,6 +52,7 @@ impl Mark {
             at,
             on_cpu: sched.map_or(0, |sched| sched.ran),
             no_cpu: sched.map_or(0, |sched| sched.delay),
+            at_work: facts.state != State::Wait,
             polls: facts.polls,
             wakes: facts.wakes,
             self_wakes: facts.self_wakes,
@@ -77,6 +79,7 @@ impl Mark {
                 next.on_cpu.saturating_sub(self.on_cpu),
                 next.no_cpu.saturating_sub(self.no_cpu),
             ),
+            went_on: self.at_work && next.at_work,
         };
         Self {
             window: counted.then_some(window),

@@ -380,6 +380,9 @@ fn who_wakes_itself_without_end_spins_and_who_is_woken_without_end_is_in_a_storm
         let row = std::ptr::from_ref(row);
         let record = bench.record.clone();
         let row = record.tasks.at(row).unwrap();
+        if by_itself {
+            row.link.store(TaskRow::LAST, Ordering::Relaxed);
+        }
         lives(row, &record, 1_000, 200, by_itself);
         assert_eq!(bench.walk_after(0), [], "one look is no rate");
         lives(row, &record, polls, poll_ns, by_itself);
@@ -388,6 +391,50 @@ fn who_wakes_itself_without_end_spins_and_who_is_woken_without_end_is_in_a_storm
         assert_eq!(bench.walk_after(SECOND + SECOND / 10), found, "it holds");
         assert_eq!(bench.walk_after(3 * SECOND), [], "it has come to rest");
     }
+}
+
+#[test]
+fn who_woke_itself_in_a_burst_and_waits_now_does_not_spin() {
+    let mut bench = Bench::new();
+    let record = bench.record.clone();
+    let task = std::ptr::from_ref(bench.lone(5, 0));
+    let task = record.tasks.at(task).unwrap();
+    task.refs_here.store(1, Ordering::Relaxed);
+    let ready = |queued: bool| {
+        let link = if queued {
+            TaskRow::LAST
+        } else {
+            std::ptr::null_mut()
+        };
+        task.link.store(link, Ordering::Relaxed);
+    };
+    let runs = |polls: u32| {
+        task.polls.store(polls.into(), Ordering::Relaxed);
+        task.woke_itself(polls);
+    };
+    let second = 1_000_000_000;
+    let spinning = [(FindingName::Spinning, 1)];
+    ready(true);
+    runs(1_000);
+    assert_eq!(bench.walk(), [], "its first look");
+    runs(3_000);
+    assert_eq!(bench.walk_after(second), spinning);
+    // It went on for a moment after that look, and waits.
+    runs(5_000);
+    ready(false);
+    assert_eq!(bench.walk_after(2 * second), []);
+    // A burst while nobody looked, between two waits.
+    runs(9_000);
+    assert_eq!(bench.walk_after(3 * second), []);
+    ready(true);
+    runs(12_000);
+    assert_eq!(
+        bench.walk_after(4 * second),
+        [],
+        "it waited when this began"
+    );
+    runs(15_000);
+    assert_eq!(bench.walk_after(5 * second), spinning);
 }
 
 mod deadlocks;

@@ -4,6 +4,8 @@
 
 use std::panic::Location;
 
+use loop_proto::finding::Limits;
+
 use super::bounds::{between, bound, delay_between};
 use super::{Desk, behind};
 use crate::clock;
@@ -51,6 +53,8 @@ pub(super) struct Poll {
     pub(super) unproven_looks: u32,
     pub(super) block: Option<Block>,
     pub(super) stacks: usize,
+    /// It ran for so long at the last look that it may be found not to yield.
+    pub(super) was_long: bool,
 }
 
 impl Poll {
@@ -222,6 +226,9 @@ impl Poll {
             unread: "",
         });
         let waits = delay_between(self.first, last).unwrap_or_default();
+        // From here on more may be said of a task than that it blocks.
+        let is_long = wall >= Limits::default().yield_ns;
+        let turned_long = is_long && !std::mem::replace(&mut self.was_long, is_long);
         let allowed = self.allowed;
         let block = self.block(record, budget);
         block.allowed = allowed;
@@ -263,7 +270,7 @@ impl Poll {
         if walk {
             block.behind = Some(behind::look(record));
         }
-        desk.blocks.show(block, took);
+        desk.blocks.show(block, took || turned_long);
         if took && block.samples.taken() > 0 {
             desk.names.ask(block);
         }

@@ -353,6 +353,7 @@ impl Watch {
                 unproven_looks: 0,
                 block: None,
                 stacks: 0,
+                was_long: false,
             });
         }
         let poll = self.poll.as_mut().expect("made above if it was not there");
