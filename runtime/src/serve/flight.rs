@@ -29,7 +29,7 @@ use story::Story;
 
 /// A stack's names come some milliseconds after the stack: a dump of a block waits for them.
 const NAMES: Duration = Duration::from_millis(150);
-/// How long a dump waits for two walks that look for findings.
+/// How long a dump waits for the walks that look for findings.
 const JUDGED: Duration = Duration::from_millis(200);
 /// How long the end of a process waits for a dump that is being written.
 const LAST: Duration = Duration::from_millis(500);

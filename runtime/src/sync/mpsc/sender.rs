@@ -43,7 +43,7 @@ impl<T: Send> Sender<T> {
     ) -> impl Future<Output = Result<(), SendError<T>>> + Send + Unpin + '_ {
         Sending {
             share: &self.share,
-            asking: Asking::new(&self.share.channel(), Put { item: Some(item) }),
+            asking: Asking::new(self.share.channel(), Put { item: Some(item) }),
             carried: None,
         }
     }
@@ -67,7 +67,7 @@ impl<T: Send> Sender<T> {
     pub fn reserve(
         &self,
     ) -> impl Future<Output = Result<Reserved<'_, T>, SendError<()>>> + Send + Unpin + '_ {
-        Asking::new(&self.share.channel(), Reserve(PhantomData))
+        Asking::new(self.share.channel(), Reserve(PhantomData))
     }
 
     /// Sends an item if there is room now.
@@ -103,7 +103,7 @@ impl<T: Send> Sender<T> {
     ///
     /// Panics: polled away from its loop.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + Unpin + '_ {
-        Asking::new(&self.share.channel(), Closed::new())
+        Asking::new(self.share.channel(), Closed::new())
     }
 }
 
@@ -131,7 +131,7 @@ impl<T: Send> UnboundedSender<T> {
             return Err(SendError(item));
         }
         let share = self.share.clone();
-        let sent = send_home(&self.share.channel(), item, move |state, item| {
+        let sent = send_home(self.share.channel(), item, move |state, item| {
             if !state.closed.get() {
                 state.push(item);
             }
@@ -149,7 +149,7 @@ impl<T: Send> UnboundedSender<T> {
     ///
     /// Panics: polled away from its loop.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + Unpin + '_ {
-        Asking::new(&self.share.channel(), Closed::new())
+        Asking::new(self.share.channel(), Closed::new())
     }
 }
 
@@ -166,7 +166,7 @@ macro_rules! sender {
         impl<T: Send> fmt::Debug for $name<T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(concat!("mpsc::", stringify!($name)))
-                    .field("loop", &self.share.channel().bound.made_on())
+                    .field("loop", self.share.channel().bound.made_on())
                     .finish_non_exhaustive()
             }
         }

@@ -172,9 +172,9 @@ mod tests {
         };
         assert_eq!(names(0x10f), [1, 9]);
         assert_eq!(names(0x200), [5]);
-        assert_eq!(names(0x110), [], "between two");
-        assert_eq!(names(0x300), [], "no function");
-        assert_eq!(names(0x10), []);
+        assert_eq!(names(0x110), [0_u32; 0], "between two");
+        assert_eq!(names(0x300), [0_u32; 0], "no function");
+        assert_eq!(names(0x10), [0_u32; 0]);
     }
 
     #[test]
