@@ -14,8 +14,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use loop_bench::procfs::{self, INSPECTOR};
 use loop_bench::viewer::{Account, Follower};
-use loop_bench::{cpu_ns, median, middle_half, procfs, resident, rounds};
+use loop_bench::{cpu_ns, median, middle_half, resident, rounds};
 use loop_runtime::{create_task, run_in_executor, sleep};
 use rustix::process::Signal;
 
@@ -137,9 +138,6 @@ struct Others {
     console: u64,
 }
 
-/// The name of the inspector's thread.
-const INSPECTOR: &str = "loop-inspect";
-
 impl Others {
     fn of(console: u32) -> Self {
         Self {
@@ -215,16 +213,15 @@ async fn whole(load: &Load, seconds: u64) -> bool {
     good
 }
 
-/// The most memory that this process had while `work` ran, beyond what it had before, in bytes.
-async fn grown<T>(work: impl Future<Output = T>) -> (T, u64) {
-    let before = resident().unwrap_or(0);
-    let mut most = before;
+/// The most memory that this process had while `work` ran, in bytes.
+async fn most<T>(work: impl Future<Output = T>) -> (T, u64) {
+    let mut most = 0;
     let mut work = pin!(work);
     loop {
         most = most.max(resident().unwrap_or(0));
         let next = loop_runtime::timeout(Duration::from_millis(250), work.as_mut());
         if let Ok(output) = next.await {
-            return (output, most.max(resident().unwrap_or(0)) - before);
+            return (output, most.max(resident().unwrap_or(0)));
         }
     }
 }
@@ -234,11 +231,12 @@ async fn stalled(load: &Load, seconds: u64) -> bool {
         "\nstalled: every poll of {} a second, to a console that is stopped for {seconds} s",
         load.rate
     );
+    let before = resident().unwrap_or(0);
     let follower = Follower::of("poll");
     sleep(ATTACHED).await;
     let reading = load.keep(Duration::from_secs(ALONE)).await;
     follower.send(Signal::STOP);
-    let (stopped, grew) = grown(load.keep(Duration::from_secs(seconds))).await;
+    let (stopped, most) = most(load.keep(Duration::from_secs(seconds))).await;
     follower.send(Signal::CONT);
     let resumed = load.keep(Duration::from_secs(ALONE)).await;
     sleep(ATTACHED).await;
@@ -249,8 +247,9 @@ async fn stalled(load: &Load, seconds: u64) -> bool {
         reading.ns, stopped.ns, resumed.ns
     );
     println!(
-        "  the app's memory grew by {:.1} MB at the most",
-        grew as f64 / 1e6
+        "  the app's memory: {:.1} MB before the console came, {:.1} MB at the most while it is stopped",
+        before as f64 / 1e6,
+        most as f64 / 1e6
     );
     let good = adds_up(&account, polls) && account.told.is_some_and(|(_, lost)| lost > 0);
     println!(

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use loop_bench::procfs::{self, INSPECTOR};
 use loop_bench::viewer::console;
 use loop_bench::{cpu_ns, median, middle_half, process_cpu_ns, resident, rounds, settle};
 use loop_runtime::{create_task, sleep, yield_now};
@@ -111,10 +112,20 @@ async fn each() -> [f64; 4] {
     took
 }
 
-/// A console that lists the tasks of this process, the busiest first.
+/// What a console is asked that lists tasks, the busiest first; each second; and findings.
+const TASKS: &[&str] = &["tasks", "--sort=-busy", "--limit=30", "--json"];
+const EACH_SECOND: &[&str] = &[
+    "tasks",
+    "--sort=-busy",
+    "--limit=30",
+    "--json",
+    "--watch=1s",
+];
+const LEAKS: &[&str] = &["leaks", "--json"];
+
+/// A console that looks at this process.
 fn looks(arguments: &[&str], output: Stdio) -> Child {
     Command::new(console())
-        .args(["tasks", "--sort=-busy", "--limit=30", "--json"])
         .args(arguments)
         .arg(std::process::id().to_string())
         .stdout(output)
@@ -148,27 +159,33 @@ async fn measured() {
     sleep(Duration::from_millis(200)).await;
     println!("\nwatched: {} tasks live", live());
 
-    let before = Instant::now();
-    let first = loop_runtime::run_in_executor(|| {
-        looks(&[], Stdio::null())
-            .wait()
-            .expect("a child can be waited for")
-    })
-    .await
-    .expect("the child was waited for");
-    assert!(first.success(), "the console could not look: {first}");
-    println!(
-        "  a console that prints 30 rows, from start to exit     {:>8.1} ms",
-        before.elapsed().as_secs_f64() * 1e3
-    );
+    for (what, arguments) in [
+        ("prints 30 rows, the busiest", TASKS),
+        ("prints what is found", LEAKS),
+    ] {
+        let (before, cpu) = (Instant::now(), procfs::threads_named(INSPECTOR));
+        let looked = move || {
+            let mut console = looks(arguments, Stdio::null());
+            console.wait().expect("a child can be waited for")
+        };
+        let looked = loop_runtime::run_in_executor(looked)
+            .await
+            .expect("the child was waited for");
+        assert!(looked.success(), "the console could not look: {looked}");
+        println!(
+            "  a console that {what:<28} {:>7.1} ms from start to exit, {:>6.1} ms of the inspector's CPU",
+            before.elapsed().as_secs_f64() * 1e3,
+            (procfs::threads_named(INSPECTOR) - cpu) as f64 / 1e6,
+        );
+    }
 
     each().await;
     let (mut alone, mut watched) = (Vec::new(), Vec::new());
     let mut share = Vec::new();
     for _ in 0..rounds(7) {
         alone.push(each().await);
-        let viewer = looks(&["--watch=1s"], Stdio::null());
-        let stopped = looks(&["--watch=1s"], Stdio::piped());
+        let viewer = looks(EACH_SECOND, Stdio::null());
+        let stopped = looks(EACH_SECOND, Stdio::piped());
         sleep(STOPPED_AFTER).await;
         stop(&stopped);
         let (wall, all, own) = (Instant::now(), process_cpu_ns(), cpu_ns());

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+/// The name of the thread that answers consoles.
+pub const INSPECTOR: &str = "loop-inspect";
+
 fn ran(task: &Path) -> Option<u64> {
     let text = std::fs::read_to_string(task.join("schedstat")).ok()?;
     text.split(' ').next()?.parse().ok()
