@@ -166,7 +166,7 @@ macro_rules! sender {
         impl<T: Send> fmt::Debug for $name<T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(concat!("mpsc::", stringify!($name)))
-                    .field("loop", self.share.channel().bound.made_on())
+                    .field("loop", &self.share.channel().bound.made_on())
                     .finish_non_exhaustive()
             }
         }
