@@ -143,6 +143,10 @@ impl Parks {
             self.looks.set(looks.saturating_add(1));
             return;
         }
+        if self.found.borrow().is_some() {
+            // The run ends, and the loop stands as it was found.
+            return;
+        }
         organs.executor.shared().wait_alone(false);
         organs.record.still.over();
         self.looks.set(0);

@@ -99,7 +99,10 @@ pub(crate) fn read_ahead() {
             // Without the thread they are read when they are needed.
             let _ = thread::Builder::new()
                 .name("loop-names".to_owned())
-                .spawn(|| drop(Resolver::new()));
+                .spawn(|| {
+                    let _ours = crate::os::ours::Ours::enter();
+                    drop(Resolver::new());
+                });
         });
     }
 }
