@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::print::json::{SCHEMA, line};
 use crate::print::safe;
 use crate::store::control::{Answer, Became};
-use crate::store::{Body, Cost, Hello, Loss, Recorded, Table};
+use crate::store::{Body, Cost, Hello, Kept, Loss, Recorded, Table};
 use crate::transport::address::Target;
 use crate::transport::connect::Connector;
 use crate::transport::discover::Places;
@@ -210,7 +210,7 @@ fn cost_json(c: &Cost, before: &Cost, span: u64, up_ns: u64) -> Value {
         .iter()
         .map(|(who, controls)| json!({"who": who, "controls": controls}))
         .collect();
-    json!({
+    let mut value = json!({
         "schema": SCHEMA,
         "cost": {
             "up_ns": up_ns, "window_ns": span,
@@ -233,5 +233,18 @@ fn cost_json(c: &Cost, before: &Cost, span: u64, up_ns: u64) -> Value {
             "ended_overwritten": c.finished_overwritten, "watchdog_oversleeps": c.watchdog_oversleeps,
             "unrecorded": c.unrecorded, "unremembered": c.unremembered,
         },
+    });
+    if let Some(kept) = &c.kept {
+        value["cost"]["kept"] = kept_json(kept);
+    }
+    value
+}
+
+fn kept_json(k: &Kept) -> Value {
+    json!({
+        "path": k.path, "reason": k.reason, "mapped": k.mapped, "bytes": k.bytes,
+        "ring_capacity": k.ring_capacity, "loops_left_out": k.loops_left_out,
+        "snapshots": k.snapshots, "snapshot_bytes": k.snapshot_bytes,
+        "snapshot_ns": k.snapshot_ns, "rows_left_out": k.rows_left_out,
     })
 }

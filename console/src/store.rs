@@ -222,6 +222,8 @@ pub struct Hello {
     pub role_reason: String,
     /// What can be recorded, whether it is, and what to do about it.
     pub recorded: Vec<Recorded>,
+    /// The file that will outlive the process; `None`: the app does not speak of one.
+    pub kept: Option<Kept>,
     /// It is no app that answers but a recording of one.
     pub recording: Option<Box<About>>,
 }

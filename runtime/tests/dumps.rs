@@ -308,7 +308,7 @@ fn a_failing_test_leaves_a_recording_of_what_was_left_of_it() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let path = dumps[0].display().to_string();
     assert!(
-        said.contains(&format!("recorded: loop-console report {path}")),
+        said.contains(&format!("recorded: loop-console open {path}")),
         "{said}"
     );
     let recording = read(&dumps[0]);

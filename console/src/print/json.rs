@@ -365,7 +365,7 @@ pub fn recording(hello: &Hello) -> Option<Value> {
     let clock = Clock { hello, at_ns: 0 };
     Some(json!({
         "file": about.file, "process": about.stands.word(), "says": about.stands.long(), "reason": text(&about.reason),
-        "following": about.following,
+        "following": about.following, "ended_at": about.ended_ns.and_then(|ns| clock.wall(ns)),
         "tables_at": about.snapshot_ns.and_then(|ns| clock.wall(ns)), "tables_at_ns": about.snapshot_ns,
         "last_event_at": about.last_event_ns.and_then(|ns| clock.wall(ns)), "last_event_ns": about.last_event_ns,
         "events": about.events, "overwritten": about.overwritten, "inspector_events": about.own_events,

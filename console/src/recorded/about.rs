@@ -23,6 +23,8 @@ pub struct About {
     pub snapshot_ns: Option<u64>,
     /// The last event there is. `None`: there is none.
     pub last_event_ns: Option<u64>,
+    /// When it said that it ends.
+    pub ended_ns: Option<u64>,
     /// The wall clock at the app's zero, nanoseconds since 1970.
     pub wall_zero_ns: i128,
     /// Events ever recorded in its rings, and how many of them are not there any more.
@@ -52,7 +54,7 @@ pub enum Stands {
     Gone,
     /// It said that its main task panicked.
     Panicked,
-    /// It took its recording away, as at the end of its run.
+    /// It said that its run returned, or took its recording away, as it does then.
     Ended,
     /// It was of another boot, or of another machine.
     Elsewhere,
@@ -84,7 +86,7 @@ impl Stands {
             Stands::Zombie => "the process ended, and its parent has not reaped it yet",
             Stands::Gone => "the process is gone: killed, or it left without ending its run",
             Stands::Panicked => "the process ended by a panic of its main task",
-            Stands::Ended => "the process ended its run, and took its recording away",
+            Stands::Ended => "the process ended cleanly: its run returned",
             Stands::Elsewhere => {
                 "the process was of an earlier boot of this machine, or of another machine"
             }

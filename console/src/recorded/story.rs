@@ -40,9 +40,9 @@ impl Story {
         let clock = recording.clock();
         let mut all = Vec::new();
         for ring in &recording.rings {
-            let known = (ring.first..).zip(&ring.events);
-            let known = known.filter(|(_, slot)| event_kind(slot.kind).is_some());
-            all.extend(known.map(|(number, slot)| {
+            let known = ring.events.iter().zip(ring.first..);
+            let known = known.filter(|(slot, _)| event_kind(slot.kind).is_some());
+            all.extend(known.map(|(slot, number)| {
                 // A block is told when it is over; all else when it begins.
                 let at = match event_kind(slot.kind) {
                     Some(EventKind::LoopUnblocked) => slot.ends_at(),

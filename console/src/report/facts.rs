@@ -7,7 +7,8 @@ use loop_proto::pb;
 use crate::recorded::About;
 use crate::store::decode::{self, Decoder};
 use crate::store::{
-    Body, Cost, Event, Finding, Hello, Hour, LoopRow, Overview, Query, Seek, Slot, Table, View,
+    Body, Cost, Event, Finding, Hello, Hour, Kept, LoopRow, Overview, Query, Seek, Slot, Table,
+    View,
 };
 use crate::transport::pages::Unanswered;
 use crate::transport::session::Session;
@@ -141,7 +142,8 @@ impl Facts {
     /// How long the app had been up.
     pub fn up(&self) -> Duration {
         let hello = &self.hello;
-        let wall = (hello.now_unix_ns + self.at_ns).saturating_sub(hello.now_ns);
+        let wall = hello.now_unix_ns.saturating_add(self.at_ns);
+        let wall = wall.saturating_sub(hello.now_ns);
         Duration::from_nanos(wall.saturating_sub(hello.started_unix_ns))
     }
 
@@ -271,6 +273,9 @@ fn of_cost(cost: &Cost, out: &mut Vec<String>) {
             "{} that ended: only the last of each loop are kept by row; sums are exact.",
             fmt::many(cost.finished_overwritten, "task")
         ));
+    }
+    if let Some(why) = cost.kept.as_ref().and_then(Kept::trouble) {
+        out.push(capital(&format!("what would be left after a kill: {why}")));
     }
     if let Some(dumps) = cost
         .dumps

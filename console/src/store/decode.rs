@@ -123,6 +123,7 @@ pub fn hello(h: pb::HelloReply) -> Hello {
             })
             .collect(),
         name: h.app_name,
+        kept: h.recording.map(kept),
         recording: None,
     }
 }
@@ -219,6 +220,7 @@ fn cost(c: pb::Cost) -> Cost {
         hour_bytes: c.hour_bytes,
         hour_limit_bytes: c.hour_limit_bytes,
         hour_dropped: c.hour_dropped,
+        kept: c.recording.map(kept),
         dumps: c.dumps.map(|d| DumpCost {
             directory: d.directory,
             written: d.written,
@@ -229,6 +231,21 @@ fn cost(c: pb::Cost) -> Cost {
             limit_bytes: d.limit_bytes,
             trouble: d.trouble,
         }),
+    }
+}
+
+fn kept(k: pb::Recording) -> Kept {
+    Kept {
+        path: k.path,
+        reason: k.reason,
+        mapped: k.mapped,
+        bytes: k.bytes,
+        ring_capacity: k.ring_capacity,
+        loops_left_out: k.loops_left_out.into(),
+        snapshots: k.snapshots,
+        snapshot_bytes: k.snapshot_bytes,
+        snapshot_ns: k.snapshot_ns,
+        rows_left_out: k.rows_left_out,
     }
 }
 

@@ -11,7 +11,7 @@ mod loops;
 mod task;
 mod things;
 
-pub use app::{Cost, Histogram, Loss, Overview};
+pub use app::{Cost, Histogram, Kept, Loss, Overview};
 pub use armed::{IoRow, TimerRow};
 pub use awaits::AwaitStep;
 pub use block::{BlockRow, Frame, Sample};

@@ -236,7 +236,7 @@ pub(super) fn recordings(places: &Places) -> (Vec<(PathBuf, Option<(u32, u32)>)>
     for directory in &places.directories {
         add(directory.clone(), None);
     }
-    add(memory(places.uid), None);
+    add(endpoint::memory(places.uid), None);
     if places.uid == 0 {
         for directory in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
             if directory
@@ -254,7 +254,7 @@ pub(super) fn recordings(places: &Places) -> (Vec<(PathBuf, Option<(u32, u32)>)>
                 add(directory, Some((process.inner_pid, process.pid)));
             }
             if process.apart {
-                let below = memory(process.uid);
+                let below = endpoint::memory(process.uid);
                 let root = proc.join(process.pid.to_string()).join("root");
                 let below = root.join(below.strip_prefix("/").unwrap_or(&below));
                 add(below, Some((process.inner_pid, process.pid)));
@@ -297,11 +297,6 @@ pub(super) fn recordings(places: &Places) -> (Vec<(PathBuf, Option<(u32, u32)>)>
         }
     }
     (files, looked)
-}
-
-/// Where recordings of a user lie if the directory of sockets is on a disk.
-fn memory(uid: u32) -> PathBuf {
-    PathBuf::from(format!("/dev/shm/loop-console-{uid}"))
 }
 
 /// The user that a process runs as. `None`: there is no such process, or nothing is told of it.

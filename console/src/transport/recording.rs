@@ -52,7 +52,7 @@ impl Source {
     pub fn open(path: &Path, places: &Places, pid_here: Option<u32>) -> Result<Arc<Self>, Failure> {
         let recording = file::read(path)?;
         let proc = places.proc.clone();
-        let stands = stands::of(&recording, proc.as_deref(), pid_here);
+        let stands = stands::of(path, &recording, proc.as_deref(), pid_here);
         let state = State::of(path, recording, stands);
         Ok(Arc::new(Self {
             path: path.to_owned(),
@@ -104,7 +104,8 @@ impl Source {
         state.read = Instant::now();
         let next = match file::read(&self.path) {
             Ok(recording) => {
-                let stands = stands::of(&recording, self.proc.as_deref(), self.pid_here);
+                let stands =
+                    stands::of(&self.path, &recording, self.proc.as_deref(), self.pid_here);
                 if crate::recorded::mark(&recording) == state.answers.mark
                     && stands == state.about.stands
                 {
@@ -149,6 +150,7 @@ impl State {
             wall_zero_ns: i128::from(clock.unix_ns) - i128::from(clock.mono_ns),
             events,
             overwritten,
+            ended_ns: recording.ending.map(|ending| ending.mono_ns),
             doubts: recording.doubts.clone(),
             ..About::default()
         };

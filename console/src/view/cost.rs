@@ -5,7 +5,7 @@ use super::theme::Role;
 use super::{fmt, wanted};
 use crate::model::Model;
 use crate::recorded::About;
-use crate::store::{Cost, Hello, Loss};
+use crate::store::{Cost, Hello, Kept, Loss};
 
 /// What the lines are made from.
 #[derive(Clone, Copy, Debug)]
@@ -234,6 +234,13 @@ fn of_cost(shown: &Shown<'_>) -> Vec<Line> {
             },
         ),
         line("dumps", dumps(c)),
+    ]);
+    // Asked for each time, the newest answer tells; before the first one, who the app is.
+    let kept = c.kept.as_ref();
+    if let Some(kept) = kept.or_else(|| shown.hello.and_then(|hello| hello.kept.as_ref())) {
+        out.extend(of_kept(kept));
+    }
+    out.extend([
         warns(
             "rows without place",
             c.unrecorded,
@@ -264,6 +271,31 @@ fn of_cost(shown: &Shown<'_>) -> Vec<Line> {
             }
         }
     }
+    out
+}
+
+/// What would be left of the process if it were killed now, and what keeping that costs.
+fn of_kept(kept: &Kept) -> Vec<Line> {
+    let mut out = Vec::new();
+    if let Some(why) = kept.trouble() {
+        out.push(("! left if killed".to_owned(), why, Role::Warning));
+    }
+    if kept.path.is_empty() {
+        return out;
+    }
+    let rows = match kept.rows_left_out {
+        0 => String::new(),
+        rows => format!(", {} rows without room", fmt::count(rows)),
+    };
+    let text = format!(
+        "{} of the last {} events and a snapshot of {} each second ({} of CPU{rows}): {}",
+        fmt::bytes(kept.bytes),
+        fmt::count(kept.ring_capacity),
+        fmt::bytes(kept.snapshot_bytes),
+        fmt::span(kept.snapshot_ns),
+        kept.path
+    );
+    out.push(("left if killed".to_owned(), text, Role::Plain));
     out
 }
 

@@ -441,13 +441,11 @@ fn noted(model: &Model, p: &mut Painter<'_>, area: Rect, note: &Note, scroll: u1
             );
             let events = &model.shown().events;
             if events.is_empty() {
-                p.text(
-                    inside,
-                    1,
-                    0,
-                    "None since this console attached.",
-                    Role::Plain,
-                );
+                let why = match model.shown().recording() {
+                    Some(_) => "None in the recording.",
+                    None => "None since this console attached.",
+                };
+                p.text(inside, 1, 0, why, Role::Plain);
             }
             let from = usize::from(scroll).min(events.len().saturating_sub(1));
             for (y, event) in events

@@ -6,11 +6,12 @@ use super::paint::{Painter, after, below, left, top};
 use super::theme::Role;
 use super::{Hit, columns, fmt, glyph, histogram, look, strip};
 use crate::model::{ListId, Model};
-use crate::store::{Event, Finding, LoopRow, SeriesRow, Strip};
+use crate::store::{Event, Finding, Kept, LoopRow, SeriesRow, Strip};
 
 pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let tall = area.height >= 22;
     let store = model.shown();
+    let area = unkept(model, p, area);
     let totals = if tall { 5 } else { 2 };
     let events = if tall { 3 } else { 0 };
     let most = if tall { 8 } else { 5 };
@@ -30,6 +31,26 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     if tall {
         newest(model, p, below(area, totals));
     }
+}
+
+/// A line about what would not be left of the app if it were killed; nothing where all would be. Returns what is left of the area.
+fn unkept(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rect {
+    let store = model.shown();
+    let hello = store.hello.as_ref();
+    let kept = store.cost.as_ref().and_then(|cost| cost.kept.as_ref());
+    let kept = kept.or_else(|| hello?.kept.as_ref());
+    // Of what is read from a recording, one was left.
+    let Some(why) = kept
+        .and_then(Kept::trouble)
+        .filter(|_| store.recording().is_none())
+    else {
+        return area;
+    };
+    let room = usize::from(area.width.saturating_sub(4));
+    let text = p.clean(&why).into_owned();
+    let x = 1 + p.text(area, 1, 0, glyph::WARNING, Role::Warning) + 1;
+    p.text(area, x, 0, &fmt::cut_end(&text, room), Role::Warning);
+    below(area, 1)
 }
 
 fn findings(model: &Model, p: &mut Painter<'_>, area: Rect) {

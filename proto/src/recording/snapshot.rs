@@ -20,6 +20,12 @@ const EVENTS: u32 = 3;
 const SITES: u32 = 4;
 const TASK: u32 = 5;
 
+/// Bytes of sections that a reader takes in: twice what is ever written.
+const LARGEST: u64 = 8 << 20;
+/// Rows, texts and other fields of all sections together that a reader takes in. An empty row takes
+/// two bytes in a file and hundreds in memory, so that bytes alone are no bound.
+const FIELDS: usize = 200_000;
+
 /// What stands before the sections.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SnapshotHead {
@@ -236,12 +242,18 @@ impl Snapshot {
 
     /// Takes the sections in; how many could not be read.
     fn take(&mut self, sections: &[u8]) -> u64 {
-        let (mut at, mut unread) = (0, 0);
+        let (mut at, mut unread, mut fields) = (0, 0, 0);
         while let (Some(kind), Some(length)) = (half(sections, at), half(sections, at + 4)) {
             let Some(body) = part(sections, at + 8, length.into()) else {
                 return unread + 1;
             };
             at += 8 + u64::from(length);
+            if kind != SITES {
+                fields += fields_of(body);
+            }
+            if fields > FIELDS {
+                return unread + 1;
+            }
             let read = match kind {
                 HELLO => pb::HelloReply::decode(body).map(|hello| self.hello = Some(hello)),
                 VIEW => pb::View::decode(body).map(|view| self.views.push(view)),
@@ -262,6 +274,37 @@ impl Snapshot {
     }
 }
 
+/// How many fields a message has, not looking into them.
+fn fields_of(mut body: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some((tag, rest)) = number(body) {
+        count += 1;
+        let skipped = match tag & 7 {
+            0 => number(rest).map(|(_, rest)| rest),
+            1 => rest.get(8..),
+            2 => number(rest).and_then(|(length, rest)| rest.get(usize::try_from(length).ok()?..)),
+            5 => rest.get(4..),
+            // Decoding will refuse it.
+            _ => None,
+        };
+        let Some(rest) = skipped else { break };
+        body = rest;
+    }
+    count
+}
+
+/// A number of variable length, and what is behind it.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0;
+    for (at, byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[at + 1..]));
+        }
+    }
+    None
+}
+
 /// A header and the sections behind it, if both are whole.
 fn header(bytes: &[u8], offset: u64, room: u64) -> Option<(SnapshotHead, &[u8])> {
     let raw = part(bytes, offset, HEADER as u64)?;
@@ -270,7 +313,7 @@ fn header(bytes: &[u8], offset: u64, room: u64) -> Option<(SnapshotHead, &[u8])>
         return None;
     }
     let length = word(raw, 16)?;
-    if length > room.checked_sub(HEADER as u64)? {
+    if length > room.checked_sub(HEADER as u64)? || length > LARGEST {
         return None;
     }
     let sections = part(bytes, offset.checked_add(HEADER as u64)?, length)?;

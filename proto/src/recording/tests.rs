@@ -163,6 +163,34 @@ fn what_may_have_been_written_over_while_it_was_read_is_let_go_of() {
 }
 
 #[test]
+fn a_snapshot_with_more_fields_than_are_ever_written_is_not_taken_in() {
+    let rows = |count: usize| {
+        let mut writer = Writer::new(4 << 20);
+        writer.view(pb::View {
+            slot: 1,
+            // Two bytes each in the file.
+            tasks: vec![pb::TaskRow::default(); count],
+            ..pb::View::default()
+        });
+        compose(&head(), &[], &writer.finish(1, &clock(0)))
+    };
+    let few = Recording::read(&rows(1_000)).unwrap();
+    assert_eq!(few.snapshot.unwrap().views[0].tasks.len(), 1_000);
+    let many = Recording::read(&rows(300_000)).unwrap();
+    assert!(many.snapshot.unwrap().views.is_empty());
+    assert_eq!(many.doubts, ["1 parts of the snapshot cannot be read"]);
+}
+
+#[test]
+fn counts_of_damaged_rings_do_not_overflow() {
+    let ring = |id| ring_bytes(id, u64::MAX, &[u64::MAX; 32], &[spawned(1, 1)]);
+    let bytes = compose(&head(), &[ring(1), ring(2)], &snapshot(1, 1, 1 << 20));
+    let recording = Recording::read(&bytes).unwrap();
+    assert_eq!(recording.counts(), (u64::MAX, u64::MAX - 2));
+    assert!(!recording.lost().is_empty() && recording.events().len() == 2);
+}
+
+#[test]
 fn each_way_of_being_no_recording_has_its_sentence() {
     let whole = file();
     let error = |bytes: &[u8]| Recording::read(bytes).unwrap_err();

@@ -194,7 +194,7 @@ impl Test {
         crate::run::hand_over(&event_loop, self.name, self.grace);
         let _ = event_loop.close();
         let recorded = match dump.borrow_mut().take() {
-            Some(Ok(path)) => format!("\n  recorded: loop-console report {path}"),
+            Some(Ok(path)) => format!("\n  recorded: loop-console open {path}"),
             Some(Err(why)) => format!("\n  not recorded: {why}"),
             None => String::new(),
         };

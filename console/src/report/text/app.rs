@@ -18,8 +18,12 @@ impl Page<'_> {
         self.wrapped(0, &title);
         if let (Some(file), Some(about)) = (facts.recording(), &hello.recording) {
             self.item("Read from", &file);
-            self.item("Process", about.stands.long());
             let offset = self.look.utc_offset_s;
+            let ended = about
+                .ended_ns
+                .map(|at| format!(", at {}", about.time(at, offset, true)));
+            let how = format!("{}{}", about.stands.long(), ended.unwrap_or_default());
+            self.item("Process", &how);
             let said = [about.age(offset, true), about.since()];
             let said: Vec<&str> = said
                 .iter()

@@ -73,6 +73,8 @@ pub struct Cost {
     pub hour_dropped: u64,
     /// What the flight recorder did on disk; `None`: it was never asked for anything.
     pub dumps: Option<DumpCost>,
+    /// The file that outlives the process; `None`: the app does not speak of one.
+    pub kept: Option<Kept>,
     /// Who is attached, in words, and whether they may command.
     pub attached: Vec<(String, bool)>,
     /// Events that viewers did not take in time.
@@ -116,4 +118,43 @@ pub struct Histogram {
     pub max_ns: u64,
     /// When counting began.
     pub since_ns: u64,
+}
+
+/// The recording that an app keeps for who comes after its end, and what that costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Empty: there is no file, and what happened ends with the process.
+    pub path: String,
+    /// Why there is none, or why it gets less than it should. Empty: nothing is amiss.
+    pub reason: String,
+    /// Events stand in the file the moment they happen, else each snapshot takes them along.
+    pub mapped: bool,
+    pub bytes: u64,
+    pub ring_capacity: u64,
+    /// Loops whose events found no room in it.
+    pub loops_left_out: u64,
+    pub snapshots: u64,
+    pub snapshot_bytes: u64,
+    /// CPU time of the last one.
+    pub snapshot_ns: u64,
+    pub rows_left_out: u64,
+}
+
+impl Kept {
+    /// Why nothing, or less than it should, will be left of the process; `None`: all of it will.
+    pub fn trouble(&self) -> Option<String> {
+        let why = |what: &str| match self.reason.as_str() {
+            "" => what.to_owned(),
+            reason => format!("{what}: {reason}"),
+        };
+        match (self.path.is_empty(), self.mapped) {
+            (true, _) => Some(why("no recording would be left of this process")),
+            (false, false) => Some(why("the recording gets events only with each snapshot")),
+            (false, true) if self.loops_left_out > 0 => Some(why(&format!(
+                "the recording has no room for the events of {} loops",
+                self.loops_left_out
+            ))),
+            (false, true) => None,
+        }
+    }
 }
