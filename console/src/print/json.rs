@@ -370,7 +370,7 @@ pub fn recording(hello: &Hello) -> Option<Value> {
         "last_event_at": about.last_event_ns.and_then(|ns| clock.wall(ns)), "last_event_ns": about.last_event_ns,
         "events": about.events, "overwritten": about.overwritten, "inspector_events": about.own_events,
         "since": {
-            "spawned": about.since.spawned, "ended": about.since.ended, "unblocked": about.since.blocks,
+            "spawned": about.since.spawned, "ended": about.since.ended, "long_polls": about.since.blocks,
         },
         "missing": about.doubts,
     }))

@@ -186,7 +186,7 @@ impl About {
         let parts: Vec<String> = [
             of(self.since.spawned, "spawned"),
             of(self.since.ended, "ended"),
-            of(self.since.blocks, "unblocked"),
+            of(self.since.blocks, "long polls"),
         ]
         .into_iter()
         .flatten()

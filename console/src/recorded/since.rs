@@ -14,7 +14,8 @@ pub struct Since {
     pub spawned: u64,
     /// Tasks that ended.
     pub ended: u64,
-    /// Blocks that were over.
+    /// Polls that were over, and took longer than their budget by the clock: a ring has no watchdog's word on how much of it they
+    /// had no CPU.
     pub blocks: u64,
     /// Events of any kind.
     pub events: u64,

@@ -228,7 +228,7 @@ impl Told {
         let places = now.all.iter().enumerate();
         let new = places.filter(|(_, event)| is_new(event)).map(|(at, _)| at);
         self.rest = new.collect::<Vec<_>>().into_iter();
-        self.losses = true;
+        self.losses = self.rest.len() > 0 || before.lost != now.lost;
         // The new reading may know more texts.
         self.begun = false;
     }

@@ -7,6 +7,8 @@
 pub mod file;
 pub mod find;
 pub mod stands;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,8 @@ pub struct Source {
     proc: Option<PathBuf>,
     /// The pid by which this machine knows the process, if that is not the one it knows itself by.
     pid_here: Option<u32>,
+    /// How often it is read again.
+    every: Duration,
     state: Mutex<State>,
 }
 
@@ -50,16 +54,21 @@ impl Source {
     ///
     /// Errors: it is no recording that can be read; the sentence says why.
     pub fn open(path: &Path, places: &Places, pid_here: Option<u32>) -> Result<Arc<Self>, Failure> {
+        Self::read(path, places, pid_here).map(Arc::new)
+    }
+
+    fn read(path: &Path, places: &Places, pid_here: Option<u32>) -> Result<Self, Failure> {
         let recording = file::read(path)?;
         let proc = places.proc.clone();
         let stands = stands::of(path, &recording, proc.as_deref(), pid_here);
         let state = State::of(path, recording, stands);
-        Ok(Arc::new(Self {
+        Ok(Self {
             path: path.to_owned(),
             proc,
             pid_here,
+            every: EVERY,
             state: Mutex::new(state),
-        }))
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,7 +97,7 @@ impl Source {
                 if !state.about.following {
                     return None;
                 }
-                let due = state.read + EVERY;
+                let due = state.read + self.every;
                 if due <= Instant::now() {
                     self.again(&mut state);
                     continue;

@@ -14,6 +14,8 @@ pub(crate) const TASKS: u32 = 10_000;
 const ROWS: u32 = 2_000;
 /// Findings and blocks.
 const FEW: u32 = 500;
+/// The worst blocks of the last hour; the list of blocks has the latest.
+const WORST: u32 = 16;
 /// Tasks of which all is told.
 const DETAILS: usize = 64;
 
@@ -41,6 +43,7 @@ pub(crate) fn queries(live: u64) -> Vec<pb::Query> {
         ask(Target::Resources, "", ROWS),
         ask(Target::Timers, "", ROWS),
         ask(Target::Io, "", ROWS),
+        ask(Target::Hour, "", WORST),
         ask(Target::History, "", ROWS),
     ];
     if live <= TASKS.into() {
@@ -60,7 +63,7 @@ pub(crate) fn is_history(target: pb::Target) -> bool {
     use pb::Target;
     matches!(
         target,
-        Target::History | Target::Overview | Target::Cost | Target::Series
+        Target::History | Target::Hour | Target::Overview | Target::Cost | Target::Series
     )
 }
 

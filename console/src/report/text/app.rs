@@ -10,9 +10,7 @@ impl Page<'_> {
     pub(super) fn who(&mut self) {
         let facts = self.facts;
         let hello = &facts.hello;
-        let at = jiff::Timestamp::from_nanosecond(
-            self.look.wall_zero_ns + i128::from(facts.at_ns) / 1_000_000_000 * 1_000_000_000,
-        );
+        let at = jiff::Timestamp::from_nanosecond(self.look.wall_zero_ns + i128::from(facts.at_ns));
         let at = at.map_or_else(|_| "at an unknown time".to_owned(), |at| second(&at));
         let title = format!("{} (pid {}), {at}", hello.name, hello.pid);
         self.wrapped(0, &title);

@@ -170,9 +170,9 @@ fn list(found: &[Found]) -> String {
     let line = |one: &Found| {
         let ago = one.modified.elapsed().unwrap_or_default().as_secs();
         format!(
-            "{:>9}  {:<16} {:<10} {:>9} ago  {}",
+            "{:>9}  {:<24} {:<9} {:>8} ago  {}",
             one.pid_here.unwrap_or(one.head.pid),
-            escape(&one.head.name, 64),
+            crate::view::fmt::cut_end(&escape(&one.head.name, 64), 24),
             match one.head.kind {
                 Kind::Dump => "dump",
                 Kind::BlackBox => "recording",
