@@ -547,6 +547,20 @@ fn every_way_of_being_no_recording_has_its_sentence_and_its_code() {
 }
 
 #[test]
+fn an_app_that_does_not_answer_leads_to_what_it_recorded() {
+    let world = World::new("leads");
+    world.write("1-1.rec", &left());
+    for target in [NOBODY.to_string(), "shop-api".to_owned()] {
+        let said = world.console(&["tasks", &target]);
+        assert_eq!(said.code, Some(3), "{}", said.err);
+        let way = format!("loop-console open {NOBODY}");
+        assert!(said.err.contains(&way), "{}", said.err);
+    }
+    let said = world.console(&["tasks", "4194309"]);
+    assert!(!said.err.contains("What it recorded"), "{}", said.err);
+}
+
+#[test]
 fn several_recordings_are_listed_with_whose_they_are() {
     let world = World::new("several");
     world.write("1-1.rec", &left());

@@ -363,8 +363,28 @@ pub fn failure(target: &Target, not_there: NotThere) -> Failure {
                 "Cannot connect to {target}: {}.",
                 safe(&trouble.to_string())
             ),
-            "`loop-console ps` lists the apps that answer.",
+            format!(
+                "{}`loop-console ps` lists the apps that answer.",
+                left(target)
+            ),
         ),
+    }
+}
+
+/// What to open in the stead of an app that does not answer, a line of its own; empty: it left nothing.
+fn left(target: &Target) -> String {
+    let (found, _) = recording::find::all(&Places::here());
+    let is_meant = |one: &recording::find::Found| match target {
+        Target::Pid(pid) => one.is_of(*pid),
+        Target::Name(name) => one.head.name == *name,
+        _ => false,
+    };
+    match found.iter().find(|one| is_meant(one)) {
+        Some(one) => format!(
+            "What it recorded can be seen without it: loop-console open {}\n",
+            one.pid()
+        ),
+        None => String::new(),
     }
 }
 
@@ -383,8 +403,9 @@ fn nobody(target: &Target, looked: &[Looked]) -> Failure {
         let text = format!("{} ({})", place.place, place.found);
         lines.push(format!("{head}{}", loop_proto::escape::escape(&text, 1024)));
     }
-    let mut next = String::new();
+    let mut next = left(target);
     if let Target::Name(name) = target
+        && next.is_empty()
         && let Some(command) = crate::cli::meant_command(name)
     {
         next = format!("Did you mean the command `{command}`?\n");

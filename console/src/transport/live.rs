@@ -12,7 +12,7 @@ use super::address::Target;
 use super::connect::{self, Connector, NotThere};
 use super::discover::Places;
 use super::mailbox::{self, Receiver, Sender};
-use super::recording::Source;
+use super::recording::{self, Source};
 use super::session::{Session, Trouble, refused};
 use super::{Options, on_loop};
 use crate::run::{Inbox, Transport};
@@ -121,6 +121,8 @@ struct Actor {
     event_decoder: Decoder,
     /// The app was reached at least once: its end is a loss, not a search.
     attached_before: bool,
+    /// Name and pid of the app that was attached last, until it was said what it left.
+    was: Option<(String, u32)>,
     listing: bool,
     apps: Option<Vec<App>>,
     look_at: Option<Instant>,
@@ -142,6 +144,7 @@ impl Actor {
             decoder: Decoder::new(),
             event_decoder: Decoder::new(),
             attached_before: false,
+            was: None,
             listing: false,
             apps: None,
             look_at: None,
@@ -336,7 +339,9 @@ impl Actor {
                 if matches!(self.target, Target::Only) && !session.hello.app_name.is_empty() {
                     self.target = Target::Name(session.hello.app_name.clone());
                 }
-                self.inbox.send(Update::Hello(Box::new(session.who())));
+                let who = session.who();
+                self.was = Some((who.name.clone(), who.pid));
+                self.inbox.send(Update::Hello(Box::new(who)));
                 if let Some(source) = session.recording() {
                     self.reread(source.clone(), session.clone());
                 }
@@ -363,7 +368,10 @@ impl Actor {
                     until: Instant::now() + LOOK_EVERY,
                 };
             }
-            Err(NotThere::Nobody { .. }) => self.lost("it is not running".to_owned()),
+            Err(NotThere::Nobody { .. }) => {
+                self.tell_left();
+                self.lost("it is not running".to_owned());
+            }
             Err(NotThere::Several(apps)) => {
                 self.phase = Phase::Still;
                 self.inbox.send(Update::Apps(apps.clone()));
@@ -397,6 +405,18 @@ impl Actor {
         };
         self.inbox
             .send(Update::Link(Link::Lost { reason, retry_in }));
+    }
+
+    /// Says once of an app that is gone how what it left can be seen.
+    fn tell_left(&mut self) {
+        let Some((name, pid)) = self.was.take() else {
+            return;
+        };
+        let (found, _) = recording::find::all(&Places::here());
+        if found.iter().any(|one| one.is_of(pid)) {
+            let text = format!("{name} is gone; what it left: loop-console open {pid}");
+            self.inbox.send(Update::Notice(text));
+        }
     }
 
     /// Tells what becomes of a recording, each time that it was read anew.

@@ -22,8 +22,14 @@ pub struct Found {
 }
 
 impl Found {
-    fn is_of(&self, pid: u32) -> bool {
-        self.pid_here.unwrap_or(self.head.pid) == pid
+    /// The process's pid, as this machine counts.
+    pub fn pid(&self) -> u32 {
+        self.pid_here.unwrap_or(self.head.pid)
+    }
+
+    /// Whether it is of the process of that pid.
+    pub fn is_of(&self, pid: u32) -> bool {
+        self.pid() == pid
     }
 }
 
@@ -171,7 +177,7 @@ fn list(found: &[Found]) -> String {
         let ago = one.modified.elapsed().unwrap_or_default().as_secs();
         format!(
             "{:>9}  {:<24} {:<9} {:>8} ago  {}",
-            one.pid_here.unwrap_or(one.head.pid),
+            one.pid(),
             crate::view::fmt::cut_end(&escape(&one.head.name, 64), 24),
             match one.head.kind {
                 Kind::Dump => "dump",
