@@ -295,7 +295,6 @@ fn one_shots_print_a_recording_as_they_print_an_app() {
         format!("rec:{path}"),
         format!("rec:{NOBODY}"),
         "rec:shop-api".to_owned(),
-        "rec:".to_owned(),
     ] {
         let said = world.console(&["tasks", "--json=id", &target]);
         assert_eq!(said.code, Some(0), "{target}: {}", said.err);
