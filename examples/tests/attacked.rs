@@ -20,6 +20,7 @@ mod world;
 mod attacked {
     pub(crate) mod clients;
     pub(crate) mod places;
+    pub(crate) mod surroundings;
     pub(crate) mod texts;
     pub(crate) mod wire;
 }

@@ -17,6 +17,10 @@ mod test;
 
 pub use test::Test;
 
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use crate::os::filter::{Forbid, forbid};
+
 /// Forks, and gives the code that the child ended with; only for a process with one thread.
 #[cfg(unix)]
 #[doc(hidden)]

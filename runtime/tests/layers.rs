@@ -107,6 +107,7 @@ const UNSAFE: &[&str] = &[
     "clock.rs",
     "os.rs",
     "os/thread.rs",
+    "os/filter.rs",
     "record/slab.rs",
     "record/memory.rs",
     "record/ring/words.rs",

@@ -1,5 +1,5 @@
 //! The app that `attacked.rs` attacks: a web server, and by argument a crowd of short tasks, a TCP
-//! endpoint, or names that no terminal should get to see. Prints where it listens, then what it
+//! endpoint, names that no terminal should get to see, or a filter of system calls. Prints where it listens, then what it
 //! knows of its inspector.
 #![forbid(unsafe_code)]
 
@@ -51,12 +51,32 @@ fn misname(directory: &std::path::Path) {
         .name("\u{1b}[31m\u{202e}t".to_owned())
         .spawn(|| {
             let second = EventLoop::new().expect("a second loop");
-            let _ = second.run_until_complete(std::future::pending::<()>());
+            // On purpose: one that could never go on would end.
+            let _ = second.run_until_complete(loop_runtime::pending::<()>());
         })
         .expect("a thread may have any name");
 }
 
+/// A filter as a strict container has it.
+#[cfg(target_os = "linux")]
+fn forbid_what_was_asked() {
+    use loop_runtime::testing::{Forbid, forbid};
+    let what = match argument("--forbid", String::new()).as_str() {
+        "" => return,
+        "signals" => Forbid::Signals,
+        "reads" => Forbid::Reads,
+        "shared-maps" => Forbid::SharedMaps,
+        other => panic!("nothing called {other} can be forbidden"),
+    };
+    forbid(what).expect("the kernel takes a filter");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forbid_what_was_asked() {}
+
 fn main() -> ExitCode {
+    // First: threads that are there already would not be bound by it.
+    forbid_what_was_asked();
     let crowded = argument("--crowd", false);
     let hostile = argument("--hostile", PathBuf::new());
     let address = argument("--addr", SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -67,6 +87,15 @@ fn main() -> ExitCode {
             "/block",
             get(|| async {
                 std::thread::sleep(Duration::from_secs(600));
+                ""
+            }),
+        )
+        .route(
+            "/spin",
+            get(|| async {
+                while std::hint::black_box(true) {
+                    std::hint::spin_loop();
+                }
                 ""
             }),
         )

@@ -140,7 +140,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::Deadlocked => [
             "Tasks wait for each other in a circle: none of them can ever go on.",
-            "Every waker of every task of the group is held by a task of the group, or by one behind which nothing moves. Certain for joins; suspect where locks take part, since a guard can be handed on. Of a whole loop: it is about to wait, tasks wait on it, no timer, I/O, signal, child or job can wake it, and nobody outside can, since the process has no thread that is not the runtime's own, or its tasks wait for nothing but each other's end. Then `run` gives an error, too.",
+            "Every waker of every task of the group is held by a task of the group, or by one behind which nothing moves. Certain for joins; suspect where locks take part, since a guard can be handed on. Of a whole loop: nothing of its own can wake it, and nobody outside, since there is no thread but the runtime's own or its tasks wait for each other's end only; `run` gives an error then.",
             "Two tasks that join each other, or that take two locks in different orders.",
             "a: lock(x).await; lock(y).await;   b: lock(y).await; lock(x).await;",
             "Take locks in one order everywhere, hold none across an await that needs another, and let only the parent join its children.",

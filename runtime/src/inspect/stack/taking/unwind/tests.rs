@@ -134,7 +134,7 @@ fn where_a_filter_forbids_the_signal_that_is_said() {
     let refused = |record: &LoopRecord, tid: u64| {
         std::thread::scope(|threads| {
             let asks = || {
-                capture::forbid_signals();
+                crate::os::filter::forbid(crate::os::filter::Forbid::Signals).unwrap();
                 Unwinding::new().unwrap().take(record, &Probe::new(tid))
             };
             threads.spawn(asks).join().unwrap()
