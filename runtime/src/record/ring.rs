@@ -9,7 +9,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::atomic::{Ordering, fence};
+use crate::atomic::{Ordering, fence, own};
 
 use super::event::{Event, KINDS};
 
@@ -54,6 +54,7 @@ pub(crate) struct Ring {
 /// A part of a ring, as it would stand in a file.
 pub(crate) struct Image {
     pub(crate) tail: u64,
+    pub(crate) totals: [u64; KINDS],
     /// The words of its page, as far as they say anything.
     pub(crate) page: Vec<u64>,
     /// Slots by index.
@@ -99,7 +100,7 @@ impl Ring {
     #[inline]
     pub(crate) fn push(&self, event: Event) {
         let words = &self.words[..];
-        let tail = words[TAIL].load(Ordering::Relaxed);
+        let tail = own(&words[TAIL]);
         // Who sees anything of what follows sees that the tail had come this far, and so knows that
         // the slot is being written anew. (On x86 this is no instruction.)
         fence(Ordering::Release);
@@ -109,7 +110,7 @@ impl Ring {
             cell.store(word, Ordering::Relaxed);
         }
         let total = &words[TOTALS + event.kind as usize];
-        total.store(total.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        total.store(own(total) + 1, Ordering::Relaxed);
         // Release: who sees the tail sees the slot.
         words[TAIL].store(tail + 1, Ordering::Release);
     }
@@ -152,7 +153,12 @@ impl Ring {
             slots.extend((next..).zip(run.iter().take(count).copied()));
             next += count as u64;
         }
-        Image { tail, page, slots }
+        Image {
+            tail,
+            totals,
+            page,
+            slots,
+        }
     }
 
     /// How many were pushed, in all and a kind, at one moment. `None`: the producer was too quick.
@@ -161,10 +167,9 @@ impl Ring {
             let tail = self.words[TAIL].load(Ordering::Acquire);
             let totals =
                 std::array::from_fn(|kind| self.words[TOTALS + kind].load(Ordering::Relaxed));
-            fence(Ordering::Acquire);
-            let after = self.words[TAIL].load(Ordering::Relaxed);
-            // An event that is counted and not handed over yet makes the sum one more.
-            if tail == after && totals.iter().sum::<u64>() == tail {
+            // Each is at least what it was when the tail came this far, since it was stored before
+            // it: if together they are the tail, none is more.
+            if totals.iter().sum::<u64>() == tail {
                 return Some((tail, totals));
             }
             std::hint::spin_loop();

@@ -3,8 +3,8 @@
 //!
 //! Each ordering was weakened once to see this fail: the tail's store in `push` (a slot is taken
 //! before it is written), the fence in `push` and the one in `copy` (a slot of two writings is
-//! taken), the load of the tail in `totals` (as the store), the fence in `totals` (totals of two
-//! moments).
+//! taken), the load of the tail in `totals` (totals of another moment). The producer reads its own
+//! words with `own`: with loads, loom tried one order of all and passed anything.
 
 use loom::sync::Arc;
 use loom::thread;
