@@ -346,10 +346,7 @@ fn start_black_box(
     files: Option<&listen::Files>,
 ) -> Option<Arc<black_box::BlackBox>> {
     let begun = match files {
-        Some(files) => {
-            let start = endpoint::start_of_process();
-            black_box::BlackBox::begin(files.socket(), start, &shared.identity)
-        }
+        Some(files) => black_box::BlackBox::begin(files.socket(), &shared.identity),
         None => {
             black_box::record_in_memory();
             Err("a checker takes the verdict of this process, and its end with it".to_owned())
@@ -456,7 +453,6 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
         {
             flight::Flight::hear(&served);
             service::spawn(flight::beat(served.clone()));
-            service::spawn(flight::story::follow(served.clone()));
             if let Some(chosen) = served.flight.log.wish().signal {
                 service::spawn(flight::listen(served.clone(), chosen));
             }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loop_proto::pb::EventKind;
-use loop_proto::recording::Recording;
+use loop_proto::recording::{Recording, event_kind};
 use loop_runtime::signal::Signal;
 use loop_runtime::{Builder, create_task, sleep};
 
@@ -193,7 +193,7 @@ fn a_block_leaves_one_dump_for_all_that_follow_within_the_minute() {
         "{}",
         recording.head.reason
     );
-    let snapshot = recording.snapshot.unwrap();
+    let snapshot = recording.snapshot.as_ref().unwrap();
     let blocks: usize = snapshot.views.iter().map(|view| view.blocks.len()).sum();
     assert!(blocks > 0, "the block is in it");
     let hours: usize = snapshot
@@ -206,6 +206,14 @@ fn a_block_leaves_one_dump_for_all_that_follow_within_the_minute() {
     let kinds: Vec<_> = events.map(|event| event.kind()).collect();
     let told = [EventKind::LoopBlocked, EventKind::LoopUnblocked];
     assert!(kinds.iter().any(|kind| told.contains(kind)), "{kinds:?}");
+    // What the loop recorded before anybody asked is in its ring, and there alone.
+    assert!(!kinds.contains(&EventKind::TaskSpawned), "{kinds:?}");
+    assert_eq!(recording.rings.len(), 1);
+    let ring = recording.rings[0].events.iter();
+    let kinds: Vec<_> = ring.filter_map(|slot| event_kind(slot.kind)).collect();
+    assert!(kinds.contains(&EventKind::TaskSpawned), "{kinds:?}");
+    // Which process of which boot it was.
+    assert!(recording.head.start > 0 && recording.head.boot != [0; 16]);
 }
 
 #[test]

@@ -191,6 +191,7 @@ pub fn rows_of(view: &pb::View) -> u64 {
         view.blocks.len(),
         view.places.len(),
         view.series.len(),
+        view.past_findings.len(),
     ];
     all.iter().sum::<usize>() as u64
 }

@@ -423,9 +423,12 @@ impl Feeds {
         self.hand_out(&event, false, desk);
     }
 
-    /// The inspector's own events that are still kept.
+    /// The inspector's own events that are still kept, by time: those that no ring has.
     pub(crate) fn own(&self) -> Vec<pb::Event> {
-        self.own.iter().cloned().collect()
+        let kept = self.own.iter().chain(&self.commands).chain(&self.viewers);
+        let mut kept: Vec<pb::Event> = kept.cloned().collect();
+        kept.sort_by_key(|event| event.at_ns);
+        kept
     }
 
     /// Tells which findings were made and which no longer hold.

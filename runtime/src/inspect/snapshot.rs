@@ -35,6 +35,7 @@ pub(crate) fn queries(live: u64) -> Vec<pb::Query> {
         ask(Target::Loops, "", FEW),
         ask(Target::Findings, "", FEW),
         ask(Target::Blocks, "", FEW),
+        ask(Target::Hour, "", FEW),
         ask(Target::Signals, "", FEW),
         ask(Target::Places, "", ROWS),
         ask(Target::Series, "", FEW),

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use loop_proto::pb;
 use loop_proto::recording::{
-    Directory, EVENT, End, Ending, Head, Kind, Moment, PAGE, RINGS, RingEntry, Writer,
+    Directory, EVENT, End, Ending, Moment, PAGE, RINGS, RingEntry, Writer,
 };
 
+use super::compose::{SNAPSHOT, head, now};
 use super::shared::{Identity, Shared};
 use crate::clock;
 use crate::record::ring::supply::{self, Supply};
@@ -34,8 +35,6 @@ mod tests;
 pub(crate) use beat::beat;
 use file::{LARGEST, Made, may_grow, open};
 
-/// Bytes that a snapshot may have, its header included.
-pub(crate) const SNAPSHOT: usize = 4 << 20;
 /// Where the first ring begins: behind the head and both snapshots, which are holes until written.
 const RINGS_AT: u64 = (PAGE + 2 * SNAPSHOT) as u64;
 /// How long the end of a process waits for its last snapshot.
@@ -71,7 +70,9 @@ struct Parts {
     snapshot_bytes: u64,
     snapshot_ns: u64,
     rows_left_out: u64,
-    /// What went wrong last. Empty: nothing.
+    /// Why loops have no ring in the file. Empty: they have.
+    no_ring: String,
+    /// What went wrong with the last snapshot. Empty: nothing.
     trouble: String,
     /// The process has said how it ended.
     ended: bool,
@@ -118,12 +119,8 @@ impl BlackBox {
     /// into it.
     ///
     /// Errors: a sentence; loops record into memory then.
-    pub(crate) fn begin(
-        socket: &Path,
-        start: u64,
-        identity: &Identity,
-    ) -> Result<Arc<Self>, String> {
-        let made = Self::make(socket, start, identity);
+    pub(crate) fn begin(socket: &Path, identity: &Identity) -> Result<Arc<Self>, String> {
+        let made = Self::make(socket, identity);
         match &made {
             Ok(made) => supply::install(made.clone()),
             Err(_) => record_in_memory(),
@@ -131,7 +128,7 @@ impl BlackBox {
         made
     }
 
-    fn make(socket: &Path, start: u64, identity: &Identity) -> Result<Arc<Self>, String> {
+    fn make(socket: &Path, identity: &Identity) -> Result<Arc<Self>, String> {
         let Made { file, path, mapped } = open(socket)?;
         let directory = Directory {
             rings: Vec::new(),
@@ -140,17 +137,7 @@ impl BlackBox {
                 ((PAGE + SNAPSHOT) as u64, SNAPSHOT as u64),
             ],
         };
-        let head = Head {
-            kind: Kind::BlackBox,
-            pid: std::process::id(),
-            start,
-            instance: identity.instance,
-            boot: boot(),
-            began_unix_ns: identity.started_unix_ns,
-            clock: now(),
-            name: identity.name.clone(),
-            reason: String::new(),
-        };
+        let head = head(identity, None);
         if let Err(error) = file.write_all_at(&head.page(&directory), 0) {
             let _ = fs::remove_file(&path);
             return Err(format!("{}: {error}", path.display()));
@@ -181,6 +168,7 @@ impl BlackBox {
         let parts = self.parts();
         let reasons = [
             self.mapped.as_ref().err().map_or("", String::as_str),
+            &parts.no_ring,
             &parts.trouble,
         ];
         let reasons: Vec<_> = reasons.into_iter().filter(|why| !why.is_empty()).collect();
@@ -280,7 +268,7 @@ impl BlackBox {
                         return Some(parts.rings.len() - 1);
                     }
                     Err(error) => {
-                        parts.trouble = format!("no room for the ring of a loop: {error}");
+                        parts.no_ring = format!("no room for the ring of a loop: {error}");
                     }
                 }
             }
@@ -353,6 +341,9 @@ impl Supply for BlackBox {
         let wanted = capacity(parts.rings.len());
         let Some(at) = self.place(&mut parts, wanted) else {
             parts.left_out += 1;
+            if parts.no_ring.is_empty() {
+                parts.no_ring = "more loops than the file has rings for".to_owned();
+            }
             return Some(Ring::new(wanted));
         };
         let place = &mut parts.rings[at];
@@ -378,7 +369,7 @@ impl Supply for BlackBox {
                     return Some(ring);
                 }
                 Err(error) => {
-                    parts.trouble = format!("the ring of a loop could not be mapped: {error}");
+                    parts.no_ring = format!("the ring of a loop could not be mapped: {error}");
                 }
             }
         }
@@ -391,23 +382,6 @@ impl Drop for BlackBox {
     fn drop(&mut self) {
         // Whoever held it last: the file, if it still is there, is for who comes after.
         rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock).ok();
-    }
-}
-
-/// This boot of the host; zero where the kernel does not tell.
-fn boot() -> [u8; 16] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    loop_proto::recording::boot_of(&text)
-}
-
-/// All clocks now.
-fn now() -> Moment {
-    let ns_per_tick = clock::ns_per_tick();
-    Moment {
-        mono_ns: clock::mono(),
-        unix_ns: super::service::unix_ns(),
-        ticks: clock::ticks(),
-        ns_per_tick,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,10 +23,6 @@ use crate::record::alarm::{self, Panicked};
 use crate::signal;
 use crate::time::sleep;
 
-pub(crate) mod story;
-
-use story::Story;
-
 /// A stack's names come some milliseconds after the stack: a dump of a block waits for them.
 const NAMES: Duration = Duration::from_millis(150);
 /// How long a dump waits for the walks that look for findings.
@@ -41,9 +37,6 @@ pub(crate) struct Flight {
     done: Signal,
     /// Hears of panics as long as this is there.
     ear: OnceLock<alarm::Listener>,
-    /// What causes dumps was turned.
-    switched: Signal,
-    story: Mutex<Story>,
 }
 
 impl Flight {
@@ -53,19 +46,12 @@ impl Flight {
             called: Signal::default(),
             done: Signal::default(),
             ear: OnceLock::new(),
-            switched: Signal::default(),
-            story: Mutex::default(),
         }
-    }
-
-    fn story(&self) -> MutexGuard<'_, Story> {
-        self.story.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A viewer turns the usual causes on, or all off.
     pub(crate) fn turn(&self, on: bool) {
         self.log.turn(on);
-        self.switched.raise();
     }
 
     /// Something happened that may be worth a dump. Any thread.

@@ -46,10 +46,15 @@ pub(super) fn open(socket: &Path) -> Result<Made, String> {
     let beside = socket.parent().unwrap_or(Path::new("/"));
     let name = recording_path(socket);
     let name = name.file_name().unwrap_or_default();
+    let memory = loop_proto::endpoint::memory(auth::own_uid());
+    open_in(beside, &memory, name.as_ref())
+}
+
+fn open_in(beside: &Path, memory: &Path, name: &Path) -> Result<Made, String> {
     sweep(beside);
     let mut why = String::new();
     if !is_memory(beside) {
-        match in_memory(name.as_ref()) {
+        match in_memory(memory, name) {
             Ok(made) => return Ok(made),
             Err(error) => {
                 why = format!(
@@ -69,8 +74,7 @@ pub(super) fn open(socket: &Path) -> Result<Made, String> {
 }
 
 /// A file where files are memory, of whatever directory the socket lies in.
-fn in_memory(name: &Path) -> Result<Made, String> {
-    let memory = loop_proto::endpoint::memory(auth::own_uid());
+fn in_memory(memory: &Path, name: &Path) -> Result<Made, String> {
     if !cfg!(target_os = "linux") {
         return Err("this system has no directory in memory".to_owned());
     }
@@ -79,8 +83,8 @@ fn in_memory(name: &Path) -> Result<Made, String> {
     if !is_memory(shm) {
         return Err(format!("{} is not in memory either", shm.display()));
     }
-    endpoint::ready(&memory).map_err(failed)?;
-    sweep(&memory);
+    endpoint::ready(memory).map_err(failed)?;
+    sweep(memory);
     let path = memory.join(name);
     let file = create(&path).map_err(failed)?;
     Ok(Made {
@@ -128,5 +132,66 @@ pub(super) fn is_memory(directory: &Path) -> bool {
     {
         let _ = directory;
         false
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A directory that is no memory. `None`: there is none on this machine.
+    fn disk(name: &str) -> Option<PathBuf> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut places = [std::env::temp_dir(), manifest.to_owned()].into_iter();
+        let below = places.find(|place| !is_memory(place))?;
+        let path = below.join(format!("box-file-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).ok()?;
+        Some(path)
+    }
+
+    #[test]
+    fn on_a_disk_the_file_is_in_memory_or_says_why_it_is_not_mapped() {
+        let Some(disk) = disk("disk") else { return };
+        let name = Path::new("7-42.rec");
+        let memory = PathBuf::from(format!("/dev/shm/box-file-{}", std::process::id()));
+        if is_memory(Path::new("/dev/shm")) {
+            let made = open_in(&disk, &memory, name).unwrap();
+            assert_eq!((made.path, made.mapped), (memory.join(name), Ok(())));
+            fs::remove_dir_all(&memory).unwrap();
+        }
+        // A file in the way of the directory.
+        let no_memory = disk.join("file");
+        fs::write(&no_memory, "").unwrap();
+        let made = open_in(&disk, &no_memory, name).unwrap();
+        assert_eq!(made.path, disk.join(name));
+        let why = made.mapped.unwrap_err();
+        assert!(
+            why.contains("on a disk") && why.contains(" either"),
+            "{why}"
+        );
+        fs::remove_dir_all(&disk).unwrap();
+    }
+
+    #[test]
+    fn where_nothing_can_be_made_the_reason_names_each_place() {
+        let none = Path::new("/dev/null/none");
+        let Err(why) = open_in(none, none, Path::new("7-42.rec")) else {
+            panic!("/dev/null is no directory");
+        };
+        let names = why.matches("/dev/null").count();
+        assert!(names >= 3 && why.contains("directory"), "{why}");
+    }
+
+    #[test]
+    fn a_later_run_of_the_process_begins_a_new_file() {
+        let Some(disk) = disk("again") else { return };
+        let path = disk.join("7-42.rec");
+        let first = create(&path).unwrap();
+        fs::write(&path, "of the first").unwrap();
+        let second = create(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        drop((first, second));
+        fs::remove_dir_all(&disk).unwrap();
     }
 }

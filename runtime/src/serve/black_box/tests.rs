@@ -37,7 +37,7 @@ impl Scratch {
             executable: String::new(),
             started_unix_ns: 5,
         };
-        let mut made = BlackBox::make(&self.0.join("7-42.sock"), 42, &identity).unwrap();
+        let mut made = BlackBox::make(&self.0.join("7-42.sock"), &identity).unwrap();
         if !mapped {
             Arc::get_mut(&mut made).unwrap().mapped = Err("so that it is copied".to_owned());
         }
@@ -101,7 +101,10 @@ fn events_are_in_the_file_before_any_snapshot_and_the_file_is_for_its_user_alone
     assert_eq!(recording.rings[0].loop_id, record.id.get());
     assert_eq!(
         (recording.head.pid, recording.head.start),
-        (std::process::id(), 42)
+        (
+            std::process::id(),
+            crate::serve::endpoint::start_of_process()
+        )
     );
     assert_eq!(recording.head.name, "shop");
     assert_eq!(
@@ -199,6 +202,44 @@ fn the_end_by_a_panic_stands_in_the_file() {
     // The run that is over takes nothing of it back.
     black_box.ended(End::Clean);
     assert_eq!(read(&black_box).ending, Some(ending));
+}
+
+/// A full file system, as the kernel's calls tell it: a file that cannot grow, nor be written.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_space_the_ring_is_the_apps_own_memory_and_the_reason_is_told() {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let scratch = Scratch::new("full");
+    let mut black_box = scratch.black_box(true);
+    let full = memfd_create("full", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    let full = fs::File::from(full);
+    full.set_len(RINGS_AT).unwrap();
+    fcntl_add_seals(&full, SealFlags::GROW).unwrap();
+    {
+        let it = Arc::get_mut(&mut black_box).unwrap();
+        (it.file, it.mapped) = (full, Ok(()));
+    }
+    let record = equipped(&black_box);
+    spawn(&record, 11);
+    let ring = record.ring().unwrap();
+    assert_eq!((ring.tail(), ring.bytes().1), (1, false));
+    let about = black_box.about();
+    assert_eq!((about.loops_left_out, about.ring_capacity), (1, 0));
+    let no_room = "no room for the ring of a loop: ";
+    assert!(about.reason.contains(no_room), "{}", about.reason);
+    // What is there can still be written, and a snapshot says nothing of the ring.
+    black_box.write(snapshot(), &now(), 0);
+    assert_eq!(black_box.about().snapshots, 1);
+    assert!(black_box.about().reason.contains(no_room), "it is so still");
+    fcntl_add_seals(&black_box.file, SealFlags::WRITE).unwrap();
+    black_box.write(snapshot(), &now(), 0);
+    let about = black_box.about();
+    assert_eq!(about.snapshots, 1);
+    assert!(
+        about.reason.contains("the last snapshot"),
+        "{}",
+        about.reason
+    );
 }
 
 #[test]
