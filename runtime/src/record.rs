@@ -386,7 +386,9 @@ impl LoopRecord {
         self.wish(|wishes| wishes.stacks = bit);
     }
 
-    #[inline]
+    // Out of the way of polls and wakes, which are events only while somebody looks.
+    #[cold]
+    #[inline(never)]
     fn push(&self, event: Event) {
         if let Some(ring) = self.ring.get() {
             ring.push(event);
