@@ -403,10 +403,14 @@ impl Executor {
             row.woken_away(&self.local.record);
         }
         if drops > 0 {
-            row.refs_here.store(
-                row.refs_here.load(Ordering::Relaxed) - drops,
-                Ordering::Release,
-            );
+            let left = row.refs_here.load(Ordering::Relaxed) - drops;
+            row.refs_here.store(left, Ordering::Release);
+            if row.phase.load(Ordering::Relaxed) == phase::IDLE
+                && !row.is_queued()
+                && left + row.refs_away.load(crate::atomic::Ordering::Relaxed) <= 0
+            {
+                self.local.record.wakers_dropped_away(row);
+            }
         }
         self.local.settle(row);
     }

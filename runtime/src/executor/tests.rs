@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use super::*;
 use crate::record::current::{Doing, Entered};
+use crate::record::drops::SOME_THREAD;
 use crate::record::event::Kind as Event;
 use crate::record::task::{State, TaskFacts};
 use crate::record::wake::Cause;
@@ -501,8 +502,9 @@ fn a_closed_loop_nobody_refers_to_is_freed_at_once() {
 
 /// Who dropped the last waker of each task, and at which of its polls.
 fn drops(bench: &Bench) -> Vec<(u64, Option<Cause>, u64)> {
-    let all = bench.record.drops.all();
-    all.map(|drop| (drop.task, drop.by, drop.polls)).collect()
+    let all = bench.record.drops.read().drops;
+    let told = all.iter().map(|drop| (drop.task, drop.by, drop.polls));
+    told.collect()
 }
 
 #[test]
@@ -520,6 +522,40 @@ fn the_drop_that_leaves_a_waiting_task_without_a_waker_is_recorded_with_who_did_
     bench.turn();
     assert_eq!(drops(&bench), [(waits, Some(Cause::Task(by)), 1)]);
     assert_eq!(bench.facts(waits).wakers, 0);
+    bench.close();
+}
+
+#[test]
+fn threads_that_drop_many_wakers_at_once_leave_a_drop_by_one_that_is_not_known() {
+    let bench = Bench::new();
+    let slot = Rc::new(RefCell::new(None));
+    let task = bench.spawn(leave(slot.clone()));
+    let waits = task.id();
+    bench.drop_handle(task);
+    bench.turn();
+    let many: Vec<Waker> = (0..8).map(|_| slot.borrow().clone().unwrap()).collect();
+    bench.inside(|_| drop(slot.borrow_mut().take()));
+    // As eight threads do whose looks all come before the first of their drops: none tells.
+    for waker in many {
+        std::mem::forget(waker);
+        let row = bench.record.tasks.at(task.row().as_ptr()).unwrap();
+        waker::give_up_away(&bench.executor.shared, row);
+    }
+    assert_eq!(drops(&bench), []);
+    bench.turn();
+    assert_eq!(drops(&bench), [(waits, Some(SOME_THREAD), 1)]);
+    // Where the last one was told, nothing is added.
+    let slot = Rc::new(RefCell::new(None));
+    let other = bench.detach(leave(slot.clone()));
+    bench.turn();
+    let last = slot.borrow_mut().take();
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(last));
+    });
+    bench.turn();
+    let told = drops(&bench);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(matches!(told[1], (task, Some(Cause::Thread(1..)), 1) if task == other));
     bench.close();
 }
 

@@ -1,12 +1,18 @@
 //! The last wakers of waiting tasks that were dropped: whose, when, by whom. What a stranding is
 //! explained with.
 //!
-//! A ring of the latest, written where a drop leaves a task that waits without any waker, which the
-//! way of a wake never does. Other threads write too: who finds a row being written passes it over,
-//! and that is counted. Knows neither executor nor stacks; whoever can copy a stack says so once.
+//! Written where a drop leaves a task that waits without any waker, which the way of a wake never
+//! does; by other threads too, which is `latest`'s concern. Knows neither executor nor stacks;
+//! whoever can copy a stack says so once.
+
+mod latest;
+#[cfg(all(test, loop_model))]
+mod model;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
+
+use latest::Latest;
 
 use super::LoopRecord;
 use super::names::NameId;
@@ -23,21 +29,6 @@ pub(crate) type CopyStack = fn(low: u64, high: u64, base: u64) -> u64;
 
 /// Set once, by whoever can.
 pub(crate) static COPY_STACK: OnceLock<CopyStack> = OnceLock::new();
-
-#[derive(Default)]
-struct DropRow {
-    /// Odd while being written.
-    version: AtomicU64,
-    task: AtomicU64,
-    polls: AtomicU64,
-    at: AtomicU64,
-    by: AtomicU64,
-    /// Of the task that dropped it: site in the upper half, name in the lower.
-    who: AtomicU64,
-    /// And its kind, and its number.
-    number: AtomicU64,
-    copy: AtomicU64,
-}
 
 /// One drop. Times in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,20 +49,23 @@ pub(crate) struct LastDrop {
 }
 
 /// The drops of one loop's wakers.
-pub(crate) struct LastDrops {
-    rows: Box<[DropRow]>,
-    written: AtomicU64,
-    /// When one was passed over last, ticks.
-    missed_at: AtomicU64,
+pub(crate) struct LastDrops(Latest);
+
+/// What is remembered of them.
+#[derive(Default)]
+pub(crate) struct Remembered {
+    /// In no order.
+    pub(crate) drops: Vec<LastDrop>,
+    /// The tick up to which a drop may have been forgotten; 0: none was.
+    pub(crate) forgotten_until: u64,
 }
+
+/// The thread of a drop is not known.
+pub(crate) const SOME_THREAD: Cause = Cause::Thread(0);
 
 impl Default for LastDrops {
     fn default() -> Self {
-        Self {
-            rows: (0..CAPACITY).map(|_| DropRow::default()).collect(),
-            written: AtomicU64::new(0),
-            missed_at: AtomicU64::new(0),
-        }
+        Self(Latest::new(CAPACITY))
     }
 }
 
@@ -113,6 +107,22 @@ impl LoopRecord {
             self.drops.write(row, by, 0, 0, 0);
         }
     }
+
+    /// The loop deducts what other threads dropped, and a waiting task is left without a waker.
+    ///
+    /// Who dropped the last has written so, unless more than a few did it at one moment: each of
+    /// them took somebody else's for the last.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wakers_dropped_away(&self, row: &TaskRow) {
+        let (task, polls) = (row.task_id(), row.polls.load(Ordering::Relaxed));
+        let remembered = self.drops.read();
+        let is_told = |drop: &LastDrop| drop.task == task && drop.polls == polls;
+        let waits = row.kind.load(Ordering::Relaxed) != Kind::Callback as u8;
+        if waits && task != 0 && !remembered.drops.iter().any(is_told) {
+            self.drops.write(row, SOME_THREAD, 0, 0, 0);
+        }
+    }
 }
 
 /// With more wakers alive than this, the one that another thread drops is not the last.
@@ -121,82 +131,36 @@ const FEW: i32 = 4;
 impl LastDrops {
     fn write(&self, row: &TaskRow, by: Cause, who: u64, number: u64, copy: u64) {
         let relaxed = Ordering::Relaxed;
-        let at = clock::ticks();
-        let turn = self.written.fetch_add(1, relaxed);
-        let cell = &self.rows[(turn % CAPACITY as u64) as usize];
-        let version = cell.version.load(relaxed);
-        let claimed = version.is_multiple_of(2)
-            && cell
-                .version
-                .compare_exchange(version, version + 1, Ordering::Acquire, relaxed)
-                .is_ok();
-        if !claimed {
-            self.missed_at.fetch_max(at, relaxed);
-            return;
-        }
-        fence(Ordering::Release);
         let running = row.phase.load(relaxed) == phase::RUNNING;
         let polls = row.polls.load(relaxed) + u64::from(running);
-        for (word, value) in [
-            (&cell.task, row.task_id()),
-            (&cell.polls, polls),
-            (&cell.at, at),
-            (&cell.by, by.raw()),
-            (&cell.who, who),
-            (&cell.number, number),
-            (&cell.copy, copy),
-        ] {
-            word.store(value, relaxed);
-        }
-        cell.version.store(version + 2, Ordering::Release);
+        let at = clock::ticks().max(1);
+        self.0
+            .write([at, row.task_id(), polls, by.raw(), who, number, copy]);
     }
 
-    /// All that are remembered, in no order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = LastDrop> {
-        let written = self.written.load(Ordering::Acquire);
-        let rows = self.rows.iter().take(written.min(CAPACITY as u64) as usize);
-        rows.filter_map(DropRow::read)
-    }
-
-    /// The tick up to which a drop may have been forgotten; 0: none was.
-    pub(crate) fn forgotten_until(&self) -> u64 {
-        let wrapped = self.written.load(Ordering::Relaxed) > CAPACITY as u64;
-        // Those that are there came in order: what was forgotten came before the first of them.
-        let oldest = if wrapped {
-            self.all().map(|drop| drop.at).min().unwrap_or(u64::MAX)
-        } else {
-            0
-        };
-        oldest.max(self.missed_at.load(Ordering::Relaxed))
+    pub(crate) fn read(&self) -> Remembered {
+        let mut all = Remembered::default();
+        all.forgotten_until = self.0.read(|[at, task, polls, by, who, number, copy]| {
+            all.drops.push(LastDrop {
+                task,
+                polls,
+                at,
+                by: Cause::from_raw(by),
+                site: (who >> 32) as u32,
+                name: NameId::from_raw(who as u32),
+                number,
+                copy,
+            });
+        });
+        all
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.rows)
+        self.0.bytes()
     }
 }
 
-impl DropRow {
-    fn read(&self) -> Option<LastDrop> {
-        let relaxed = Ordering::Relaxed;
-        let version = self.version.load(Ordering::Acquire);
-        let who = self.who.load(relaxed);
-        let drop = LastDrop {
-            task: self.task.load(relaxed),
-            polls: self.polls.load(relaxed),
-            at: self.at.load(relaxed),
-            by: Cause::from_raw(self.by.load(relaxed)),
-            site: (who >> 32) as u32,
-            name: NameId::from_raw(who as u32),
-            number: self.number.load(relaxed),
-            copy: self.copy.load(relaxed),
-        };
-        fence(Ordering::Acquire);
-        let same = self.version.load(relaxed) == version && version.is_multiple_of(2);
-        (same && drop.task != 0).then_some(drop)
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(loop_model)))]
 mod tests {
     use super::*;
 
@@ -220,30 +184,33 @@ mod tests {
     #[test]
     fn the_latest_drops_are_there_and_what_was_forgotten_is_known() {
         let drops = LastDrops::default();
-        assert_eq!((drops.all().count(), drops.forgotten_until()), (0, 0));
+        let none = drops.read();
+        assert_eq!((none.drops.len(), none.forgotten_until), (0, 0));
         drop_of(&drops, 1);
-        let first = drops.all().next().unwrap();
+        let first = drops.read();
+        assert_eq!(first.forgotten_until, 0);
+        let first = first.drops[0];
         assert_eq!((first.task, first.polls, first.site), (1, 1, 3));
         assert_eq!(
             (first.by, first.number, first.copy),
             (Some(Cause::Task(7)), 2, 9)
         );
-        assert_eq!(drops.forgotten_until(), 0);
         for polls in 2..=CAPACITY as u64 + 1 {
             drop_of(&drops, polls);
         }
-        assert!(drops.all().all(|drop| drop.task != 1));
-        assert_eq!(drops.all().count(), CAPACITY);
-        let oldest = drops.all().map(|drop| drop.at).min().unwrap();
-        assert_eq!(drops.forgotten_until(), oldest);
+        let latest = drops.read();
+        assert!(latest.drops.iter().all(|drop| drop.task != 1));
+        assert_eq!(latest.drops.len(), CAPACITY);
+        assert_eq!(latest.forgotten_until, first.at);
     }
 
     #[test]
     fn a_row_that_is_being_written_is_passed_over_and_that_is_known() {
         let drops = LastDrops::default();
-        drops.rows[0].version.store(1, Ordering::Relaxed);
+        drops.0.claim_for_ever(0);
         drop_of(&drops, 1);
-        assert_eq!(drops.all().count(), 0);
-        assert!(drops.forgotten_until() > 0);
+        let seen = drops.read();
+        assert_eq!(seen.drops, []);
+        assert!(seen.forgotten_until > 0);
     }
 }

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::context::Organs;
 use crate::os::{self, SchedFile};
 use crate::record::LoopRecord;
+use crate::record::drops::SOME_THREAD;
 use crate::record::over::Over;
 use crate::record::task::{Kind, Outcome, TaskFacts, flag};
 use crate::record::wake::Cause;
@@ -119,13 +120,15 @@ impl Left {
 
 /// How a task that waits came to have no waker.
 fn lost(record: &LoopRecord, facts: &TaskFacts) -> String {
-    let drops = record.drops.all();
-    let of_it = drops.filter(|drop| drop.task == facts.id && drop.polls == facts.polls);
+    let remembered = record.drops.read();
+    let of_it = remembered.drops.iter();
+    let of_it = of_it.filter(|drop| drop.task == facts.id && drop.polls == facts.polls);
     match of_it.max_by_key(|drop| drop.at) {
         Some(drop) => {
             let ago = clock::ticks_to_ns(clock::ticks().saturating_sub(drop.at));
             let by = match drop.by {
                 Some(Cause::Task(id)) => format!("task {id}"),
+                Some(SOME_THREAD) => "another thread".to_owned(),
                 Some(Cause::Thread(id)) => format!("thread {id}"),
                 Some(Cause::Timer(id)) => format!("timer {id}"),
                 Some(Cause::Source(id)) => format!("source {id}"),
@@ -136,7 +139,7 @@ fn lost(record: &LoopRecord, facts: &TaskFacts) -> String {
             let ago = Duration::from_nanos(ago);
             format!("its last waker was dropped {ago:.1?} ago by {by}")
         }
-        None if facts.woken_at > record.drops.forgotten_until() => {
+        None if facts.woken_at > remembered.forgotten_until => {
             "its last poll kept no waker".to_owned()
         }
         None => "how its last waker went is not known".to_owned(),

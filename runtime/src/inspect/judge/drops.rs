@@ -5,7 +5,7 @@ use super::Note;
 use crate::inspect::ids::IdMap;
 use crate::inspect::stack::copies::{Copies, Known};
 use crate::inspect::tables::Look;
-use crate::record::drops::LastDrop;
+use crate::record::drops::{LastDrop, SOME_THREAD};
 use crate::record::task::{Kind, TaskFacts};
 use crate::record::wake::Cause;
 
@@ -22,13 +22,14 @@ impl Drops {
     pub(super) fn of(look: &Look) -> Self {
         let mut drops = Self::default();
         for at in &look.loops {
-            for drop in at.record.drops.all() {
+            let remembered = at.record.drops.read();
+            for drop in remembered.drops {
                 let latest = drops.by_task.entry(drop.task).or_insert(drop);
                 if drop.at > latest.at {
                     *latest = drop;
                 }
             }
-            let until = at.record.drops.forgotten_until();
+            let until = remembered.forgotten_until;
             drops.forgotten.push((at.record.id.get(), until));
         }
         drops
@@ -36,12 +37,15 @@ impl Drops {
 
     /// How the task of `facts`, which waits without a waker, lost the last one.
     pub(super) fn told(&self, facts: &TaskFacts, note: &Note<'_>, copies: &mut Copies) -> String {
-        let drop = self.by_task.get(&facts.id);
-        if let Some(drop) = drop.filter(|drop| drop.polls == facts.polls) {
-            return dropped(drop, note, copies);
-        }
         let of_loop = |(id, _): &&(u32, u64)| *id == facts.loop_id;
         let forgotten = self.forgotten.iter().find(of_loop);
+        let drop = self.by_task.get(&facts.id);
+        if let Some(drop) = drop.filter(|drop| drop.polls == facts.polls) {
+            // The loop's thread knows which was the last, others write down what may be.
+            let away = matches!(drop.by, Some(Cause::Thread(_)));
+            let last = !away || forgotten.is_some_and(|(_, until)| drop.at > *until);
+            return dropped(drop, last, note, copies);
+        }
         if forgotten.is_some_and(|(_, until)| facts.woken_at > *until) {
             return match facts.polls {
                 1 => "its poll returned Pending and kept no waker".to_owned(),
@@ -72,7 +76,8 @@ pub(super) fn origin(facts: &TaskFacts) -> String {
     format!("{spawned}, {woken}")
 }
 
-fn dropped(drop: &LastDrop, note: &Note<'_>, copies: &mut Copies) -> String {
+/// `last`: no later one of it can have been forgotten.
+fn dropped(drop: &LastDrop, last: bool, note: &Note<'_>, copies: &mut Copies) -> String {
     let ago = loop_proto::finding::span(note.look.now.since(drop.at));
     let who = match drop.by {
         Some(Cause::Task(id)) if id == drop.task => "by itself".to_owned(),
@@ -91,6 +96,16 @@ fn dropped(drop: &LastDrop, note: &Note<'_>, copies: &mut Copies) -> String {
                 number => format!(" {number}"),
             };
             format!("by {what} {id} {}{number}", name.text)
+        }
+        Some(SOME_THREAD) => {
+            return format!(
+                "its last waker was dropped {ago} ago or before by another thread; by which is not known, since several dropped theirs at once"
+            );
+        }
+        Some(Cause::Thread(id)) if !last => {
+            return format!(
+                "a waker of it was dropped {ago} ago by thread {id}; whether it was the last is not known: very many were dropped since"
+            );
         }
         Some(Cause::Thread(id)) => {
             return format!(
