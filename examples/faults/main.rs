@@ -6,7 +6,8 @@
 //!
 //! Each ends by itself, most within a second, so that a gate can judge it. `--list` prints the
 //! name, the finding that is true of it (or `healthy`), what else may be true of it, the file
-//! that its places are in, and a sentence.
+//! that its places are in, and a sentence. A program that this host does not let be what it is says
+//! so and exits with 77: it was not tried.
 #![forbid(unsafe_code)]
 
 use std::future::Future;
@@ -22,6 +23,7 @@ mod deadlocks;
 mod fds_and_errors;
 mod healthy;
 mod leaks;
+mod quota;
 mod storms;
 mod whole_loop;
 
@@ -42,6 +44,8 @@ struct Program {
     quick: bool,
     /// Its loop looks for blocking calls.
     looks: bool,
+    /// It puts itself under this CPU quota, in hundredths of a CPU.
+    quota: Option<u32>,
 }
 
 const fn program(
@@ -58,6 +62,7 @@ const fn program(
         body,
         quick: false,
         looks: false,
+        quota: None,
     }
 }
 
@@ -74,6 +79,12 @@ impl Program {
         self
     }
 
+    /// In a control group of its own, with a CPU quota.
+    const fn under_a_quota(mut self, hundredths: u32) -> Self {
+        self.quota = Some(hundredths);
+        self
+    }
+
     /// Its loop meets blocking calls at the call itself, as tests may have it.
     const fn looks_for_calls(mut self) -> Self {
         self.looks = true;
@@ -82,16 +93,20 @@ impl Program {
 }
 
 /// Each group with the file that its programs are in.
-const ALL: [(&str, &[Program]); 8] = [
+const ALL: [(&str, &[Program]); 9] = [
     ("blocking.rs", &blocking::PROGRAMS),
     ("leaks.rs", &leaks::PROGRAMS),
     ("deadlocks.rs", &deadlocks::PROGRAMS),
     ("whole_loop.rs", &whole_loop::PROGRAMS),
     ("storms.rs", &storms::PROGRAMS),
+    ("quota.rs", &quota::PROGRAMS),
     ("fds_and_errors.rs", &fds_and_errors::PROGRAMS),
     ("healthy.rs", &healthy::PROGRAMS),
     ("at_rest.rs", &at_rest::PROGRAMS),
 ];
+
+/// What a program exits with that cannot be tried on this host.
+const NOT_TRIED: u8 = 77;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -124,8 +139,17 @@ fn main() -> ExitCode {
     if program.looks {
         builder = builder.on_blocking_call(BlockingCall::Warn);
     }
-    match builder.run((program.body)()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let group = match program.quota.map(quota::Group::enter).transpose() {
+        Ok(group) => group,
+        Err(why) => return cannot(&why),
+    };
+    let ended = builder.run((program.body)());
+    drop(group);
+    match ended {
+        Ok(()) => match quota::missed() {
+            Some(why) => cannot(&why),
+            None => ExitCode::SUCCESS,
+        },
         // How it ends is its fault, and what the gate is to say of it.
         Err(error @ RunError::Deadlock(_)) if program.finds == "deadlocked" => {
             eprintln!("{error}");
@@ -136,4 +160,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn cannot(why: &str) -> ExitCode {
+    eprintln!("cannot be tried here: {why}");
+    ExitCode::from(NOT_TRIED)
 }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use loop_proto::pb::FindingName;
+use loop_proto::pb::{BlockCause, FindingName};
 use serde_json::Value;
 
 /// What is true and cannot be told today, and why: not counted as recall.
@@ -32,10 +32,22 @@ const NOT_YET: [(&str, &str); 2] = [
 const NO_PROGRAM: [(&str, &str); 0] = [];
 
 /// Of these not one may be missed.
-const FULL_RECALL: [&str; 4] = ["stranded", "deadlocked", "left-behind", "blocked"];
+const FULL_RECALL: [&str; 5] = [
+    "stranded",
+    "deadlocked",
+    "left-behind",
+    "blocked",
+    THROTTLED,
+];
+
+/// What is true of a program that a quota holds up: no finding, but a cause that is told.
+const THROTTLED: &str = "throttled";
+
+/// What a program exits with that cannot be what it is on this host.
+const NOT_TRIED: &str = "exit code 77";
 
 /// Words that the evidence for a program's finding must have.
-const EVIDENCE: [(&str, &[&str]); 9] = [
+const EVIDENCE: [(&str, &[&str]); 10] = [
     (
         "whole-loop",
         &[
@@ -82,6 +94,11 @@ const EVIDENCE: [(&str, &[&str]); 9] = [
         &["its poll returned Pending and kept no waker"],
     ),
     ("orphan-timer", &["the task that it would wake has ended"]),
+    (THROTTLED, &["by the cgroup quota (20 % of a CPU)"]),
+    (
+        "block-and-throttled",
+        &["besides, throttled", "by the cgroup quota (50 % of a CPU)"],
+    ),
 ];
 
 /// So many run at once.
@@ -137,13 +154,21 @@ fn programs() -> Vec<Program> {
     list.lines().map(line).collect()
 }
 
+/// What was said of a program, or why it could not be tried on this host.
+type Judged = Result<Vec<Said>, String>;
+
 /// Runs the gate around one program.
-fn judged(world: &Path, name: &str) -> Vec<Said> {
+fn judged(world: &Path, name: &str) -> Judged {
     judged_with(world, name, &[])
 }
 
 /// The same, with more for the gate to heed.
-fn judged_with(world: &Path, name: &str, more: &[&str]) -> Vec<Said> {
+fn judged_with(world: &Path, name: &str, more: &[&str]) -> Judged {
+    judged_in(world, name, more, &[])
+}
+
+/// The same, with more in its environment.
+fn judged_in(world: &Path, name: &str, more: &[&str], env: &[(&str, &str)]) -> Judged {
     let report = world.join(name);
     let output = Command::new(program("loop-console"))
         .args([
@@ -164,18 +189,22 @@ fn judged_with(world: &Path, name: &str, more: &[&str]) -> Vec<Said> {
         .env("RUST_BACKTRACE", "0")
         .env_remove("LOOP_CONSOLE")
         .env_remove("LOOP_CONSOLE_BUDGET")
+        .envs(env.iter().copied())
         .stdin(Stdio::null())
         .output()
         .expect("the console can be started");
     let text = fs::read_to_string(&report).expect("there is a report");
     let report: Value = serde_json::from_str(&text).expect("it is JSON");
     let check = &report["check"];
-    assert_eq!(
-        check["command"],
-        "exit code 0",
-        "{name}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let told = String::from_utf8_lossy(&output.stderr);
+    if check["command"] == NOT_TRIED {
+        let why = told
+            .lines()
+            .find_map(|line| line.split_once("cannot be tried here: "));
+        let (_, why) = why.unwrap_or_else(|| panic!("{name} does not say why: {told}"));
+        return Err(why.to_owned());
+    }
+    assert_eq!(check["command"], "exit code 0", "{name}: {told}");
     let runs = check["runs"].as_array().expect("runs are listed");
     assert!(!runs.is_empty(), "{name} was not judged: {text}");
     let findings = runs
@@ -183,23 +212,30 @@ fn judged_with(world: &Path, name: &str, more: &[&str]) -> Vec<Said> {
         .filter_map(|run| run["findings"].as_array())
         .flatten();
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    findings
-        .map(|finding| Said {
-            name: word(&finding["name"]),
-            grade: word(&finding["grade"]),
-            place: word(&finding["place"]),
-            evidence: finding["evidence"].to_string(),
-        })
-        .collect()
+    let findings = findings.map(|finding| Said {
+        name: word(&finding["name"]),
+        grade: word(&finding["grade"]),
+        place: word(&finding["place"]),
+        evidence: format!("{} {}", finding["evidence"], word(&finding["cause"])),
+    });
+    let throttled = runs.iter().filter_map(|run| run["throttled"].as_array());
+    let throttled = throttled.flatten().map(|poll| Said {
+        name: THROTTLED.to_owned(),
+        // The kernel's own count.
+        grade: "certain".to_owned(),
+        place: word(&poll["place"]),
+        evidence: word(&poll["reason"]),
+    });
+    Ok(findings.chain(throttled).collect())
 }
 
 /// All programs, judged, several at once.
-fn all_judged(programs: &[Program]) -> Vec<Vec<Said>> {
+fn all_judged(programs: &[Program]) -> Vec<Judged> {
     let world = PathBuf::from(format!("/tmp/lc-faults-{}", std::process::id()));
     fs::create_dir_all(&world).expect("a directory");
     let (next, said) = (
         AtomicUsize::new(0),
-        Mutex::new(vec![Vec::new(); programs.len()]),
+        Mutex::new(vec![Ok(Vec::new()); programs.len()]),
     );
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -230,9 +266,18 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
     let programs = programs();
     let said = all_judged(&programs);
     let mut scores: BTreeMap<String, Score> = BTreeMap::new();
-    let mut faults = Vec::new();
+    let (mut faults, mut not_tried) = (Vec::new(), Vec::new());
     println!("{:<26} {:<16} {:<9} said", "program", "true", "verdict");
     for (program, said) in programs.iter().zip(&said) {
+        let due = program.finds.as_deref().unwrap_or("healthy");
+        let said = match said {
+            Ok(said) => said,
+            Err(why) => {
+                println!("{:<26} {due:<16} {:<9} {why}", program.name, "NOT TRIED");
+                not_tried.push((program, why));
+                continue;
+            }
+        };
         let words: BTreeSet<&str> = said.iter().map(|said| said.name.as_str()).collect();
         let mut verdict = "ok";
         if let Some(due) = &program.finds {
@@ -269,7 +314,11 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
             }
         }
         for said in said {
-            if said.evidence.len() <= "[]".len() {
+            // A host may have a quota of its own: what that does is known of nobody.
+            if said.name == THROTTLED && program.file != "quota.rs" {
+                continue;
+            }
+            if said.evidence.len() <= "[] ".len() {
                 faults.push(format!("{} without evidence: {said:#?}", program.name));
             }
             let true_of_it =
@@ -285,7 +334,6 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
                 }
             }
         }
-        let due = program.finds.as_deref().unwrap_or("healthy");
         let words = words.into_iter().collect::<Vec<_>>().join(" ");
         println!("{:<26} {due:<16} {verdict:<9} {words}", program.name);
     }
@@ -303,7 +351,28 @@ fn what_is_said_of_each_program_is_what_is_known_of_it() {
     for (name, why) in NOT_YET.iter().chain(&NO_PROGRAM) {
         println!("not yet: {name}: {why}");
     }
+    let tried = programs.len() - not_tried.len();
+    println!("\ntried: {tried} of {} programs", programs.len());
+    for (program, why) in &not_tried {
+        println!("NOT TRIED, and so not proved here: {}: {why}", program.name);
+    }
+    assert!(
+        not_tried
+            .iter()
+            .all(|(program, _)| program.file == "quota.rs"),
+        "only a control group may be wanting"
+    );
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_program_that_cannot_be_tried_is_no_success() {
+    let world = PathBuf::from(format!("/tmp/lc-untried-{}", std::process::id()));
+    fs::create_dir_all(&world).expect("a directory");
+    let said = judged_in(&world, "throttled", &[], &[("LOOP_FAULTS_CGROUPS", "none")]);
+    let _ = fs::remove_dir_all(&world);
+    let why = said.expect_err("it was told that there are no control groups");
+    assert!(why.contains("no hierarchy of control groups"), "{why}");
 }
 
 #[test]
@@ -311,8 +380,8 @@ fn tasks_have_the_grace_that_the_gate_gives_them() {
     let world = PathBuf::from(format!("/tmp/lc-grace-{}", std::process::id()));
     fs::create_dir_all(&world).expect("a directory");
     // Its detached tasks take 100 ms to end, which is as long as a run waits by itself.
-    let hasty = judged_with(&world, "detached-and-quick", &["--grace", "10ms"]);
-    let patient = judged_with(&world, "ends-in-a-while", &["--grace", "5s"]);
+    let hasty = judged_with(&world, "detached-and-quick", &["--grace", "10ms"]).unwrap();
+    let patient = judged_with(&world, "ends-in-a-while", &["--grace", "5s"]).unwrap();
     let _ = fs::remove_dir_all(&world);
     let names = |said: &[Said]| {
         said.iter()
@@ -377,6 +446,17 @@ fn the_page_of_findings_is_what_the_explanations_and_the_corpus_say() {
             ),
         }
     }
+    let cause = loop_proto::blocking::CAUSES
+        .iter()
+        .find(|(cause, ..)| *cause == BlockCause::Throttled);
+    let (_, what, fix) = cause.expect("it is a cause");
+    page += &format!(
+        "\n## throttled\n\nNo finding, but the cause of a poll that is over its budget on the wall only: {what}. `loops`, `blocks` and \
+         the report of `check` tell of it; no budget counts it.\n\n- Evidence: What the kernel counted in `cpu.stat` of the control group and \
+         those above it while the poll ran, and the quota.\n- Fix: {fix}\n\nPrograms (they need a control group that they may write to, as root \
+         has; else they say so and count as not tried):\n\n"
+    );
+    list(&mut page, Some(THROTTLED));
     page += "\n## healthy\n\nNothing may be said of these.\n\n";
     list(&mut page, None);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/findings.md");

@@ -45,6 +45,11 @@ impl Evidence {
             format!("test {} in {} (pid {})", self.test, self.process, self.pid)
         }
     }
+
+    /// Polls that were over their budget by the clock on the wall only, since a CPU quota held them up: no blocks.
+    pub fn throttled(&self) -> impl Iterator<Item = &BlockRow> {
+        self.blocks.iter().filter(|b| b.cause == "throttled")
+    }
 }
 
 /// Puts verdicts together that came in parts, and reads them. One for each connection.

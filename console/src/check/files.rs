@@ -126,12 +126,21 @@ pub fn json(report: &Report) -> String {
                     })
                 })
                 .collect();
+            let throttled: Vec<Value> = e
+                .throttled()
+                .map(|b| {
+                    json!({
+                        "place": none(&b.place), "task": b.task, "for_ns": b.for_ns, "at_most_ns": b.at_most_ns,
+                        "throttled_ns": b.throttled_ns, "quota_cpus": b.quota_cpus, "reason": none(&b.cause_reason),
+                    })
+                })
+                .collect();
             json!({
                 "process": e.process, "pid": e.pid, "test": none(&e.test),
                 "outcome": e.outcome.map(|o| o.as_str_name().trim_start_matches("RUN_OUTCOME_").to_lowercase()),
                 "error": none(&e.error), "wall_ns": e.wall_ns, "blocks": e.blocks_total, "events_lost": e.lost,
                 "host_noise": e.host_noise, "longest_poll_ns": e.poll.as_ref().map(|h| h.max_ns),
-                "findings": problems, "doubts": j.doubts,
+                "findings": problems, "throttled": throttled, "doubts": j.doubts,
             })
         })
         .collect();

@@ -182,9 +182,16 @@ pub fn judge(evidence: Evidence, budget: &Budget, deny: &[Deny]) -> Judged {
         .host_noise
         .filter(|noise| *noise > NOISE && budget.limits.iter().any(|l| may_hide(&e, l)))
     {
+        // The kernel counts both as waits of a thread that could run.
+        let mend = match e.throttled().find_map(|b| b.quota_cpus) {
+            Some(cpus) => format!(
+                "also since the quota of {} held them up; raise it, or run it on a quieter machine",
+                loop_proto::blocking::quota(cpus)
+            ),
+            None => "run it on a quieter machine".to_owned(),
+        };
         judged.doubts.push(format!(
-            "the host is too noisy to judge durations: its threads were runnable without a CPU for {} of the time; \
-             run it on a quieter machine",
+            "the host is too noisy to judge durations: its threads were runnable without a CPU for {} of the time; {mend}",
             fmt::percent(noise)
         ));
     }

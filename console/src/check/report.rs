@@ -20,6 +20,11 @@ pub fn text(report: &Report, ascii: bool, quiet: bool) -> String {
             ));
         }
     }
+    if !(quiet && report.exit() == Exit::Clean) {
+        for judged in &report.judged {
+            out.push_str(&throttled(judged, ascii));
+        }
+    }
     for gap in &report.gaps {
         out.push_str(&format!("versions do not fit: {}\n", safe(gap, ascii)));
     }
@@ -36,6 +41,23 @@ pub fn text(report: &Report, ascii: bool, quiet: bool) -> String {
         out.push_str(&summary(report, ascii));
     }
     out
+}
+
+/// What a CPU quota held up, which counts as nothing: one line a run, of the worst.
+fn throttled(judged: &Judged, ascii: bool) -> String {
+    let all: Vec<_> = judged.evidence.throttled().collect();
+    let Some(worst) = all.iter().max_by_key(|b| b.at_most_ns.unwrap_or(b.for_ns)) else {
+        return String::new();
+    };
+    let polls = fmt::many(all.len() as u64, "poll");
+    let was = if all.len() == 1 { "was" } else { "were" };
+    let line = format!(
+        "throttled: {}: {polls} {was} over budget by the clock on the wall only, and not counted: the worst held its loop for at most {} and was throttled {}",
+        judged.evidence.label(),
+        fmt::span(worst.at_most_ns.unwrap_or(worst.for_ns)),
+        worst.cause_reason,
+    );
+    format!("{}\n", safe(&line, ascii))
 }
 
 fn summary(report: &Report, ascii: bool) -> String {

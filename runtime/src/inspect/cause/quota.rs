@@ -136,7 +136,8 @@ fn ratio(quota: &str, period: &str) -> Option<f64> {
 }
 
 /// The folders of the group and of those above it, from what `cgroup` and `mountinfo` of `/proc`
-/// say. Where the controller of CPUs is of version 1, that one counts.
+/// say. Where the controller of CPUs is of version 1, that one counts; if it is not mounted, its quota
+/// cannot be seen, and what version 2 says of the same thread is not about it.
 fn groups(own: &str, mounts: &str) -> Vec<(Version, PathBuf)> {
     let line = |wanted: &str| {
         own.lines().find_map(|line| {
@@ -149,15 +150,13 @@ fn groups(own: &str, mounts: &str) -> Vec<(Version, PathBuf)> {
             fits.then_some(path)
         })
     };
-    let one = line("cpu").and_then(|path| {
-        let mount = mount(mounts, "cgroup", Some("cpu"))?;
-        Some((Version::One, path, mount))
-    });
-    let two = || {
-        let mount = mount(mounts, "cgroup2", None)?;
-        Some((Version::Two, line("")?, mount))
+    let found = match line("cpu") {
+        Some(path) => mount(mounts, "cgroup", Some("cpu")).map(|mount| (Version::One, path, mount)),
+        None => line("")
+            .zip(mount(mounts, "cgroup2", None))
+            .map(|(path, mount)| (Version::Two, path, mount)),
     };
-    let Some((version, path, (root, point))) = one.or_else(two) else {
+    let Some((version, path, (root, point))) = found else {
         return Vec::new();
     };
     // Of a container the mount may show a part of the tree, or the path lead out of what it shows.
@@ -209,98 +208,4 @@ fn unescape(text: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TWO: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
-
-    fn paths(own: &str, mounts: &str) -> Vec<String> {
-        let show = |(version, path): &(Version, PathBuf)| format!("{version:?} {}", path.display());
-        groups(own, mounts).iter().map(show).collect()
-    }
-
-    #[test]
-    fn the_group_and_all_above_it_are_found_by_mount_and_path() {
-        assert_eq!(
-            paths("0::/app.slice/shop.service\n", TWO),
-            [
-                "Two /sys/fs/cgroup/app.slice/shop.service",
-                "Two /sys/fs/cgroup/app.slice",
-                "Two /sys/fs/cgroup/"
-            ]
-        );
-        let container = "90 80 0:26 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
-        assert_eq!(
-            paths("0::/docker/ab/in\n", container),
-            ["Two /sys/fs/cgroup/in", "Two /sys/fs/cgroup/"]
-        );
-        // The path leads out of what is mounted: what is mounted is all there is to see.
-        assert_eq!(paths("0::/../other\n", TWO), ["Two /sys/fs/cgroup/"]);
-        assert_eq!(paths("0::/elsewhere\n", container), ["Two /sys/fs/cgroup/"]);
-    }
-
-    #[test]
-    fn where_the_cpu_controller_is_of_version_1_that_one_counts() {
-        let own = "3:cpuset:/\n2:cpu,cpuacct:/shop\n1:name=systemd:/\n0::/\n";
-        let one = "32 31 0:29 / /sys/fs/c\\040g/cpu rw - cgroup cgroup rw,cpu,cpuacct\n";
-        let sets = "34 31 0:31 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n";
-        let all = format!("{sets}{one}{TWO}");
-        assert_eq!(
-            paths(own, &all),
-            ["One /sys/fs/c g/cpu/shop", "One /sys/fs/c g/cpu/"]
-        );
-        assert_eq!(
-            paths(own, TWO),
-            ["Two /sys/fs/cgroup/"],
-            "it is not mounted"
-        );
-        assert_eq!(paths(own, ""), [""; 0]);
-        assert_eq!(paths("nonsense", &all), [""; 0]);
-    }
-
-    #[test]
-    fn what_was_taken_is_read_from_either_form_and_nothing_is_made_up() {
-        let two = "usage_usec 5\nnr_periods 10\nnr_throttled 4\nthrottled_usec 220000\n";
-        assert_eq!(taken(Version::Two, two), Some(220_000_000));
-        let one = "nr_periods 10\nnr_throttled 4\nthrottled_time 220000123\n";
-        assert_eq!(taken(Version::One, one), Some(220_000_123));
-        // The root group of version 2 has no quota, and no such line.
-        assert_eq!(taken(Version::Two, "usage_usec 5\n"), None);
-        assert_eq!(taken(Version::Two, ""), None);
-        assert_eq!(taken(Version::One, "throttled_time many\n"), None);
-    }
-
-    #[test]
-    fn a_quota_is_a_share_of_cpus() {
-        assert_eq!(limit_of_two("20000 100000\n"), Some(0.2));
-        assert_eq!(limit_of_two("max 100000\n"), None);
-        assert_eq!(limit_of_two(""), None);
-        assert_eq!(limit_of_one("150000\n", "100000\n"), Some(1.5));
-        assert_eq!(limit_of_one("-1\n", "100000\n"), None);
-        assert_eq!(limit_of_one("20000\n", "0\n"), None);
-    }
-
-    #[test]
-    fn what_a_poll_lost_is_counted_from_the_reading_before_it() {
-        let mut quota = Quota::default();
-        assert_eq!(quota.since(5), None);
-        for (at, taken) in [(10, 100), (20, 130), (30, 190)] {
-            let limit = Some(0.5);
-            quota.readings.push_back((at, Throttle { taken, limit }));
-        }
-        let since = |at| quota.since(at).unwrap().ns;
-        assert_eq!((since(25), since(20), since(15)), (60, 60, 90));
-        assert_eq!(since(5), 90, "no older reading: from the oldest there is");
-        assert!(quota.is_set());
-    }
-
-    #[test]
-    fn groups_that_are_not_there_tell_nothing() {
-        let gone = PathBuf::from("/nowhere/at/all");
-        assert_eq!(
-            sum(&[(Version::Two, gone.clone()), (Version::One, gone)]),
-            None
-        );
-        assert_eq!(sum(&[]), None);
-    }
-}
+mod tests;
