@@ -69,6 +69,15 @@ pub fn read_socket_name(name: &OsStr) -> Option<(u32, u64)> {
     Some((pid.parse().ok()?, start.parse().ok()?))
 }
 
+/// The start of a process as a socket's name has it, from what its `/proc/PID/stat` says: clock ticks
+/// after boot. Pids are used again, the two together are not.
+#[must_use]
+pub fn read_start(stat: &str) -> Option<u64> {
+    // The name before it may hold blanks and brackets; the last bracket ends it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
 /// The path of the note beside a socket.
 #[must_use]
 pub fn note_path(socket: &Path) -> PathBuf {
@@ -304,6 +313,9 @@ mod tests {
         ] {
             assert_eq!(read_socket_name(OsStr::new(other)), None, "{other}");
         }
+        let stat = "48211 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 991823 20";
+        assert_eq!(read_start(stat), Some(991_823));
+        assert_eq!((read_start(""), read_start("1 (a) S 1")), (None, None));
         assert_eq!(
             note_path(Path::new("/a/1-2.sock")),
             Path::new("/a/1-2.json")

@@ -222,7 +222,7 @@ impl Connector {
                 if let (Some(candidate), io::ErrorKind::ConnectionRefused) =
                     (candidate, error.kind())
                 {
-                    discover::sweep(candidate, &self.places);
+                    discover::sweep(candidate, &self.places, std::time::SystemTime::now());
                 }
                 let why = match error.kind() {
                     io::ErrorKind::ConnectionRefused => {

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use loop_proto::endpoint;
 
@@ -390,26 +390,40 @@ impl Process {
     }
 }
 
+/// A socket that was made less long ago may be about to be listened on.
+const YOUNG: Duration = Duration::from_secs(2);
+
 /// Removes the socket of a process that is gone, so that the next look is shorter. Only what is surely ours and surely stale: the
-/// socket refuses, lies in a directory of ours that everybody sees alike, and no process has its pid.
-pub fn sweep(candidate: &Candidate, places: &Places) {
+/// socket refuses, is not young, lies in a directory of ours that everybody sees alike, and no process of its pid started when its
+/// process did. Pids are used again.
+pub fn sweep(candidate: &Candidate, places: &Places, now: SystemTime) {
     let Some(proc) = &places.proc else { return };
-    let gone = !proc.join(candidate.pid.to_string()).exists();
+    let name = candidate.socket.file_name().unwrap_or_default();
+    let Some((_, start)) = endpoint::read_socket_name(name) else {
+        return;
+    };
+    let gone = match fs::read_to_string(proc.join(candidate.pid.to_string()).join("stat")) {
+        Ok(stat) => endpoint::read_start(&stat).is_some_and(|lives| lives != start),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
     let shared = places
         .directories
         .iter()
         .any(|dir| candidate.socket.parent() == Some(dir));
-    if gone && shared && candidate.owner == places.uid {
+    let made = fs::symlink_metadata(&candidate.socket).and_then(|file| file.modified());
+    let young = made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age < YOUNG));
+    if gone && shared && !young && candidate.owner == places.uid {
         // Somebody else may have been quicker.
         let _ = fs::remove_file(&candidate.socket);
-        let _ = fs::remove_file(endpoint::note_path(&candidate.socket));
-        let _ = fs::remove_file(candidate.socket.with_extension("token"));
+        for beside in ["json", "token", "control-token"] {
+            let _ = fs::remove_file(candidate.socket.with_extension(beside));
+        }
     }
 }
 
 /// How long an app has been up, by its note.
 pub fn up(started_unix_ns: Option<u64>) -> Option<Duration> {
-    let now = std::time::SystemTime::now()
+    let now = SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .ok()?;
     now.checked_sub(Duration::from_nanos(started_unix_ns?))

@@ -7,13 +7,19 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use loop_proto::endpoint::{MAX_PATH, Note, directories, note_path, read_socket_name, socket_name};
+use loop_proto::endpoint::{
+    MAX_PATH, Note, directories, note_path, read_socket_name, read_start, socket_name,
+};
 
 use super::auth::{own_uid, write_private};
 
-/// Stale files looked at in one go.
+/// Sockets looked at in one go.
 const SWEEP: usize = 64;
+
+/// A socket that was made less long ago may be about to be listened on.
+const YOUNG: Duration = Duration::from_secs(2);
 
 /// The files of an endpoint, removed when it goes; in a forked child they are the parent's.
 #[derive(Debug)]
@@ -57,7 +63,7 @@ pub(crate) fn open(
     for directory in directories(variable, own_uid()) {
         match open_in(&directory, &name, note) {
             Ok(opened) => {
-                sweep(&directory);
+                sweep(&directory, SystemTime::now());
                 return Ok(opened);
             }
             Err(error) => why.push(format!("{}: {error}", directory.display())),
@@ -144,14 +150,21 @@ fn ask(socket: &Path) -> io::Result<()> {
     probe.connect(&socket2::SockAddr::unix(socket)?)
 }
 
-/// Removes what processes left behind that did not end by themselves.
-fn sweep(directory: &Path) {
+/// Removes what processes left behind that did not end by themselves: killed, or ended by a signal.
+///
+/// A socket that refuses is no proof by itself: between its making and the call to `listen` every one
+/// does. So its process must be gone, which its pid and its start tell together, and the socket must
+/// not be young, since its process may be in another namespace, where we see no pid of it.
+fn sweep(directory: &Path, now: SystemTime) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
     };
-    for entry in entries.flatten().take(SWEEP) {
-        let socket = entry.path();
-        if read_socket_name(&entry.file_name()).is_some() && is_stale(&socket) {
+    let sockets = entries.flatten().filter_map(|entry| {
+        let of = read_socket_name(&entry.file_name())?;
+        Some((of, entry.path()))
+    });
+    for ((pid, start), socket) in sockets.take(SWEEP) {
+        if !lives(pid, start) && !is_young(&socket, now) && is_stale(&socket) {
             // Another process may sweep at the same time.
             let _ = fs::remove_file(note_path(&socket));
             let token = socket.with_extension("token");
@@ -162,16 +175,25 @@ fn sweep(directory: &Path) {
     }
 }
 
+/// Whether the process of that pid is the one that started then. Where `/proc` does not tell, nobody's.
+fn lives(pid: u32, start: u64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| read_start(&stat) == Some(start))
+}
+
+fn is_young(socket: &Path, now: SystemTime) -> bool {
+    let made = fs::symlink_metadata(socket).and_then(|file| file.modified());
+    // In the future: the clock was set meanwhile.
+    made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age < YOUNG))
+}
+
 /// What tells two processes of one pid apart: the clock ticks after boot at which the kernel
 /// started this one; elsewhere the time.
 pub(crate) fn start_of_process() -> u64 {
-    let ticks = fs::read_to_string("/proc/self/stat").ok().and_then(|stat| {
-        // The name before it may hold blanks and brackets; the last bracket ends it.
-        let (_, rest) = stat.rsplit_once(')')?;
-        rest.split_ascii_whitespace().nth(19)?.parse().ok()
-    });
+    let stat = fs::read_to_string("/proc/self/stat");
+    let ticks = stat.ok().and_then(|stat| read_start(&stat));
     ticks.unwrap_or_else(|| {
-        std::time::SystemTime::now()
+        SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_secs())
     })
@@ -253,16 +275,27 @@ mod tests {
     fn what_others_left_behind_is_swept_and_what_answers_or_is_none_of_ours_stays() {
         let scratch = Scratch::new("sweep");
         fs::set_permissions(&scratch.0, fs::Permissions::from_mode(0o700)).unwrap();
-        drop(UnixListener::bind(scratch.0.join("1-1.sock")).unwrap());
+        let left = |name: &str| drop(UnixListener::bind(scratch.0.join(name)).unwrap());
+        left("1-1.sock");
         fs::File::create(scratch.0.join("1-1.json"))
             .unwrap()
             .write_all(b"{}")
             .unwrap();
         let alive = UnixListener::bind(scratch.0.join("2-2.sock")).unwrap();
-        drop(UnixListener::bind(scratch.0.join("other.sock")).unwrap());
+        left("other.sock");
+        // Our pid, of a process that was before us: it is used again.
+        let pid = std::process::id();
+        let (before, ours) = (start_of_process() - 1, start_of_process());
+        left(&format!("{pid}-{before}.sock"));
+        // And ours: it refuses since it is about to listen, however long that takes.
+        left(&format!("{pid}-{ours}.sock"));
         let opened = open(at(&scratch.0), 42, &note()).unwrap();
+        assert!(scratch.0.join("1-1.sock").exists(), "it is young");
+        sweep(&scratch.0, SystemTime::now() + 2 * YOUNG);
         let there = |name: &str| scratch.0.join(name).exists();
         assert!(!there("1-1.sock") && !there("1-1.json"));
+        assert!(!there(&format!("{pid}-{before}.sock")));
+        assert!(there(&format!("{pid}-{ours}.sock")));
         assert!(there("2-2.sock") && there("other.sock") && there("7-42.sock"));
         drop((alive, opened));
     }

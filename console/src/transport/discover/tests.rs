@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::time::SystemTime;
 
 use super::*;
 
@@ -154,8 +155,13 @@ fn only_what_is_surely_stale_is_swept() {
     let scratch = Scratch::new("sweep");
     let dir = scratch.directory("a", 0o700);
     let proc = scratch.directory("proc", 0o755);
-    fs::create_dir_all(proc.join("300")).expect("a living process");
-    for name in ["300-1", "301-1"] {
+    // One lives, of one the pid is used again.
+    for (pid, start) in [(300, 1), (302, 7)] {
+        let stat = format!("{pid} (a) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 {start} 0");
+        fs::create_dir_all(proc.join(pid.to_string())).expect("a process");
+        fs::write(proc.join(format!("{pid}/stat")), stat).expect("its state");
+    }
+    for name in ["300-1", "301-1", "302-1"] {
         drop(UnixListener::bind(dir.join(format!("{name}.sock"))).expect("a socket"));
         fs::write(dir.join(format!("{name}.json")), "{}").expect("a note");
     }
@@ -163,14 +169,18 @@ fn only_what_is_surely_stale_is_swept() {
         proc: Some(proc),
         ..scratch.places(&[&dir])
     };
-    for candidate in look(&places).candidates {
-        sweep(&candidate, &places);
-    }
-    let left: Vec<u32> = look(&places).candidates.iter().map(|c| c.pid).collect();
+    let sweep_all = |now| {
+        for candidate in look(&places).candidates {
+            sweep(&candidate, &places, now);
+        }
+        let left = look(&places).candidates;
+        left.iter().map(|c| c.pid).collect::<Vec<u32>>()
+    };
+    assert_eq!(sweep_all(SystemTime::now()).len(), 3, "they are young");
     assert_eq!(
-        left,
+        sweep_all(SystemTime::now() + 2 * YOUNG),
         [300],
         "its process lives, so it may be about to listen"
     );
-    assert!(!dir.join("301-1.json").exists());
+    assert!(!dir.join("301-1.json").exists() && !dir.join("302-1.json").exists());
 }
