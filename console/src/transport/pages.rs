@@ -394,6 +394,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_from_a_list_is_told_however_many_pages_it_takes() {
+        let question = question("", None);
+        let mut pages = Pages::new(&question, 500);
+        let mut viewer = Viewer::new(crowded_shop(2_000));
+        for serial in 1.. {
+            let mut view = viewer.answer(&pages.query(serial));
+            view.incomplete = format!("{serial} rows found their table full");
+            if pages.take(view, true) == Next::Done {
+                assert_eq!(
+                    pages.whole().0.incomplete,
+                    format!("{serial} rows found their table full")
+                );
+                break;
+            }
+        }
+    }
+
+    #[test]
     fn the_first_rows_of_a_long_list_are_the_first_of_all_of_it() {
         let (view, came, _) = read(&question("-id", Some(700)), 500);
         assert!(came > 3);
