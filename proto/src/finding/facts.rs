@@ -116,6 +116,8 @@ pub struct TaskFacts {
     pub waits_for_visitors: bool,
     /// When its parent ended. `None`: it lives, there was none, or it is not known.
     pub parent_ended_ns: Option<u64>,
+    /// That is when it was first missed: its ended row was overwritten before it was read.
+    pub parent_end_forgotten: bool,
     /// When the group of tasks that it belongs to was dropped unfinished. `None`: it was not.
     pub group_dropped_ns: Option<u64>,
     /// When the run, scope or test ended that it belongs to. `None`: it has not.
@@ -124,9 +126,13 @@ pub struct TaskFacts {
     pub grace_over: bool,
     /// When somebody asked to cancel it. `None`: nobody did.
     pub cancel_requested_ns: Option<u64>,
+    /// That is when it was first seen: the request itself was forgotten, since many came after it.
+    pub cancel_forgotten: bool,
     /// What tasks of its place usually sleep at most: the 99th percentile, or the second longest
     /// that was seen to end. `None`: not known, or most of them sleep as long now.
     pub usual_idle_ns: Option<u64>,
+    /// From how many waits that is known: those that were looked at.
+    pub usual_of: u64,
     /// How many tasks of its loop are ready, itself included. `None`: not known.
     pub ready_tasks: Option<u64>,
     /// What it did lately. `None`: not watched.
@@ -150,11 +156,14 @@ impl Default for TaskFacts {
             waits_for_timer: false,
             waits_for_visitors: false,
             parent_ended_ns: None,
+            parent_end_forgotten: false,
             group_dropped_ns: None,
             scope_ended_ns: None,
             grace_over: false,
             cancel_requested_ns: None,
+            cancel_forgotten: false,
             usual_idle_ns: None,
+            usual_of: 0,
             ready_tasks: None,
             window: None,
             future_bytes: None,
@@ -279,6 +288,8 @@ pub struct GrowthFacts<'a> {
     pub oldest_age_ns: u64,
     /// The 99th percentile of the lives of those that ended. `None`: too few have.
     pub usual_life_ns: Option<u64>,
+    /// From how many of those that is known: the ones that were looked at.
+    pub usual_of: u64,
     /// How many are alive.
     pub live: u64,
 }

@@ -101,7 +101,11 @@ pub fn growing(place: &GrowthFacts<'_>) -> Option<Verdict> {
         .is_none_or(|usual| place.oldest_age_ns >= usual.saturating_mul(5));
     (rises >= least && old).then(|| {
         let usual = match place.usual_life_ns {
-            Some(usual) => format!("99 of 100 that ended lived less than {}", span(usual)),
+            Some(usual) => format!(
+                "99 of 100 that ended lived less than {}, by {} that were looked at",
+                span(usual),
+                place.usual_of
+            ),
             None => "too few have ended to know how old they usually get".to_owned(),
         };
         let evidence = vec![

@@ -199,7 +199,13 @@ pub fn outlived_parent(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
         && !task.allowed_forever;
     holds.then(|| {
         let evidence = vec![
-            format!("the task that spawned it ended {} ago", span(alone)),
+            match task.parent_end_forgotten {
+                false => format!("the task that spawned it ended {} ago", span(alone)),
+                true => format!(
+                    "the task that spawned it ended {} ago or more: its ended row was overwritten before it was read",
+                    span(alone)
+                ),
+            },
             "no handle to it is alive".to_owned(),
         ];
         verdict(
@@ -234,8 +240,9 @@ pub fn idle_orphan(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
         let evidence = vec![
             format!("not woken for {}", span(idle)),
             format!(
-                "tasks of its place usually wait for less than {}",
-                span(usual)
+                "tasks of its place usually wait for less than {}, by {} waits that were looked at",
+                span(usual),
+                task.usual_of
             ),
             "no handle to it is alive, and it waits for no timer".to_owned(),
         ];
@@ -257,7 +264,13 @@ pub fn ignored_cancel(task: &TaskFacts, limits: &Limits) -> Option<Verdict> {
     let ignored = task.at_ns.saturating_sub(asked_at);
     (task.state != State::Done && ignored >= limits.cancel_ns).then(|| {
         let evidence = vec![
-            format!("asked to stop {} ago", span(ignored)),
+            match task.cancel_forgotten {
+                false => format!("asked to stop {} ago", span(ignored)),
+                true => format!(
+                    "asked to stop {} ago or more: when is forgotten, since many others were asked",
+                    span(ignored)
+                ),
+            },
             match task.state {
                 State::Run => "it is being polled".to_owned(),
                 State::Ready => "it waits for its turn".to_owned(),

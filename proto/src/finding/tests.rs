@@ -38,6 +38,7 @@ fn growth_is_of_generations_and_not_of_load() {
         at_ns: 10_000 * SECOND,
         oldest_age_ns: 900 * SECOND,
         usual_life_ns: Some(SECOND),
+        usual_of: 40,
         live: 212,
     };
     assert_eq!(

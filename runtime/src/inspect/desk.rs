@@ -155,7 +155,13 @@ impl Desk {
 
     /// What was lost of what answers rest on.
     pub(crate) fn losses(&self, look: &Look) -> Losses {
-        Losses::of(look, self.blocks.as_deref(), self.judge.unremembered())
+        let walked = self.judge.losses();
+        Losses {
+            errors: walked.errors,
+            unremembered: walked.unremembered,
+            unfollowed: walked.unfollowed,
+            ..Losses::of(look, self.blocks.as_deref())
+        }
     }
 
     /// What inspecting costs and what it lost.
@@ -231,7 +237,7 @@ impl Desk {
             unrecorded: records()
                 .map(|record| record.stats.unrecorded.load(Ordering::Relaxed))
                 .sum(),
-            unremembered: self.judge.unremembered(),
+            unremembered: self.judge.losses().unremembered.total(),
             feeds: meters.feeds,
             hour_bytes: hour as u64,
             hour_limit_bytes: (self.history.limit() + worst_limit) as u64,

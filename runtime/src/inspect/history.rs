@@ -24,6 +24,10 @@ pub(crate) const UNASKED_MS: u32 = 5_000;
 pub(crate) const SLOTS: usize = 60;
 const SECOND: u64 = 1_000_000_000;
 
+/// A look that comes late by more seconds than this leaves a hole: the seconds before it are forgotten,
+/// and the minutes if it is longer than a minute. What is shown has no holes that look like rest.
+const LATE: u64 = 4;
+
 /// One slot. Nanoseconds, and counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slot {
@@ -37,6 +41,23 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// One of `parts` that it is cut into, the last with what is left over. In which of them the
+    /// longest was nobody knows: the last, at whose end it was seen, tells it.
+    fn part(&self, at: u64, parts: u64) -> Self {
+        let last = at + 1 == parts;
+        let share = |all: u64| all / parts + if last { all % parts } else { 0 };
+        let longest = |longest: u64| if last { longest } else { 0 };
+        Self {
+            lag_max: longest(self.lag_max),
+            block_max: longest(self.block_max),
+            busy: share(self.busy),
+            length: share(self.length),
+            tasks: self.tasks,
+            spawned: share(self.spawned),
+            finished: share(self.finished),
+        }
+    }
+
     fn add(&mut self, later: &Slot) {
         self.lag_max = self.lag_max.max(later.lag_max);
         self.block_max = self.block_max.max(later.block_max);
@@ -185,13 +206,27 @@ impl Past {
             spawned: sums.spawned.saturating_sub(before.spawned),
             finished: sums.finished.saturating_sub(before.finished),
         };
-        self.seconds.push(slot, now.mono);
-        self.filling.add(&slot);
-        self.filled += 1;
-        if self.filled == SLOTS {
-            self.minutes
-                .push(std::mem::take(&mut self.filling), now.mono);
-            self.filled = 0;
+        // Half a second early or late is still the one second.
+        let seconds = ((slot.length + SECOND / 2) / SECOND).max(1);
+        if seconds > LATE + 1 {
+            self.seconds = Slots::default();
+        }
+        if seconds > SLOTS as u64 {
+            (self.minutes, self.filling, self.filled) = Default::default();
+            return;
+        }
+        for at in 0..seconds {
+            let part = slot.part(at, seconds);
+            let end = now.mono - (seconds - 1 - at) * (slot.length / seconds);
+            if seconds <= LATE + 1 {
+                self.seconds.push(part, end);
+            }
+            self.filling.add(&part);
+            self.filled += 1;
+            if self.filled == SLOTS {
+                self.minutes.push(std::mem::take(&mut self.filling), end);
+                self.filled = 0;
+            }
         }
     }
 
@@ -227,6 +262,43 @@ mod tests {
         let kept: Vec<u64> = slots.iter().map(|slot| slot.tasks).collect();
         assert_eq!(kept, (5..SLOTS as u64 + 5).collect::<Vec<_>>());
         assert_eq!(slots.end_ns, SLOTS as u64 + 4);
+    }
+
+    #[test]
+    fn a_late_look_is_spread_over_its_seconds_and_a_very_late_one_forgets_what_was_before() {
+        let record = LoopRecord::new("l", false, std::panic::Location::caller());
+        let mut past = Past::default();
+        let mut now = Moment::now();
+        let mut look = |past: &mut Past, seconds: u64, spawned: u64, block: u64| {
+            record.stats.spawned.fetch_add(spawned, Ordering::Relaxed);
+            now.mono += seconds * SECOND;
+            past.second(&record, &now, block);
+        };
+        let spawned = |slots: &Slots| slots.iter().map(|slot| slot.spawned).collect::<Vec<_>>();
+        look(&mut past, 0, 0, 0);
+        look(&mut past, 1, 7, 0);
+        // Two seconds late: as many as there were, in seconds that are as long as they say.
+        look(&mut past, 3, 31, 9);
+        assert_eq!(spawned(&past.seconds), [7, 10, 10, 11]);
+        assert!(past.seconds.iter().all(|slot| slot.length == SECOND));
+        let blocks: Vec<u64> = past.seconds.iter().map(|slot| slot.block_max).collect();
+        assert_eq!(blocks, [0, 0, 0, 9]);
+        // The inspector stood still for half a minute: the minute has it, no second has.
+        look(&mut past, 30, 300, 0);
+        assert_eq!(spawned(&past.seconds), [0; 0]);
+        look(&mut past, 1, 5, 0);
+        assert_eq!(spawned(&past.seconds), [5]);
+        for _ in 0..25 {
+            look(&mut past, 1, 0, 0);
+        }
+        assert_eq!(spawned(&past.minutes), [7 + 31 + 300 + 5]);
+        // And for two minutes: in which of them it was nobody knows.
+        look(&mut past, 120, 500, 0);
+        assert_eq!(spawned(&past.minutes), [0; 0]);
+        for _ in 0..60 {
+            look(&mut past, 1, 1, 0);
+        }
+        assert_eq!(spawned(&past.minutes), [60]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod blocks;
 mod calls;
 mod doubts;
 mod drops;
+mod errors;
 mod facts;
 pub(crate) mod growth;
 mod joins;
@@ -36,6 +37,7 @@ mod usual;
 use blocks::Fold;
 use doubts::Doubts;
 use drops::Drops;
+use errors::Errors;
 use facts::{Seen, said};
 use growth::Growth;
 use losses::Losses;
@@ -100,6 +102,8 @@ pub(crate) struct Judge {
     seen: Seen,
     growth: Growth,
     usual: Usual,
+    errors: Errors,
+    losses: Losses,
     pub(crate) limits: Limits,
     /// Where last wakers were dropped.
     pub(crate) copies: Copies,
@@ -295,6 +299,7 @@ impl Judge {
 
     /// Ends a walk: what it found holds, what it did not find is cleared.
     pub(crate) fn end(&mut self, mut walk: Walk, blocks: Option<&Blocks>) {
+        let now = walk.look.now.mono;
         for at in &walk.look.loops {
             let mut note = Note {
                 look: &walk.look,
@@ -306,7 +311,7 @@ impl Judge {
             judge_timers(&mut note, &self.limits, self.walks, orphans);
             judge_growth(&mut note, &self.growth, &self.usual);
             judge_sources(&mut note, &self.limits);
-            judge_ended(&mut note);
+            judge_ended(&mut note, &mut self.errors);
             calls::judge(&mut note);
             orders::judge(&mut note);
             still::judge(&mut note);
@@ -325,12 +330,18 @@ impl Judge {
             groups.retain(|group| walk.seen.joins.is_still(group, &walk.look));
             walk.seen.joins.note_all(&groups, &mut note);
         }
-        let losses = Losses::of(&walk.look, blocks, walk.seen.unremembered);
+        self.errors.settle(&walk.look, &mut walk.found, now);
+        let losses = Losses {
+            errors: self.errors.unseen(),
+            unremembered: walk.seen.unremembered,
+            unfollowed: walk.seen.joins.unfollowed(),
+            ..Losses::of(&walk.look, blocks)
+        };
         let found = walk.found.values_mut();
         found
             .chain(walk.blocks.iter_mut().map(|one| &mut one.held))
             .for_each(|held| losses.mark(held));
-        let now = walk.look.now.mono;
+        self.losses = losses;
         self.usual.end_walk(now);
         walk.seen.settle(&walk.look, &self.seen, now);
         self.seen = walk.seen;
@@ -400,9 +411,9 @@ impl Judge {
         self.cleared.push_back(held);
     }
 
-    /// Tasks that the last walk had no room to remember.
-    pub(crate) fn unremembered(&self) -> u64 {
-        self.seen.unremembered
+    /// What the findings of the last walk rest on and was lost.
+    pub(crate) fn losses(&self) -> Losses {
+        self.losses
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -410,6 +421,7 @@ impl Judge {
             + self.seen.bytes()
             + self.growth.bytes()
             + self.usual.bytes()
+            + self.errors.bytes()
             + self.holds.len() * size_of::<Held>()
     }
 }

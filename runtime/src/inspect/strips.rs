@@ -12,6 +12,10 @@ const WINDOW_NS: u64 = 60_000_000_000;
 /// Up to so many tasks the slots are a second long; beyond, memory counts and they are four.
 const FINE: u32 = 65_536;
 
+/// Turns that come late by more slots than this leave a hole: what was before it is forgotten, so that
+/// no share and no strip is of a time in which nobody looked.
+const LATE: u32 = 4;
+
 /// One loop's tasks, by their slot in the table.
 #[derive(Default)]
 struct Cells {
@@ -72,17 +76,21 @@ impl Strips {
         if look.now.mono < self.due() {
             return;
         }
-        let (closed, slots) = (self.current as usize % self.slots, self.slots);
+        let (open, slots) = (self.current, self.slots);
         let next = ((look.now.mono - self.start) / self.slot_ns) as u32;
-        let skipped = (next - self.current).min(slots as u32);
+        let passed = next - open;
         self.current = next;
         self.visit(look, |cells, slot, busy_ns| {
-            let row = slot * slots;
-            // What was missed for want of a turn is put into the slot that was open.
-            cells.values[row + closed] = u32::try_from(busy_ns).unwrap_or(u32::MAX);
-            for back in 0..skipped {
-                cells.values[row + (next - back) as usize % slots] = 0;
+            if passed > LATE {
+                cells.first[slot] = next;
             }
+            // For want of a turn nobody knows in which of a few slots it was.
+            let each = busy_ns / u64::from(passed);
+            let each = u32::try_from(each).unwrap_or(u32::MAX);
+            for at in next - passed.min(slots as u32)..next {
+                cells.values[slot * slots + at as usize % slots] = each;
+            }
+            cells.values[slot * slots + next as usize % slots] = 0;
         });
     }
 
@@ -242,6 +250,57 @@ mod tests {
         );
         let kept = strips.of(record.id, slot, 7, 1 << 40, &look(&record, now).now);
         assert_eq!(kept.unwrap().values.len(), 60);
+    }
+
+    #[test]
+    fn a_late_turn_spreads_what_it_missed_and_a_very_late_one_begins_anew() {
+        crate::clock::anchor();
+        let record = LoopRecord::new("l", false, std::panic::Location::caller());
+        let owner = Owner::default();
+        let (slot, row) = born(&record, &owner, 7);
+        let mut now = SECOND;
+        let mut strips = Strips::begin(&look(&record, now));
+        let kept = |strips: &Strips, now: u64| {
+            let busy = row.busy.load(Ordering::Relaxed);
+            let look = look(&record, now);
+            let strip = strips.of(record.id, slot, 7, busy, &look.now).unwrap();
+            (
+                strip.values,
+                strips.share(record.id, slot, 7, busy, &look.now),
+            )
+        };
+        let second = crate::clock::ns_to_ticks(std::time::Duration::from_secs(1));
+        now += 3 * SECOND;
+        row.busy.fetch_add(second, Ordering::Relaxed);
+        strips.turn(&look(&record, now));
+        let (values, share) = kept(&strips, now);
+        assert_eq!(
+            values.len(),
+            4,
+            "three that are over, and the one that fills"
+        );
+        assert!(
+            values[..3]
+                .iter()
+                .all(|value| value.abs_diff(SECOND / 3) < SECOND / 100)
+        );
+        assert!((share.unwrap() - 1.0 / 3.0).abs() < 0.01);
+        // The inspector stood still for a quarter of a minute, in which the task was busy all the time.
+        now += 15 * SECOND;
+        row.busy.fetch_add(15 * second, Ordering::Relaxed);
+        strips.turn(&look(&record, now));
+        assert_eq!(
+            kept(&strips, now),
+            (vec![0], None),
+            "nothing is known of any slot"
+        );
+        now += SECOND;
+        strips.turn(&look(&record, now));
+        assert_eq!(
+            kept(&strips, now),
+            (vec![0, 0], Some(0.0)),
+            "since then it did nothing"
+        );
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub(crate) struct Ended {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) error: String,
+    /// It had a text, which later ones overwrote.
+    pub(crate) error_lost: bool,
     /// Its error was dropped unread, after its end if not then.
     pub(crate) unread: bool,
 }
@@ -205,6 +207,8 @@ impl EndedRow {
     fn read(&self, ring: &EndedRing) -> Option<Ended> {
         let relaxed = Ordering::Relaxed;
         let [outcome, kind, flags, unread] = self.marks.load(relaxed).to_le_bytes();
+        let number = self.error.load(relaxed);
+        let error = ring.error(number);
         Some(Ended {
             id: self.id.load(relaxed),
             parent: self.parent.load(relaxed),
@@ -220,7 +224,8 @@ impl EndedRow {
             outcome: Outcome::from_raw(outcome)?,
             kind,
             flags,
-            error: ring.error(self.error.load(relaxed)),
+            error_lost: number != 0 && error.is_empty(),
+            error,
             unread: unread != 0,
         })
     }
@@ -265,6 +270,20 @@ mod tests {
             "error 2",
             "only the oldest text is overwritten"
         );
+    }
+
+    #[test]
+    fn a_text_that_was_overwritten_is_told_from_one_that_never_was() {
+        let ring = EndedRing::new(2 * ERRORS);
+        let task = TaskRow::default();
+        ring.write(&task, Outcome::Panicked, 0, "");
+        for at in 0..=ERRORS as u64 {
+            ring.write(&task, Outcome::Panicked, at, "an error");
+        }
+        let lost = |back| ring.get(back).unwrap().error_lost;
+        let oldest = ERRORS as u64;
+        assert!(lost(oldest) && !lost(oldest - 1) && !lost(0));
+        assert!(!lost(oldest + 1), "it had none");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::slab::{Row, Slab, Slots};
 pub(crate) const CAP: usize = 1024;
 
 /// The row that stands for all places beyond the cap.
-const OTHER: u32 = 0;
+pub(crate) const OTHER: u32 = 0;
 
 #[derive(Default)]
 pub(crate) struct SiteRow {
@@ -96,6 +96,12 @@ impl Sites {
         Self {
             rows: Slab::new(CAP),
         }
+    }
+
+    /// Tasks whose place found the table full.
+    pub(crate) fn beyond(&self) -> u64 {
+        let other = self.get(OTHER);
+        other.map_or(0, |row| row.spawned.load(Ordering::Relaxed))
     }
 
     /// The row of a site, by the number that task rows carry.

@@ -21,6 +21,25 @@ pub(super) struct Parent {
     /// It was seen alive and is no callback: those are over when they have called.
     was_task: bool,
     ended_ns: Option<u64>,
+    /// It ended some time before that: its ended row was overwritten before it was read.
+    forgotten: bool,
+}
+
+/// Tasks that there was no room to remember from walk to walk, by what is judged of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unremembered {
+    /// Without a waker.
+    pub(crate) lone: u64,
+    /// Polled often.
+    pub(crate) busy: u64,
+    /// To be cancelled, by a request that is forgotten.
+    pub(crate) cancelled: u64,
+}
+
+impl Unremembered {
+    pub(crate) fn total(&self) -> u64 {
+        self.lone + self.busy + self.cancelled
+    }
 }
 
 /// The counts of a task at one moment, and what it did until then.
@@ -111,7 +130,7 @@ pub(super) struct Seen {
     pub(super) cancelled: IdMap<u64>,
     pub(super) parents: IdMap<Parent>,
     /// Tasks that there was no room to remember.
-    pub(super) unremembered: u64,
+    pub(super) unremembered: Unremembered,
     /// Those of the last walk's parents that live.
     pub(super) alive: IdSet,
 }
@@ -130,7 +149,7 @@ impl Seen {
         if kept.len() < KEPT {
             kept.insert(id, first);
         } else {
-            self.unremembered += 1;
+            self.unremembered.cancelled += 1;
         }
         first
     }
@@ -152,7 +171,7 @@ impl Seen {
             return None;
         }
         if self.marks.len() >= KEPT {
-            self.unremembered += 1;
+            self.unremembered.busy += 1;
             return None;
         }
         let mark = match before.marks.get(&facts.id) {
@@ -178,12 +197,11 @@ impl Seen {
         sched
     }
 
-    /// When that parent ended. `None`: it lives, or it is not known that it was a task.
-    pub(super) fn parent_ended(&self, parent: u64) -> Option<u64> {
-        self.parents
-            .get(&parent)
-            .filter(|parent| parent.was_task)
-            .and_then(|parent| parent.ended_ns)
+    /// When that parent ended, and whether it was some time before. `None`: it lives, or it is not
+    /// known that it was a task.
+    pub(super) fn parent_ended(&self, parent: u64) -> Option<(u64, bool)> {
+        let parent = self.parents.get(&parent).filter(|parent| parent.was_task)?;
+        Some((parent.ended_ns?, parent.forgotten))
     }
 
     /// Decides, at the end of a walk, which parents have ended since the one before.
@@ -219,7 +237,7 @@ impl Seen {
         // Ended, and its row overwritten: some time before now.
         for id in missing {
             if let Some(parent) = self.parents.get_mut(&id) {
-                parent.ended_ns = Some(now);
+                (parent.ended_ns, parent.forgotten) = (Some(now), true);
             }
         }
     }

@@ -8,6 +8,7 @@ use loop_proto::finding::GrowthFacts;
 
 use super::usual::{Place, Usual};
 use crate::inspect::tables::Look;
+use crate::record::site;
 use crate::record::task::{Kind, flag, phase};
 
 /// Slots that are remembered: as many as the rule looks at, and the one before.
@@ -104,7 +105,9 @@ impl Growth {
         usual: &'a Usual,
         now: u64,
     ) -> impl Iterator<Item = Grown<'a>> {
-        let of_it = self.places.iter().filter(move |((of, _), _)| *of == id);
+        // Tasks of many places together are no place that grows.
+        let of_it = self.places.iter();
+        let of_it = of_it.filter(move |((of, at), _)| *of == id && *at != site::OTHER);
         of_it.map(move |(place, generations)| Grown {
             site: place.1,
             oldest: generations.oldest,
@@ -113,7 +116,8 @@ impl Growth {
                 slot_ns: self.slot_ns,
                 at_ns: self.ended_at,
                 oldest_age_ns: generations.oldest_age + now.saturating_sub(self.ended_at),
-                usual_life_ns: usual.life(*place),
+                usual_life_ns: usual.life(*place).map(|(life, _)| life),
+                usual_of: usual.life(*place).map_or(0, |(_, of)| of),
                 live: generations.live,
             },
         })
@@ -202,6 +206,7 @@ mod tests {
                 at_ns: now * 1_000_000_000,
                 oldest_age_ns: oldest * 1_000_000_000,
                 usual_life_ns: spread.p99(),
+                usual_of: spread.total(),
                 live: alive().count() as u64,
             };
             growing(&facts).is_some()

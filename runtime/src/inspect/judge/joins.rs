@@ -37,7 +37,8 @@ struct Wait {
 #[derive(Default)]
 pub(super) struct Joins {
     waits: Vec<Wait>,
-    full: bool,
+    /// Waits that there was no room for: no group is looked for then.
+    unfollowed: u64,
 }
 
 /// Who has a thing that tasks wait for.
@@ -125,7 +126,7 @@ impl Joins {
             return;
         };
         if self.waits.len() >= MOST {
-            self.full = true;
+            self.unfollowed += 1;
             return;
         }
         self.waits.push(Wait {
@@ -137,6 +138,10 @@ impl Joins {
             on,
             thing,
         });
+    }
+
+    pub(super) fn unfollowed(&self) -> u64 {
+        self.unfollowed
     }
 
     /// The groups that cannot move, as far as one look can tell. After this the waits of all others
@@ -166,7 +171,7 @@ impl Joins {
     }
 
     fn candidates(&self, look: &Look) -> Vec<Vec<u64>> {
-        if self.full || self.waits.iter().all(|wait| wait.on == 0) {
+        if self.unfollowed > 0 || self.waits.iter().all(|wait| wait.on == 0) {
             return Vec::new();
         }
         let holders = Holders::of(look);

@@ -14,6 +14,7 @@ use crate::inspect::ids::IdSet;
 use crate::inspect::names;
 use crate::inspect::stack::copies::Copies;
 use crate::inspect::tables::{Spot, since};
+use crate::record::site;
 use crate::record::task::{Kind, On, State, TaskFacts, TaskRow, flag};
 
 /// Judges a task that a look found at `spot`, or remembers it for the second look.
@@ -42,7 +43,7 @@ pub(super) fn judge_task(
     } else {
         On::Nothing
     };
-    let site = note.at.site(facts.site);
+    let place = note.at.site(facts.site);
     let tick = match facts.state {
         State::Run => since(&note.at.record, row, State::Run),
         _ => facts.woken_at,
@@ -60,7 +61,7 @@ pub(super) fn judge_task(
             if doubts.remember(spot, &facts) {
                 return;
             }
-            seen.unremembered += 1;
+            seen.unremembered.lone += 1;
         }
     }
     let usual = &mut *aside.usual;
@@ -70,12 +71,23 @@ pub(super) fn judge_task(
         && facts.handles == 0
         && facts.wakers > 0
         && now.mono.saturating_sub(since_ns) >= limits.idle_ns;
-    let usual_idle_ns = rests
+    let usual_idle = rests
         .then(|| {
             let finished = || usual::finished(&note.at.record, facts.site);
             usual.sleep((facts.loop_id, facts.site), finished)
         })
         .flatten();
+    let parent_ended = before.parent_ended(facts.parent);
+    let asked = (facts.cancels > 0).then(|| {
+        if let Some(asked) = note.at.record.requests.of(facts.id) {
+            return (now.mono_of(asked.first), false);
+        }
+        // Forgotten, since many others were asked: not before it was first seen so.
+        let first = seen.first(&before.cancelled, facts.id, now.mono, |seen| {
+            &mut seen.cancelled
+        });
+        (first, true)
+    });
     let of_rules = rules::TaskFacts {
         at_ns: now.mono,
         state: match facts.state {
@@ -95,7 +107,8 @@ pub(super) fn judge_task(
         waits_for_timer: on == On::Timer || facts.waits > 1,
         waits_for_visitors: matches!(on, On::Signal | On::Child | On::Job | On::Task)
             || on == On::Source && aside.doors.contains(&facts.waiting_on.id()),
-        parent_ended_ns: before.parent_ended(facts.parent),
+        parent_ended_ns: parent_ended.map(|(at, _)| at),
+        parent_end_forgotten: parent_ended.is_some_and(|(_, forgotten)| forgotten),
         // Asked to cancel when its group was dropped; if others asked again since, it was before.
         group_dropped_ns: facts.has(flag::OUTLIVED).then(|| {
             let asked = note.at.record.requests.of(facts.id);
@@ -105,16 +118,10 @@ pub(super) fn judge_task(
             .has(flag::LEFT)
             .then(|| note.at.record.facts.scope_ended().unwrap_or(now.mono)),
         grace_over: facts.has(flag::LEFT),
-        cancel_requested_ns: (facts.cancels > 0).then(|| {
-            if let Some(asked) = note.at.record.requests.of(facts.id) {
-                return now.mono_of(asked.first);
-            }
-            // Forgotten, since many others were asked: not before it was first seen so.
-            seen.first(&before.cancelled, facts.id, now.mono, |seen| {
-                &mut seen.cancelled
-            })
-        }),
-        usual_idle_ns,
+        cancel_requested_ns: asked.map(|(at, _)| at),
+        cancel_forgotten: asked.is_some_and(|(_, forgotten)| forgotten),
+        usual_idle_ns: usual_idle.map(|(usual, _)| usual),
+        usual_of: usual_idle.map_or(0, |(_, of)| of),
         ready_tasks: Some(note.at.record.stats.ready.load(Ordering::Relaxed).into())
             .filter(|ready| *ready > 0),
         window: seen.window(
@@ -124,7 +131,8 @@ pub(super) fn judge_task(
             now.mono,
             (spot.at, &note.at.record),
         ),
-        future_bytes: Some(site.size as u64),
+        // Of many places together there is no size.
+        future_bytes: (facts.site != site::OTHER).then_some(place.size as u64),
     };
     let verdicts = rules::of_task(&of_rules, limits);
     if verdicts.is_empty() {
@@ -134,8 +142,8 @@ pub(super) fn judge_task(
         subject: Subject::Task,
         id: facts.id,
         name: Some(note.look.name_of(note.at, &facts)),
-        place: site.place,
-        function: names::of_type(site.type_name).to_owned(),
+        place: place.place,
+        function: names::of_type(place.type_name).to_owned(),
         user: !facts.has(flag::INTERNAL) && !note.at.record.facts.internal,
         awaits: (facts.waits > 0 && facts.state == State::Wait)
             .then_some(facts.waiting_at)

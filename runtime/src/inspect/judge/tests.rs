@@ -8,6 +8,8 @@ use crate::record::task::{Birth, Kind, On, Outcome, TaskRow, flag, phase};
 use crate::record::timer::Kind as TimerKind;
 use crate::record::{LoopRecord, Owner};
 
+mod lost;
+
 struct Bench {
     record: Arc<LoopRecord>,
     owner: Owner,

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use loop_proto::finding::{self as rules, Limits, Verdict, span};
 use loop_proto::pb::FindingName;
 
+use super::errors::Errors;
 use super::growth::Growth;
 use super::usual::Usual;
 use super::{About, Key, Note, Subject};
@@ -276,11 +277,14 @@ pub(super) fn judge_sources(note: &mut Note<'_>, limits: &Limits) {
 }
 
 /// Panics and stated errors that nobody read.
-pub(super) fn judge_ended(note: &mut Note<'_>) {
+pub(super) fn judge_ended(note: &mut Note<'_>, errors: &mut Errors) {
     let ring = &note.at.record.ended;
-    let mut back = 0;
-    while let Some(ended) = ring.get(back) {
-        back += 1;
+    errors.read_on(note.at.record.id.get(), ring.written(), ring.capacity());
+    for back in 0..ring.capacity().min(ring.written()) {
+        // What is being overwritten at this moment is passed over.
+        let Some(ended) = ring.get(back) else {
+            continue;
+        };
         let unread = matches!(ended.outcome, Outcome::Panicked | Outcome::Failed)
             && (ended.unread || ended.flags & flag::DETACHED != 0)
             && note.look.shows(ended.flags);
@@ -298,6 +302,9 @@ pub(super) fn judge_ended(note: &mut Note<'_>) {
         };
         if !ended.error.is_empty() {
             verdict.evidence.push(ended.error.clone());
+        } else if ended.error_lost {
+            let lost = "the error's text was overwritten by those of later ones";
+            verdict.evidence.push(lost.to_owned());
         }
         let site = note.at.site(ended.site);
         let name = note
@@ -312,6 +319,7 @@ pub(super) fn judge_ended(note: &mut Note<'_>) {
             user: ended.flags & flag::INTERNAL == 0 && !note.at.record.facts.internal,
             awaits: None,
         };
+        errors.list(note.at.record.id.get(), ended.id, about.key(verdict.name));
         note.add(verdict, &about);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::inspect::ids::IdMap;
 use crate::inspect::tables::{Look, Moment};
+use crate::record::site;
 use crate::record::task::{Kind, State, TaskFacts};
 
 /// Fewer than this say nothing of what is usual.
@@ -41,6 +42,11 @@ impl Spread {
         }
         self.counts[bucket(ns)] += 1;
         self.total += 1;
+    }
+
+    /// How many it knows, about: of those that were long ago it has forgotten half.
+    pub(super) fn total(&self) -> u64 {
+        self.total.into()
     }
 
     /// What 99 of 100 are below. `None`: too few to say.
@@ -79,6 +85,9 @@ fn upper(bucket: usize) -> u64 {
 /// A loop's number and a site's.
 pub(super) type Place = (u32, u32);
 
+/// What is usual, nanoseconds, and from how many that is known.
+pub(super) type Known = (u64, u64);
+
 #[derive(Default)]
 struct Habit {
     lives: Spread,
@@ -101,8 +110,8 @@ pub(crate) struct Usual {
     now: IdMap<(u64, u64)>,
     walked_at: u64,
     /// What this walk was told of places already: it may ask for a million tasks.
-    told: HashMap<Place, Option<u64>>,
-    last: Option<(Place, Option<u64>)>,
+    told: HashMap<Place, Option<Known>>,
+    last: Option<(Place, Option<Known>)>,
     /// Every so many-th task is looked at: a power of two.
     stride: u64,
     live: u64,
@@ -219,7 +228,11 @@ impl Usual {
 
     /// What tasks of that place usually sleep at most. `None`: not known, or most of them sleep for
     /// long now and few have ended there: then it is how they are.
-    pub(super) fn sleep(&mut self, place: Place, finished: impl FnOnce() -> u64) -> Option<u64> {
+    pub(super) fn sleep(&mut self, place: Place, finished: impl FnOnce() -> u64) -> Option<Known> {
+        // Tasks of many places together have nothing that is usual.
+        if place.1 == site::OTHER {
+            return None;
+        }
         if let Some((_, usual)) = self.last.filter(|(of, _)| *of == place) {
             return usual;
         }
@@ -232,18 +245,19 @@ impl Usual {
         usual
     }
 
-    fn sleep_of(&self, place: Place, finished: u64) -> Option<u64> {
+    fn sleep_of(&self, place: Place, finished: u64) -> Option<Known> {
         let habit = self.habits.get(&place)?;
         let usual = habit.sleeps.p99()?.max(habit.longest[1]);
         let live = u64::from(habit.live);
         let alone = live > 0 && 2 * u64::from(habit.resting) < live;
         let mortal = live > 0 && finished >= 20 * live * self.stride;
-        (alone || mortal).then_some(usual)
+        (alone || mortal).then_some((usual, habit.sleeps.total()))
     }
 
     /// What tasks of that place usually live at most. `None`: too few have ended.
-    pub(super) fn life(&self, place: Place) -> Option<u64> {
-        self.habits.get(&place)?.lives.p99()
+    pub(super) fn life(&self, place: Place) -> Option<Known> {
+        let lives = &self.habits.get(&place)?.lives;
+        Some((lives.p99()?, lives.total()))
     }
 
     pub(super) fn bytes(&self) -> usize {
