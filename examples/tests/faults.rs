@@ -47,7 +47,7 @@ const THROTTLED: &str = "throttled";
 const NOT_TRIED: &str = "exit code 77";
 
 /// Words that the evidence for a program's finding must have.
-const EVIDENCE: [(&str, &[&str]); 10] = [
+const EVIDENCE: [(&str, &[&str]); 11] = [
     (
         "whole-loop",
         &[

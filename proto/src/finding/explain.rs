@@ -238,7 +238,7 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::UnreadError => [
             "A task ended with an error or a panic that nobody looked at.",
-            "Ended with an error or a panic, the result was not taken, and no handle is left.",
+            "Ended with an error or a panic, the result was not taken, and no handle is left. Of a plain task an Err is an output like any other: spawning is generic, and stable Rust has no specialization to tell Result from the rest, so errors are known of tasks spawned with spawn_fallible, panics of all.",
             "The handle was dropped, so the error had nowhere to go.",
             "create_task(async { save().await? });",
             "Await the task and look at its result, or handle the error inside it.",
