@@ -29,8 +29,8 @@ const APART_NS: u64 = 1_000_000;
 const LOOK_NS: (u64, u64) = (10_000_000, 250_000_000);
 /// Why there is no stack of it.
 pub(super) const ALLOWED: &str = "it was allowed to block";
-/// A stack is taken when the budget has passed once, twice and four times; as long as none could be
-/// had it is tried again each time that this doubles, so often.
+/// A stack is taken when the budget has passed once, twice and four times, or as soon after that as
+/// a budget after the last; as long as none could be had it is tried again, so often.
 const TRIES: usize = 16;
 
 /// Something that runs, seen at least once.
@@ -53,6 +53,8 @@ pub(super) struct Poll {
     pub(super) unproven_looks: u32,
     pub(super) block: Option<Block>,
     pub(super) stacks: usize,
+    /// Ticks of its own at which the next stack is due.
+    pub(super) stack_due: u64,
     /// It ran for so long at the last look that it may be found not to yield.
     pub(super) was_long: bool,
 }
@@ -275,9 +277,8 @@ impl Poll {
             desk.names.ask(block);
         }
         let own = self.own();
-        let stack_due = self.next_stack().map_or(u64::MAX, |times| {
-            last.to + (times * budget).saturating_sub(own)
-        });
+        let stack_due =
+            (self.next_stack(budget)).map_or(u64::MAX, |due| last.to + due.saturating_sub(own));
         let now = clock::ticks();
         (now + clamp_look(budget)).min(stack_due.max(now))
     }
@@ -303,11 +304,11 @@ impl Poll {
             .max(ticks(self.lower))
     }
 
-    /// The multiple of the budget at which the next stack is due. `None`: no more are taken.
-    fn next_stack(&self) -> Option<u64> {
+    /// The time of its own at which the next stack is due. `None`: no more are taken.
+    fn next_stack(&self, budget: u64) -> Option<u64> {
         let taken = self.block.as_ref().map_or(0, |block| block.samples.taken());
         let more = self.stacks < KEPT || taken == 0 && self.stacks < TRIES;
-        more.then(|| 1 << self.stacks)
+        more.then_some(self.stack_due.max(budget))
     }
 
     /// Takes a stack if one is due. True: the block's stack, or the reason for none, is new.
@@ -319,13 +320,11 @@ impl Poll {
         desk: &mut Desk,
     ) -> bool {
         let age = self.own();
-        if self.next_stack().is_none_or(|times| age < times * budget) {
+        if self.next_stack(budget).is_none_or(|due| age < due) {
             return false;
         }
-        // A look that came late takes one stack for all that were due.
-        while self.next_stack().is_some_and(|times| age >= times * budget) {
-            self.stacks += 1;
-        }
+        self.stacks += 1;
+        self.stack_due = due_after(budget, self.stacks, age);
         let since = self.since;
         let taken: Result<Stack, String> = match &mut desk.sampler {
             None => Err(desk.stacks_off.clone()),
@@ -359,6 +358,13 @@ impl Poll {
         }
         true
     }
+}
+
+/// When the next stack is due, `stacks` tries into a poll that has run for `age`: the tries lie ever
+/// further apart, and one that came late takes none of the next ones' place.
+fn due_after(budget: u64, stacks: usize, age: u64) -> u64 {
+    let usual = budget.saturating_mul(1 << stacks.min(TRIES));
+    usual.max(age.saturating_add(budget))
 }
 
 /// Files a poll whose end nothing states: the next edge bounds it.
@@ -399,4 +405,22 @@ pub(super) fn soonest_look() -> u64 {
 
 pub(super) fn clamp_look(budget: u64) -> u64 {
     budget.clamp(ticks(LOOK_NS.0), ticks(LOOK_NS.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::due_after;
+
+    #[test]
+    fn a_stack_that_was_taken_late_leaves_the_next_ones_their_turn() {
+        assert_eq!(due_after(100, 1, 100), 200);
+        assert_eq!(due_after(100, 2, 203), 400);
+        assert_eq!(
+            due_after(100, 1, 420),
+            520,
+            "the second, and not none any more"
+        );
+        assert_eq!(due_after(100, 2, 530), 630);
+        assert_eq!(due_after(u64::MAX / 4, 16, 1), u64::MAX);
+    }
 }

@@ -353,6 +353,7 @@ impl Watch {
                 unproven_looks: 0,
                 block: None,
                 stacks: 0,
+                stack_due: 0,
                 was_long: false,
             });
         }
