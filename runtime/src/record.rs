@@ -28,6 +28,7 @@ pub(crate) mod logs;
 pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod order;
+pub(crate) mod outer;
 pub(crate) mod over;
 pub(crate) mod place;
 pub(crate) mod pool;

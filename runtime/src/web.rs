@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use crate::event_loop::RunError;
 use crate::net::TcpListener;
+use crate::record::outer::outer;
 use crate::run::Builder;
 use crate::signal::{self, Signal};
 
@@ -221,15 +222,17 @@ where
     /// Serves on `listener` until SIGINT or SIGTERM; as `run` otherwise.
     ///
     /// Cancel: dropping it cancels its connections and their requests.
-    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        let mut signals = signal::first_of(&[Signal::INT, Signal::TERM])?;
-        self.serve_until(listener, async move {
+    pub fn serve(self, listener: TcpListener) -> impl Future<Output = io::Result<()>> {
+        outer(async move {
+            let mut signals = signal::first_of(&[Signal::INT, Signal::TERM])?;
+            self.serve_until(listener, async move {
             match signals.came().await {
                 Ok(signal) => tracing::info!(%signal, "the server stops: it accepts no more, requests in flight may end"),
                 Err(error) => tracing::warn!(%error, "the server stops: it can no longer hear signals"),
             }
         })
         .await
+        })
     }
 
     /// Serves on `listener` until `stop` is done; listens to no signal.
@@ -249,25 +252,27 @@ where
     /// })
     /// .unwrap();
     /// ```
-    pub async fn serve_until(
+    pub fn serve_until(
         mut self,
         listener: TcpListener,
         stop: impl Future<Output = ()>,
-    ) -> io::Result<()> {
-        let address = listener.local_addr()?;
-        if let Some(told) = self.listening.take() {
-            told(address);
-        }
-        let service = if self.names {
-            naming::named(self.service)
-        } else {
-            self.service
-        };
-        let requests = request::Origin {
-            names: self.names,
-            place: self.place,
-        };
-        serving::serve(listener, service, requests, self.limit, stop).await
+    ) -> impl Future<Output = io::Result<()>> {
+        outer(async move {
+            let address = listener.local_addr()?;
+            if let Some(told) = self.listening.take() {
+                told(address);
+            }
+            let service = if self.names {
+                naming::named(self.service)
+            } else {
+                self.service
+            };
+            let requests = request::Origin {
+                names: self.names,
+                place: self.place,
+            };
+            serving::serve(listener, service, requests, self.limit, stop).await
+        })
     }
 }
 

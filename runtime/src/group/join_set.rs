@@ -10,6 +10,7 @@ use super::crowd::{Crowd, When};
 use crate::context;
 use crate::id::map::IdMap;
 use crate::record::bound::WrongLoop;
+use crate::record::outer::outer;
 use crate::spawn::{JoinError, Task, TaskBuilder, TaskRef};
 
 /// Tasks that are collected as they end. Dropping the set asks those that are left to cancel.
@@ -123,12 +124,14 @@ impl<T: 'static> JoinSet<T> {
     /// Waits for all, and gives their values in the order of their ends.
     ///
     /// Errors: the first `JoinError`; the tasks that are left are then asked to cancel.
-    pub async fn join_all(mut self) -> Result<Vec<T>, JoinError> {
-        let mut values = Vec::with_capacity(self.len());
-        while let Some(value) = self.join_next().await {
-            values.push(value?);
-        }
-        Ok(values)
+    pub fn join_all(mut self) -> impl Future<Output = Result<Vec<T>, JoinError>> {
+        outer(async move {
+            let mut values = Vec::with_capacity(self.len());
+            while let Some(value) = self.join_next().await {
+                values.push(value?);
+            }
+            Ok(values)
+        })
     }
 
     /// Asks all tasks that are left to cancel; their ends are still to be collected.
@@ -139,9 +142,11 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// Cancels all tasks and waits for their ends; drops their values.
-    pub async fn shutdown(&mut self) {
-        self.cancel_from(None);
-        while self.join_next().await.is_some() {}
+    pub fn shutdown(&mut self) -> impl Future<Output = ()> {
+        outer(async move {
+            self.cancel_from(None);
+            while self.join_next().await.is_some() {}
+        })
     }
 
     /// Lets all tasks run on by themselves; the set is empty then.

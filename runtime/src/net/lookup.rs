@@ -10,6 +10,7 @@ use std::panic::Location;
 use super::connect::naming;
 use crate::blocking::Lane;
 use crate::context;
+use crate::record::outer::outer;
 
 /// A host and a port: from `"example.org:443"`, `"[::1]:80"`, `("example.org", 443)` or a
 /// `SocketAddr`.
@@ -124,11 +125,13 @@ impl From<String> for HostPort {
 /// # }).unwrap().unwrap();
 /// ```
 #[doc(alias = "getaddrinfo")]
-pub async fn lookup_host(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    lookup_with(host, port, |host, port| {
-        (host, port).to_socket_addrs().map(Iterator::collect)
+pub fn lookup_host(host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> {
+    outer(async move {
+        lookup_with(host, port, |host, port| {
+            (host, port).to_socket_addrs().map(Iterator::collect)
+        })
+        .await
     })
-    .await
 }
 
 /// As `lookup_host`, by `resolve`, which may block.

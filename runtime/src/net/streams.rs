@@ -15,6 +15,7 @@ use super::stream::Stream;
 use crate::io::{PipeReader, PipeWriter};
 #[cfg(unix)]
 use crate::reactor::Direction;
+use crate::record::outer::outer;
 
 pub(super) mod conn;
 mod reader;
@@ -119,20 +120,22 @@ impl StreamOptions {
 /// # }).unwrap().unwrap();
 /// ```
 #[doc(alias = "create_connection")]
-pub async fn open_connection(
+pub fn open_connection(
     host: impl Into<HostPort>,
-) -> io::Result<(StreamReader, StreamWriter)> {
-    open_connection_with(host, StreamOptions::default()).await
+) -> impl Future<Output = io::Result<(StreamReader, StreamWriter)>> {
+    outer(async move { open_connection_with(host, StreamOptions::default()).await })
 }
 
 /// As [`open_connection`], with options.
-pub async fn open_connection_with(
+pub fn open_connection_with(
     host: impl Into<HostPort>,
     options: StreamOptions,
-) -> io::Result<(StreamReader, StreamWriter)> {
-    let addresses = host.into().addresses().await?;
-    let stream = Race::new(addresses, options.happy_eyeballs_delay).await?;
-    stream.into_streams(options)
+) -> impl Future<Output = io::Result<(StreamReader, StreamWriter)>> {
+    outer(async move {
+        let addresses = host.into().addresses().await?;
+        let stream = Race::new(addresses, options.happy_eyeballs_delay).await?;
+        stream.into_streams(options)
+    })
 }
 
 /// Connects to the socket file at `path` and gives the two halves of the connection.
@@ -151,11 +154,13 @@ pub async fn open_connection_with(
 /// # }).unwrap().unwrap();
 /// ```
 #[cfg(unix)]
-pub async fn open_unix_connection(
+pub fn open_unix_connection(
     path: impl AsRef<Path>,
-) -> io::Result<(StreamReader, StreamWriter)> {
-    let stream = super::UnixStream::connect(path).await?;
-    stream.into_streams(StreamOptions::default())
+) -> impl Future<Output = io::Result<(StreamReader, StreamWriter)>> {
+    outer(async move {
+        let stream = super::UnixStream::connect(path).await?;
+        stream.into_streams(StreamOptions::default())
+    })
 }
 
 impl<F: Family> Stream<F> {
@@ -219,7 +224,7 @@ impl PipeWriter {
 impl Stream<Tcp> {
     /// Connects to a host by name, as [`open_connection`] does.
     #[doc(alias = "create_connection")]
-    pub async fn connect_host(host: impl Into<HostPort>) -> io::Result<Self> {
-        Race::new(host.into().addresses().await?, Some(STAGGER)).await
+    pub fn connect_host(host: impl Into<HostPort>) -> impl Future<Output = io::Result<Self>> {
+        outer(async move { Race::new(host.into().addresses().await?, Some(STAGGER)).await })
     }
 }

@@ -34,6 +34,7 @@ use super::server::{Dress, Handled, Server, ServerOptions};
 use super::stream::Stream;
 use super::streams::conn::in_time;
 use super::streams::{StreamOptions, StreamReader, StreamWriter};
+use crate::record::outer::outer;
 
 mod session;
 mod stream;
@@ -108,12 +109,14 @@ impl TlsConnector {
     ///
     /// Errors: `InvalidData`, with what is wrong with the peer or its certificate; `TimedOut` after
     /// 60 s; the stream's.
-    pub async fn connect<F: Family>(
+    pub fn connect<F: Family>(
         &self,
         name: &str,
         stream: Stream<F>,
-    ) -> io::Result<TlsStream<F>> {
-        shaken(TlsStream::new(Session::new(stream, self.session(name)?))).await
+    ) -> impl Future<Output = io::Result<TlsStream<F>>> {
+        outer(
+            async move { shaken(TlsStream::new(Session::new(stream, self.session(name)?))).await },
+        )
     }
 }
 
@@ -146,8 +149,11 @@ impl TlsAcceptor {
     /// The handshake with a client.
     ///
     /// Errors: as [`TlsConnector::connect`].
-    pub async fn accept<F: Family>(&self, stream: Stream<F>) -> io::Result<TlsStream<F>> {
-        shaken(TlsStream::new(Session::new(stream, self.session()?))).await
+    pub fn accept<F: Family>(
+        &self,
+        stream: Stream<F>,
+    ) -> impl Future<Output = io::Result<TlsStream<F>>> {
+        outer(async move { shaken(TlsStream::new(Session::new(stream, self.session()?))).await })
     }
 }
 
@@ -187,15 +193,17 @@ async fn shaken<F: Family>(stream: TlsStream<F>) -> io::Result<TlsStream<F>> {
 ///
 /// Errors: also those of [`TlsConnector::connect`].
 /// Source: asyncio's `open_connection(…, ssl=…)`.
-pub async fn open_connection(
+pub fn open_connection(
     host: impl Into<HostPort>,
     connector: &TlsConnector,
-) -> io::Result<(StreamReader, StreamWriter)> {
-    let (host, options) = (host.into(), StreamOptions::default());
-    let stream = Race::new(host.addresses().await?, options.happy_eyeballs_delay).await?;
-    Tcp::prepare(stream.io().get()?);
-    let stream = connector.connect(&host.host(), stream).await?;
-    stream.into_streams(options)
+) -> impl Future<Output = io::Result<(StreamReader, StreamWriter)>> {
+    outer(async move {
+        let (host, options) = (host.into(), StreamOptions::default());
+        let stream = Race::new(host.addresses().await?, options.happy_eyeballs_delay).await?;
+        Tcp::prepare(stream.io().get()?);
+        let stream = connector.connect(&host.host(), stream).await?;
+        stream.into_streams(options)
+    })
 }
 
 /// As [`net::start_server`](super::start_server), under TLS. A handler is called once the handshake
@@ -235,22 +243,22 @@ impl StreamWriter {
     /// Errors: as [`TlsConnector::connect`]; `InvalidData` if the peer has sent bytes that were
     /// read ahead, which nothing vouches for; `Unsupported` over a pipe.
     /// Source: asyncio's `StreamWriter.start_tls`.
-    pub async fn start_tls(
+    pub fn start_tls(
         &self,
         reader: &mut StreamReader,
         connector: &TlsConnector,
         name: &str,
-    ) -> io::Result<()> {
-        self.put_under_tls(reader, connector.session(name)?).await
+    ) -> impl Future<Output = io::Result<()>> {
+        outer(async move { self.put_under_tls(reader, connector.session(name)?).await })
     }
 
     /// As [`start_tls`](Self::start_tls), as the server.
-    pub async fn start_tls_server(
+    pub fn start_tls_server(
         &self,
         reader: &mut StreamReader,
         acceptor: &TlsAcceptor,
-    ) -> io::Result<()> {
-        self.put_under_tls(reader, acceptor.session()?).await
+    ) -> impl Future<Output = io::Result<()>> {
+        outer(async move { self.put_under_tls(reader, acceptor.session()?).await })
     }
 
     async fn put_under_tls(

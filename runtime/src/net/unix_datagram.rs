@@ -13,6 +13,7 @@ use super::datagram::{self, Datagram};
 use super::family::unix::recorded_unix;
 use super::family::{RecordedAddress, SourceKind};
 use super::unix::bind_file;
+use crate::record::outer::outer;
 use crate::record::source::Kind;
 use crate::time::timeout;
 
@@ -134,20 +135,26 @@ impl Datagram<UnixMessages> {
 
     /// Sends a message to the socket at `path`, and waits while that one is full.
     #[doc(alias = "sock_sendto")]
-    pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        let path = path.as_ref();
-        loop {
-            match self.io().get()?.send_to(buf, path) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                done => return done,
+    pub fn send_to(
+        &self,
+        buf: &[u8],
+        path: impl AsRef<Path>,
+    ) -> impl Future<Output = io::Result<usize>> {
+        outer(async move {
+            let path = path.as_ref();
+            loop {
+                match self.io().get()?.send_to(buf, path) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    done => return done,
+                }
+                // The kernel tells when our own messages are taken out, but not when those of others
+                // are, so a receiver that they filled is tried now and then.
+                let sends = self.writes(|socket| socket.send_to(buf, path));
+                if let Ok(sent) = timeout(AGAIN, sends).await {
+                    return sent;
+                }
             }
-            // The kernel tells when our own messages are taken out, but not when those of others
-            // are, so a receiver that they filled is tried now and then.
-            let sends = self.writes(|socket| socket.send_to(buf, path));
-            if let Ok(sent) = timeout(AGAIN, sends).await {
-                return sent;
-            }
-        }
+        })
     }
 }

@@ -471,6 +471,14 @@ impl TaskRow {
         self.waits.store(waits.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// Where the `.await` stands by which it waits for what was stated in this poll.
+    #[inline]
+    pub(crate) fn waits_at(&self, at: &'static Location<'static>) {
+        if self.waits.load(Ordering::Relaxed) > 0 {
+            self.waiting_at.set(at);
+        }
+    }
+
     /// States how the task ended.
     pub(crate) fn finished(&self, outcome: Outcome) {
         self.outcome.store(outcome as u8, Ordering::Relaxed);

@@ -20,6 +20,7 @@ use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use super::{BoxError, ConnectInfo};
+use crate::record::outer::outer;
 
 /// The most bytes of a request's body that are read, as aiohttp's `client_max_size`.
 const BODY: usize = 1 << 20;
@@ -241,25 +242,29 @@ impl Request {
     /// Reads the body, of at most 1 MiB.
     ///
     /// Errors: it is longer, or the client went away.
-    pub async fn read(self) -> Result<Bytes, BodyError> {
-        let declared = self.header(header::CONTENT_LENGTH.as_str());
-        if declared.and_then(|length| length.parse().ok()) > Some(BODY as u64) {
-            return Err(BodyError::TooLong);
-        }
-        let read = axum::body::to_bytes(self.body, BODY + 1).await;
-        match read {
-            Ok(bytes) if bytes.len() <= BODY => Ok(bytes),
-            Ok(_) => Err(BodyError::TooLong),
-            Err(error) if too_long(&error) => Err(BodyError::TooLong),
-            Err(error) => Err(BodyError::Broken(error.to_string())),
-        }
+    pub fn read(self) -> impl Future<Output = Result<Bytes, BodyError>> {
+        outer(async move {
+            let declared = self.header(header::CONTENT_LENGTH.as_str());
+            if declared.and_then(|length| length.parse().ok()) > Some(BODY as u64) {
+                return Err(BodyError::TooLong);
+            }
+            let read = axum::body::to_bytes(self.body, BODY + 1).await;
+            match read {
+                Ok(bytes) if bytes.len() <= BODY => Ok(bytes),
+                Ok(_) => Err(BodyError::TooLong),
+                Err(error) if too_long(&error) => Err(BodyError::TooLong),
+                Err(error) => Err(BodyError::Broken(error.to_string())),
+            }
+        })
     }
 
     /// Reads the body as UTF-8 text.
     ///
     /// Errors: as `read`, or it is no UTF-8.
-    pub async fn text(self) -> Result<String, BodyError> {
-        String::from_utf8(self.read().await?.into()).map_err(|_| BodyError::NotText)
+    pub fn text(self) -> impl Future<Output = Result<String, BodyError>> {
+        outer(async move {
+            String::from_utf8(self.read().await?.into()).map_err(|_| BodyError::NotText)
+        })
     }
 
     /// The axum request, with its whole body unread.
