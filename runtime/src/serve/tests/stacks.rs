@@ -118,8 +118,9 @@ fn a_sampled_spawn_tells_who_called_whom() {
         depot().sample_spawns(Some(1)).unwrap();
         assert!(depot().sampling().0);
         let mut functions = Vec::new();
-        // Other tests spawn too, and a stack may find no slot.
-        for _ in 0..50 {
+        // Other tests spawn too, and a stack may find no slot; and who takes them has the lowest
+        // priority, so that beside other builds it may be given no CPU for seconds.
+        for _ in 0..3_000 {
             let task = spawns_here();
             let id = task.id().get();
             task.await.unwrap();
