@@ -336,7 +336,9 @@ pub struct Store {
     /// The app's clock when this console first heard of this run.
     pub came_ns: u64,
     pub tasks: Page<TaskRow>,
+    /// What is seen of `branches`.
     pub tree: Page<TaskRow>,
+    pub branches: tree::Tree,
     pub groups: Page<GroupRow>,
     pub loops: Page<LoopRow>,
     pub blocks: Page<BlockRow>,
@@ -368,6 +370,20 @@ pub struct Store {
 pub const EVENTS_KEPT: usize = 512;
 
 impl Store {
+    /// Folds or unfolds task `id` of the tree. Gives the task that the keys are on then; `None`: it
+    /// stays as it was.
+    pub fn fold(&mut self, id: u64, fold: bool, now: Duration) -> Option<u64> {
+        let to = match fold {
+            true => self.branches.fold(id),
+            false => self.branches.unfold(id).then_some(id),
+        }?;
+        let at_ns = self.branches.at_ns;
+        // The one that was selected may be hidden now: it does not stay as one that ended.
+        Listed::pin(&mut self.tree, Some(to));
+        self.tree.take(self.branches.seen(), now, at_ns, true);
+        Some(to)
+    }
+
     /// Takes in what the transport told. `resort` says whether rows may change places now (see `page`).
     ///
     /// Returns a sentence for the user when something happened that no screen shows by itself.
@@ -473,7 +489,10 @@ impl Store {
             Body::Series(series) => self.series = series,
             Body::Hour(hour) => self.hour = Some(*hour),
             Body::Tasks(rows) => self.tasks.take(rows, now, at_ns, resort),
-            Body::Tree(rows) => self.tree.take(tree::grow(rows), now, at_ns, resort),
+            Body::Tree(rows) => {
+                self.branches.take(rows, at_ns);
+                self.tree.take(self.branches.seen(), now, at_ns, resort);
+            }
             Body::Groups(rows) => {
                 self.groups.take(rows, now, at_ns, resort);
                 self.place_strips();

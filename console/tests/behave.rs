@@ -842,3 +842,48 @@ fn who_comes_late_is_shown_what_was_over_before() {
     let frame = text(&d.frame(80, 24));
     assert!(line(&frame, "─ Leaks").contains("1-3 of 3"), "{frame}");
 }
+
+#[test]
+fn a_tree_is_folded_and_unfolded_and_the_selection_stays_on_what_is_seen() {
+    let mut d = sample::full();
+    d.keys("2 t");
+    d.frame(120, 36);
+    let task = |id: u64, parent: Option<u64>| TaskRow {
+        id,
+        parent,
+        name: format!("task-{id}"),
+        ..TaskRow::default()
+    };
+    let all = || {
+        let rows = vec![
+            task(1, None),
+            task(2, Some(1)),
+            task(3, Some(2)),
+            task(4, None),
+        ];
+        sample::view(wanted::TREE, Body::Tree(sample::rows(rows)))
+    };
+    let seen = |d: &Driver| -> Vec<u64> { d.model.store.tree.rows.iter().map(|t| t.id).collect() };
+    d.learn(all());
+    d.pass(Duration::from_secs(5));
+    d.frame(120, 36);
+    assert_eq!(seen(&d), [1, 2, 3, 4]);
+    // On 3, which has nothing below it: its parent is folded, and selected.
+    d.keys("j j -");
+    assert_eq!(seen(&d), [1, 2, 4]);
+    let frame = text(&d.frame(120, 36));
+    assert!(line_of(&frame, "task-2").contains("+ task-2"), "{frame}");
+    assert_eq!(d.model.list(ListId::Tree).id, Some(2));
+    d.learn(all());
+    d.pass(Duration::from_secs(5));
+    assert_eq!(seen(&d), [1, 2, 4], "an answer unfolds nothing");
+    d.keys("-");
+    assert_eq!(seen(&d), [1, 4]);
+    d.keys("+");
+    assert_eq!(seen(&d), [1, 2, 4], "2 is folded still");
+    d.keys("j +");
+    assert_eq!(seen(&d), [1, 2, 3, 4]);
+    let before = d.model.ui.layers.len();
+    d.keys("+");
+    assert_eq!((seen(&d).len(), d.model.ui.layers.len()), (4, before));
+}

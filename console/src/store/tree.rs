@@ -4,6 +4,76 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Below, Rows, TaskRow};
 
+/// A tree as it was read, and which of its tasks stand for all that lies below them.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    whole: Rows<TaskRow>,
+    folded: HashSet<u64>,
+    /// The app's clock at that answer.
+    pub at_ns: u64,
+}
+
+impl Tree {
+    /// Takes an answer in. Who is gone is not remembered as folded.
+    pub fn take(&mut self, rows: Rows<TaskRow>, at_ns: u64) {
+        self.whole = grow(rows);
+        self.at_ns = at_ns;
+        if !self.folded.is_empty() {
+            let here: HashSet<u64> = self.whole.rows.iter().map(|t| t.id).collect();
+            self.folded.retain(|id| here.contains(id));
+        }
+    }
+
+    /// Tasks that were read, folded ones included.
+    pub fn read(&self) -> u64 {
+        self.whole.rows.len() as u64
+    }
+
+    /// Folds what lies below task `id`; of one that has nothing to fold, what lies below its parent.
+    /// Gives the task that stands for it then. `None`: there is nothing to fold.
+    pub fn fold(&mut self, id: u64) -> Option<u64> {
+        let at = self.whole.rows.iter().position(|t| t.id == id)?;
+        let has_more = |t: &TaskRow| t.below.is_some_and(|below| below.tasks > 0);
+        let depth = self.whole.rows[at].depth;
+        let to = if has_more(&self.whole.rows[at]) && !self.folded.contains(&id) {
+            id
+        } else {
+            // In a tree's order the parent is the last one before it that is less deep.
+            self.whole.rows[..at].iter().rfind(|t| t.depth < depth)?.id
+        };
+        self.folded.insert(to);
+        Some(to)
+    }
+
+    /// Unfolds task `id`; false if it is not folded.
+    pub fn unfold(&mut self, id: u64) -> bool {
+        self.folded.remove(&id)
+    }
+
+    /// What is to be seen of it.
+    pub fn seen(&self) -> Rows<TaskRow> {
+        let mut rows = Vec::new();
+        let mut hidden_below = None;
+        for task in &self.whole.rows {
+            if hidden_below.is_some_and(|depth| task.depth > depth) {
+                continue;
+            }
+            let folded = self.folded.contains(&task.id);
+            hidden_below = folded.then_some(task.depth);
+            rows.push(TaskRow {
+                below: task.below.map(|below| Below { folded, ..below }),
+                ..task.clone()
+            });
+        }
+        Rows {
+            matched: rows.len() as u64,
+            offset: 0,
+            rows,
+            ..rows_head(self.whole.total, self.whole.torn)
+        }
+    }
+}
+
 /// Puts rows into tree order and says how deep each lies. One whose parent is not among them stands at the root.
 ///
 /// `total` stays what the app counted; `matched` becomes what is here, since only that can be scrolled.
@@ -163,6 +233,42 @@ mod tests {
             (5, 0, 10_000, 0),
         ];
         assert_eq!(below, expected.map(Some));
+    }
+
+    #[test]
+    fn a_folded_task_stands_for_all_below_it_until_it_is_unfolded() {
+        let mut tree = Tree::default();
+        let of = [
+            (1, None),
+            (2, Some(1)),
+            (3, Some(2)),
+            (4, Some(1)),
+            (5, None),
+        ];
+        tree.take(tasks(&of), 9);
+        let seen = |tree: &Tree| -> Vec<(u64, bool)> {
+            let rows = tree.seen().rows;
+            let is_folded = |t: &TaskRow| t.below.is_some_and(|below| below.folded);
+            rows.iter().map(|t| (t.id, is_folded(t))).collect()
+        };
+        assert_eq!(tree.fold(2), Some(2));
+        let one = [(1, false), (2, true), (4, false), (5, false)];
+        assert_eq!(seen(&tree), one);
+        assert_eq!((tree.read(), tree.seen().matched), (5, 4));
+        // The sums are of all that lies below, seen or not.
+        assert_eq!(tree.seen().rows[1].below.unwrap().tasks, 1);
+        assert_eq!(
+            tree.fold(4),
+            Some(1),
+            "it has nothing to fold: its parent has"
+        );
+        assert_eq!(seen(&tree), [(1, true), (5, false)]);
+        assert_eq!(tree.fold(5), None, "it has neither");
+        assert!(tree.unfold(1) && !tree.unfold(1));
+        assert_eq!(seen(&tree), one, "what was folded below it still is");
+        tree.take(tasks(&of[..1]), 10);
+        tree.take(tasks(&of), 11);
+        assert!(seen(&tree).iter().all(|(_, folded)| !folded), "it was gone");
     }
 
     #[test]

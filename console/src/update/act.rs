@@ -44,6 +44,11 @@ pub fn is_enabled(model: &Model, action: Action) -> bool {
             pick::task(model).is_some_and(|t| t.wait.as_ref().and_then(waker).is_some())
         }
         Action::Parent => pick::task(model).is_some_and(|t| t.parent.is_some()),
+        Action::Fold => list == Some(ListId::Tree) && pick::task(model).is_some(),
+        Action::Unfold => {
+            let folded = |t: &crate::store::TaskRow| t.below.is_some_and(|below| below.folded);
+            list == Some(ListId::Tree) && pick::task(model).is_some_and(folded)
+        }
         Action::LateCause => pick::timer(model).is_some(),
         Action::Copy | Action::Editor => pick::place(model).is_some(),
         Action::CopyRow => pick::row_json(model).is_some(),
@@ -149,6 +154,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             shape(model, Shape::Places);
         }
         Action::Tree => shape(model, Shape::Tree),
+        Action::Fold => fold(model, true),
+        Action::Unfold => fold(model, false),
         Action::Narrow => narrow(model),
         Action::Preview => {
             let on = crate::view::has_preview(model, model.ui.drawn.size.1);
@@ -255,6 +262,8 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
 /// A key that does nothing here says why, where that is not plain.
 fn why_not(model: &mut Model, action: Action) {
     let why = match action {
+        Action::Fold => "Only a tree of tasks is folded: t shows it.",
+        Action::Unfold => "Only a task of a tree that is folded can be unfolded.",
         Action::Waker => "What wakes it is not known, or has no row of its own.",
         Action::Parent => "It was spawned outside any task.",
         Action::Cancel | Action::Nudge => "There is no live task here.",
@@ -336,6 +345,26 @@ fn back(model: &mut Model) {
         model.ui.zoom = false;
         model.ui.inside = None;
     }
+}
+
+/// Folds or unfolds the selected task of a tree, and keeps the selection on what is seen of it.
+fn fold(model: &mut Model, fold: bool) {
+    let Some(id) = pick::task(model).map(|task| task.id) else {
+        return;
+    };
+    let now = model.ui.now;
+    let store = match &mut model.ui.frozen {
+        Some(frozen) => &mut frozen.store,
+        None => &mut model.store,
+    };
+    let Some(to) = store.fold(id, fold, now) else {
+        return;
+    };
+    let rank = store.tree.rows.iter().position(|task| task.id == to);
+    let list = model.list_mut(ListId::Tree);
+    list.id = Some(to);
+    list.rank = rank.unwrap_or(0) as u64;
+    list.top = list.top.min(list.rank);
 }
 
 /// Shows tasks in a shape, or as a list again; what was filtered stays filtered.

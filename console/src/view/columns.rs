@@ -155,10 +155,14 @@ fn owner(id: Option<u64>, name: &str, gone: bool) -> Cell {
 
 /// A task's name, indented as deep as it lies in a tree; deeper than eight levels nobody counts blanks.
 fn in_tree(row: &TaskRow) -> String {
+    let folded = match row.below {
+        Some(Below { folded: true, .. }) => "+ ",
+        _ => "",
+    };
     match row.depth {
-        0 => row.name.clone(),
+        0 => format!("{folded}{}", row.name),
         depth => format!(
-            "{}└ {}",
+            "{}└ {folded}{}",
             "  ".repeat(usize::from(depth.min(9) - 1)),
             row.name
         ),

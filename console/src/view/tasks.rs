@@ -44,7 +44,7 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     }
     let tree = model.ui.shape == Shape::Tree;
     let mut area = if tree {
-        let at_hand = store.tree.rows.len() as u64;
+        let at_hand = store.branches.read();
         let part = if store.tree.total > at_hand && model.list(ListId::Tree).filter.is_empty() {
             format!(
                 " · the oldest {} of {}",
@@ -55,7 +55,7 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
             String::new()
         };
         let note = format!(
-            "{}{part} · t: as a list",
+            "{}{part} · - + fold · t: as a list",
             table::position(model, ListId::Tree, &store.tree)
         );
         title(p, area, "Tasks by parent (all_tasks)", &note)

@@ -167,6 +167,8 @@ pub struct Below {
     pub busy_ns: u64,
     /// Tasks below it of which something is found.
     pub found: u64,
+    /// They are not shown: it stands for them.
+    pub folded: bool,
 }
 
 /// What was asked of a task that was asked to cancel: the last request's words.
