@@ -592,7 +592,7 @@ fn several_recordings_are_listed_with_whose_they_are() {
 #[test]
 fn a_file_that_others_may_not_read_says_whose_it_is() {
     if rustix::process::geteuid().is_root() {
-        // Root may read everything; the sentence is tested where it is made.
+        // Root may read everything; the sentence is tested beside the code that makes it.
         return;
     }
     let world = World::new("denied");

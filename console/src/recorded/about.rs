@@ -140,13 +140,9 @@ impl About {
             Some(at) => format!("last event {}", self.time(at, utc_offset_s, with_day)),
             None => "no events".to_owned(),
         };
-        let word = if self.following {
-            "FOLLOWING the recording"
-        } else {
-            "RECORDING"
-        };
+        // Whether it is followed is said where an app is said to be live.
         format!(
-            "{word} of {name} (pid {pid}) · {} · {last}",
+            "RECORDING of {name} (pid {pid}) · {} · {last}",
             self.stands.short()
         )
     }

@@ -222,10 +222,12 @@ fn owner_of(directory: &Path, uid: u32) -> Result<u32, String> {
 /// Recordings that one directory may have, at most: an app keeps a few.
 const RECORDINGS: usize = 1_024;
 
-/// Files that may be recordings, beside sockets, in memory and where dumps lie; `u32`: the pid by which this machine knows the
-/// process that a file's pid means, where both are known and differ.
-pub(super) fn recordings(places: &Places) -> (Vec<(PathBuf, Option<(u32, u32)>)>, Vec<Looked>) {
-    let mut directories: Vec<(PathBuf, Option<(u32, u32)>)> = Vec::new();
+/// A path, and the process through which it was come by: the pid that it knows itself by, and the one by which this machine does.
+type Through = (PathBuf, Option<(u32, u32)>);
+
+/// Files that may be recordings: beside sockets, in memory and where dumps lie.
+pub(super) fn recordings(places: &Places) -> (Vec<Through>, Vec<Looked>) {
+    let mut directories: Vec<Through> = Vec::new();
     let mut add = |path: PathBuf, of: Option<(u32, u32)>| {
         for path in [path.join("dumps"), path] {
             if !directories.iter().any(|(known, _)| *known == path) {

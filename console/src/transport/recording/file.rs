@@ -144,3 +144,31 @@ fn unreadable(path: &Path, why: &Unreadable) -> Failure {
         Unreadable::Foreign => Failure::usage(text, WHAT_IS_ONE),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_says_whose_it_is_and_what_to_do() {
+        let path = std::env::temp_dir();
+        let about = std::fs::metadata(&path).expect("it is there");
+        let no = io::Error::from(io::ErrorKind::PermissionDenied);
+        let failure = denied(&path, &no, Some(&about));
+        assert_eq!(failure.exit, Exit::Usage);
+        let whose = format!(
+            "it belongs to user {}, and only that user may read it",
+            about.uid()
+        );
+        assert!(failure.what.contains(&whose), "{failure}");
+        assert!(
+            failure.next.contains("as that user, or as root"),
+            "{failure}"
+        );
+        let failure = denied(&path, &no, None);
+        assert!(
+            failure.what.contains("look into its directory"),
+            "{failure}"
+        );
+    }
+}

@@ -189,3 +189,26 @@ fn list(found: &[Found]) -> String {
     };
     found.iter().map(line).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_another_user_is_said_to_be_so() {
+        let places = Places {
+            directories: Vec::new(),
+            proc: Some(PathBuf::from("/proc")),
+            everywhere: false,
+            // Whoever that is, the first process is not theirs.
+            uid: 54_321,
+        };
+        let failure = resolve("1", &places).expect_err("it keeps nothing for us");
+        assert_eq!(failure.exit, Exit::NoApp);
+        assert!(
+            failure.what.starts_with("Process 1 belongs to user "),
+            "{failure}"
+        );
+        assert!(failure.next.contains("as root"), "{failure}");
+    }
+}
