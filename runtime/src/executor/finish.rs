@@ -26,6 +26,7 @@ impl Local {
             record::add(&site.polls, row.polls.load(relaxed));
             record::add(&site.busy, row.busy.load(relaxed));
             record::add(&site.lived, at.saturating_sub(row.spawned_at.load(relaxed)));
+            record::raise(&site.max_poll, row.max_poll.load(relaxed));
         }
         record.emit(EventKind::TaskFinished, || {
             Event::task_finished(at, row.task_id(), outcome as u8, row.polls.load(relaxed))
@@ -94,6 +95,11 @@ impl Local {
             Outcome::Failed => self.failures.borrow().get(&row.task_id()).cloned(),
             _ => work.panicked(),
         };
+        if matches!(outcome, Outcome::Failed | Outcome::Panicked)
+            && let Some(site) = record.sites.get(row.site())
+        {
+            record::count(&site.failed);
+        }
         match outcome {
             Outcome::Failed => {
                 row.set_flag(flag::UNREAD, true);

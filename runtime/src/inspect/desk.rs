@@ -10,6 +10,7 @@ use super::blocks::Blocks;
 use super::census::Census;
 use super::flight::log::Log;
 use super::history::History;
+use super::history::blocks::Drawn;
 use super::ids::IdMap;
 use super::judge::losses::Losses;
 use super::judge::{Held, Judge};
@@ -33,6 +34,7 @@ pub(crate) struct Desk {
     pub(crate) texts: Texts,
     pub(crate) census: Census,
     pub(crate) history: History,
+    drawn: Drawn,
     pub(crate) judge: Judge,
     pub(crate) strips: Option<Strips>,
     strips_until: u64,
@@ -89,16 +91,11 @@ impl Desk {
     pub(crate) fn second(&mut self) {
         let look = Look::new(true);
         self.judge.note(&look);
-        let second = look.now.mono.saturating_sub(1_000_000_000);
         let recent = self.blocks.as_ref().map(|blocks| blocks.latest());
+        let history = &self.history;
+        let worst = (self.drawn).take(&recent.unwrap_or_default(), |id| history.of(id).is_some());
         self.history.second(&look, &mut self.census, |id| {
-            let ended = |tick: u64| look.now.mono_of(tick) >= second;
-            let blocks = recent.iter().flatten();
-            blocks
-                .filter(|block| block.loop_id == id && block.ended.is_some_and(ended))
-                .map(|block| block.bracket.map_or(block.wall_ns, |held| held.lower))
-                .max()
-                .unwrap_or(0)
+            worst.get(&id).copied().unwrap_or(0)
         });
         if look.now.mono > self.strips_until {
             self.strips = None;

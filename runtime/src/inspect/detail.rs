@@ -9,6 +9,7 @@ mod stacks;
 use super::desk::Desk;
 use super::graph::around;
 use super::live::wake_cause;
+use super::strips::Strips;
 use super::tables::{Look, Spot, children_of, state_of};
 use super::texts::Sent;
 use super::view::tasks;
@@ -156,7 +157,12 @@ fn ties(at: &super::tables::LoopLook, id: u64) -> Ties {
 fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::TaskDetail {
     let at = look.at(spot).expect("the spot was found in this look");
     let id = facts.id;
+    // Slots of all tasks are dear where there are many: for one task's page they are kept on, not begun.
+    if desk.strips.is_some() || Strips::are_cheap(look) {
+        desk.want_strips(look);
+    }
     let mut task = tasks(look, Extras::ALL, desk, [(id, spot)].into_iter()).pop();
+    let busy = task.as_ref().and_then(|task| task.busy_strip.clone());
     let ties = ties(at, id);
     let (graph, waits) = around(look, desk, id);
     let mut wanted = Wanted::default();
@@ -218,6 +224,7 @@ fn live(look: &Look, desk: &mut Desk, spot: Spot, facts: &TaskFacts) -> pb::Task
         poll,
         scheduled,
         woken_by,
+        busy,
         timers: ties
             .timers
             .iter()

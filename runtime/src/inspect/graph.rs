@@ -68,7 +68,12 @@ fn waits_of(look: &Look, tasks: &IdSet) -> IdMap<Waiting> {
         for facts in record.timers.live().filter_map(|(_, row)| row.read()) {
             if facts.armed && tasks.contains(&facts.owner) {
                 let since = Some(facts.armed_at);
-                told.push((facts.owner, tie(On::Timer, facts.id, since)));
+                // No arm but the last one states where it is awaited: a timer was set where its arm is.
+                let tie = Tie {
+                    place: facts.place,
+                    ..tie(On::Timer, facts.id, since)
+                };
+                told.push((facts.owner, tie));
             }
         }
         for facts in record.sources.live().filter_map(|(_, row)| row.read()) {

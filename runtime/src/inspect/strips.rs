@@ -47,10 +47,15 @@ pub(crate) struct Strip {
 }
 
 impl Strips {
+    /// Whether there are few tasks, so that a second's slots of all take little room.
+    pub(crate) fn are_cheap(look: &Look) -> bool {
+        let slots = look.loops.iter().map(|at| at.record.tasks.slots());
+        slots.sum::<u32>() <= FINE
+    }
+
     /// Begins to keep: what tasks did before is not known.
     pub(crate) fn begin(look: &Look) -> Self {
-        let slots: u32 = look.loops.iter().map(|at| at.record.tasks.slots()).sum();
-        let slot_ns = if slots <= FINE {
+        let slot_ns = if Self::are_cheap(look) {
             1_000_000_000
         } else {
             4_000_000_000

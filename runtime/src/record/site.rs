@@ -30,6 +30,10 @@ pub(crate) struct SiteRow {
     pub(crate) polls: AtomicU64,
     /// Sum of lifetimes, in ticks, of finished tasks.
     pub(crate) lived: AtomicU64,
+    /// The longest poll of a finished task, in ticks.
+    pub(crate) max_poll: AtomicU64,
+    /// Finished tasks that ended with an error or a panic.
+    pub(crate) failed: AtomicU64,
 }
 
 struct Facts {

@@ -240,7 +240,10 @@ fn no_task(id: u64) -> String {
                     .now
                     .mono
                     .saturating_sub(look.now.mono_of(ended.ended_at));
-                let how = format!("{:?}", ended.outcome).to_lowercase();
+                let how = match format!("{:?}", ended.outcome).to_lowercase().as_str() {
+                    how @ ("cancelled" | "dropped") => format!("was {how}"),
+                    how => how.to_owned(),
+                };
                 return format!(
                     "task {id} has ended: it {how} {:?} ago",
                     rounded(Duration::from_nanos(ago))

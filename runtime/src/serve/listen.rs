@@ -1,6 +1,7 @@
 //! The doors of the inspector, and what its thread does besides serving: the beat of a second, and
 //! the walks for findings.
 
+use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -370,9 +371,36 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
     }
 }
 
+/// Which blocks were told as events. A block changes more often than that, each time its stack gets
+/// better or its names are found: that is told to views alone.
+#[derive(Default)]
+struct Told {
+    begun: HashSet<u64>,
+    /// The newest that ended: the names of a stack may be found long after.
+    ended: BTreeSet<u64>,
+}
+
+impl Told {
+    /// Ends that are remembered: more than the blocks whose stacks wait for their names.
+    const ENDS: usize = 256;
+
+    /// Whether nobody was told of this yet.
+    fn is_news(&mut self, kind: pb::EventKind, block: u64) -> bool {
+        if kind == pb::EventKind::LoopBlocked {
+            return self.begun.insert(block);
+        }
+        self.begun.remove(&block);
+        let is_news = self.ended.insert(block);
+        if self.ended.len() > Self::ENDS {
+            self.ended.pop_first();
+        }
+        is_news
+    }
+}
+
 /// Tells viewers of blocks the moment they change.
 pub(crate) async fn blocks(shared: Arc<Shared>) {
-    let mut begun = std::collections::HashSet::new();
+    let mut told = Told::default();
     loop {
         shared.blocked.wait().await;
         shared.blocked.take();
@@ -380,14 +408,7 @@ pub(crate) async fn blocks(shared: Arc<Shared>) {
             let mut feeds = shared.feeds();
             let desk = shared.desk();
             for event in shared.take_blocks() {
-                // Each time its stack gets better, the block is told anew to views, not to events.
-                let is_new = if event.kind == pb::EventKind::LoopBlocked as i32 {
-                    begun.insert(event.subject_id)
-                } else {
-                    begun.remove(&event.subject_id);
-                    true
-                };
-                if is_new {
+                if told.is_news(event.kind(), event.subject_id) {
                     #[cfg(unix)]
                     shared.flight.blocked(&event);
                     feeds.tell(event, &desk);
@@ -531,4 +552,21 @@ async fn walk(shared: &Arc<Shared>) -> Duration {
     let took = Duration::from_nanos(took);
     shared.round_done(took >= DEAR);
     took
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_begins_once_and_ends_once_however_often_its_stack_gets_better() {
+        let mut told = Told::default();
+        let (begins, ends) = (pb::EventKind::LoopBlocked, pb::EventKind::LoopUnblocked);
+        assert!(told.is_news(begins, 1) && !told.is_news(begins, 1));
+        assert!(told.is_news(begins, 2));
+        assert!(told.is_news(ends, 2) && told.is_news(ends, 1));
+        assert!(!told.is_news(ends, 1) && !told.is_news(ends, 2));
+        // One that nobody saw begin.
+        assert!(told.is_news(ends, 3) && !told.is_news(ends, 3));
+    }
 }

@@ -1,10 +1,11 @@
 //! Blocks of the last hour that outlive the list of the latest: the worst of each minute, so that
 //! each peak of a strip can be explained, and the worst of all. Knows not how a block is noticed.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::{HOUR, SLOTS};
+use crate::id::LoopId;
 use crate::inspect::blocks::Block;
 use crate::inspect::stack::Frame;
 use crate::inspect::stack::names::Line;
@@ -35,6 +36,33 @@ pub(crate) struct Worst {
 /// How long it held its loop, as far as is known.
 pub(crate) fn held(block: &Block) -> u64 {
     block.bracket.map_or(block.wall_ns, |held| held.lower)
+}
+
+/// Which blocks the strips have. Each is in one slot, though it may be told a while after its end, and though the seconds that
+/// close slots come late on a busy machine.
+#[derive(Default)]
+pub(crate) struct Drawn(HashSet<u64>);
+
+impl Drawn {
+    /// The longest block of each loop that no slot has yet. `open`: whether a slot of the loop is being filled; what is of one
+    /// without is left for its first.
+    pub(crate) fn take(
+        &mut self,
+        recent: &[Arc<Block>],
+        open: impl Fn(LoopId) -> bool,
+    ) -> HashMap<LoopId, u64> {
+        let mut worst = HashMap::new();
+        for block in recent {
+            let of = block.loop_id;
+            if block.ended.is_some() && open(of) && self.0.insert(block.id) {
+                let longest: &mut u64 = worst.entry(of).or_default();
+                *longest = held(block).max(*longest);
+            }
+        }
+        self.0
+            .retain(|id| recent.iter().any(|block| block.id == *id));
+        worst
+    }
 }
 
 /// The same block with no more of its stacks than is kept.
@@ -214,5 +242,27 @@ mod tests {
         // Two hours later nothing of it is left.
         kept.age(3 * 3_600 * second);
         assert_eq!((kept.ended(), kept.all().count()), (0, 0));
+    }
+
+    #[test]
+    fn a_block_is_in_the_strip_once_whenever_it_is_told() {
+        let told: Vec<Arc<Block>> = [(1, 5), (2, 9)]
+            .map(|(id, ns)| Arc::new(sample(id, ns)))
+            .into();
+        let of = told[0].loop_id;
+        let mut drawn = Drawn::default();
+        // The loop has no slot yet, so they wait for the first one.
+        assert!(drawn.take(&told, |_| false).is_empty());
+        assert_eq!(drawn.take(&told, |_| true), HashMap::from([(of, 9)]));
+        assert!(drawn.take(&told, |_| true).is_empty());
+        let running = Block {
+            ended: None,
+            ..sample(3, 4)
+        };
+        let goes_on = [told[1].clone(), Arc::new(running)];
+        assert!(drawn.take(&goes_on, |_| true).is_empty());
+        let ended = [told[1].clone(), Arc::new(sample(3, 4))];
+        assert_eq!(drawn.take(&ended, |_| true), HashMap::from([(of, 4)]));
+        assert_eq!(drawn.0.len(), 2, "what is no longer listed is forgotten");
     }
 }

@@ -121,7 +121,7 @@ fn dropped(drop: &LastDrop, last: bool, note: &Note<'_>, copies: &mut Copies) ->
     };
     let place = match copies.place(drop.copy) {
         Known::Place(place) => format!(", {place}"),
-        Known::Soon => ", at a place that is being looked up".to_owned(),
+        Known::Soon => ", at a place that is not known yet".to_owned(),
         Known::Unknown => "; where is not known".to_owned(),
     };
     format!("its last waker was dropped {ago} ago {who}{place}")

@@ -53,6 +53,7 @@ struct Place {
     ready: u64,
     spawned: u64,
     finished: u64,
+    failed: u64,
     busy: u64,
     polls: u64,
     max: u64,
@@ -143,6 +144,8 @@ impl Wire<'_> {
                 place.finished += row.finished.load(Ordering::Relaxed);
                 place.busy += row.busy.load(Ordering::Relaxed);
                 place.polls += row.polls.load(Ordering::Relaxed);
+                place.max = place.max.max(row.max_poll.load(Ordering::Relaxed));
+                place.failed += row.failed.load(Ordering::Relaxed);
                 if self.extras.poll
                     && let Some(times) = row.poll_times()
                 {
@@ -179,6 +182,8 @@ impl Wire<'_> {
                 place.stem = Some(stem);
             }
         }
+        // The row of what no longer fits is there before anything does not.
+        places.retain(|_, place| place.spawned + place.finished + place.live > 0);
         let rows = places.into_iter().map(|(key, place)| {
             let place_text = match key {
                 Some(place) => self.texts.place(Some(place)),
@@ -192,7 +197,7 @@ impl Wire<'_> {
                 ready: place.ready,
                 spawned: place.spawned.max(place.live + place.finished),
                 finished: place.finished,
-                failed: 0,
+                failed: place.failed,
                 busy_ns: look.now.ns(place.busy),
                 max_poll_ns: look.now.ns(place.max),
                 polls: place.polls,

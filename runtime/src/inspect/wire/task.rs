@@ -66,7 +66,11 @@ impl Wire<'_> {
                 0
             },
             waiting_on,
-            more_waits: if waits { u32::from(facts.waits) - 1 } else { 0 },
+            more_waits: if waits {
+                more_waits(facts.waits.into(), facts.wakers)
+            } else {
+                0
+            },
             waiting_at_text: if waits {
                 self.texts.place(facts.waiting_at.filter(of_the_app))
             } else {
@@ -202,4 +206,31 @@ fn buckets(facts: &TaskFacts, now: &crate::inspect::tables::Moment) -> Vec<u64> 
     }
     all[0] += facts.polls.saturating_sub(counted);
     all
+}
+
+/// How many things a task waits for besides the first, of so many that its last poll told and with so many wakers.
+///
+/// A loop around a `select!` tells its arms anew in each turn of one poll. Each wait keeps a waker, so there are no more of them
+/// than wakers; but one waker alone may stand for many waits, where futures are polled with wakers of their own.
+fn more_waits(told: u32, wakers: i32) -> u32 {
+    let most = match u32::try_from(wakers) {
+        Ok(0 | 1) | Err(_) => told,
+        Ok(wakers) => wakers,
+    };
+    told.min(most).saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::more_waits;
+
+    #[test]
+    fn a_loop_that_told_its_arms_often_waits_for_no_more_than_it_has_wakers() {
+        assert_eq!(more_waits(3, 3), 2);
+        assert_eq!(more_waits(43, 3), 2);
+        assert_eq!(more_waits(1, 1), 0);
+        // A set of futures that hands out its own wakers.
+        assert_eq!(more_waits(30, 1), 29);
+        assert_eq!(more_waits(2, 0), 1);
+    }
 }

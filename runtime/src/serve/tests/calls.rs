@@ -168,6 +168,54 @@ fn every_table_answers_and_pages_hold_what_they_promise() {
 }
 
 #[test]
+fn a_place_remembers_the_polls_and_failures_of_tasks_that_ended() {
+    let inspected = Inspected::new("places");
+    on_loop(|_| async move {
+        let place = line!() + 1;
+        let spawned = |fails: bool| create_task(async move { assert!(!fails, "on purpose") });
+        let tasks = [false, true, true].map(spawned);
+        for task in tasks {
+            let _ = task.await;
+        }
+        let mut client = inspected.client().await;
+        let filter = format!("place~calls.rs:{place}:");
+        let (view, _) = ask(&mut client, query(pb::Target::Places, &filter)).await;
+        let [row] = view.places.as_slice() else {
+            panic!("one place: {:?}", view.places)
+        };
+        assert_eq!((row.live, row.finished, row.failed), (0, 3, 2));
+        assert!(
+            row.max_poll_ns > 0 && row.max_poll_ns <= row.busy_ns,
+            "{row:?}"
+        );
+        // The row of places that found no room says nothing before there are any.
+        let (all, _) = ask(&mut client, query(pb::Target::Places, "")).await;
+        assert!(
+            all.places.iter().all(|row| row.spawned > 0),
+            "{:?}",
+            all.places
+        );
+    });
+}
+
+#[test]
+fn the_page_of_a_task_keeps_its_slots_from_the_first_look_on() {
+    let inspected = Inspected::new("slots");
+    on_loop(|_| async move {
+        let sleeps = create_task(async { sleep(Duration::from_secs(60)).await });
+        yield_now().await;
+        let mut client = inspected.client().await;
+        let request = pb::TaskRequest {
+            id: sleeps.id().get(),
+            ..pb::TaskRequest::default()
+        };
+        let detail = client.task(request).await.unwrap().into_inner();
+        let slots = detail.busy.expect("kept while somebody looks");
+        assert!(slots.slot_ns > 0 && !slots.values.is_empty(), "{slots:?}");
+    });
+}
+
+#[test]
 fn the_inspectors_own_loop_is_in_no_list_unless_asked_for() {
     let inspected = Inspected::new("internal");
     on_loop(|_| async move {

@@ -126,6 +126,13 @@ fn a_task_that_waits_in_several_ways_tells_every_arm() {
             .collect();
         told.sort();
         assert_eq!(told, ["future", "queue arms", "timer"], "{detail:#?}");
+        for wait in &detail.waits {
+            let place = texts.get(wait.place_text);
+            assert!(
+                place.contains("waiting.rs:"),
+                "each arm has its line: {wait:?}"
+            );
+        }
         let row = detail.task.unwrap();
         assert_eq!(u64::from(row.more_waits) + 1, detail.waits.len() as u64);
         let waits = with_waiters(pb::Target::Resources, "waiters>0 kind=queue,future");
