@@ -36,6 +36,9 @@ pub fn check(global: &Global, check: &Check) -> Result<Exit, Failure> {
     {
         write(file, "")?;
     }
+    if let Some(directory) = &check.dumps {
+        takes_files(directory)?;
+    }
     let began = Instant::now();
     let mut report = match &check.subject {
         Subject::Target(word) => running(global, check, word.as_deref())?,
@@ -109,6 +112,27 @@ fn say(global: &Global, check: &Check, report: &Report) -> Result<(), Failure> {
         None => {}
     }
     Ok(())
+}
+
+/// Makes the directory of the dumps as the programs would, and a file in it for a moment: they can only log that they failed.
+fn takes_files(directory: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt;
+    let trial = directory.join(format!(".loop-console-{}", std::process::id()));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .and_then(|()| std::fs::write(&trial, ""))
+        .and_then(|()| std::fs::remove_file(&trial))
+        .map_err(|error| {
+            Failure::usage(
+                format!(
+                    "No dump can be written to {}: {error}.",
+                    loop_proto::escape::escape(&directory.display().to_string(), 1024)
+                ),
+                "Name a directory of yours with --dumps.",
+            )
+        })
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Failure> {

@@ -1,7 +1,6 @@
 //! The commands that print and end. Each is a few lines: reach the app, ask to the end, print. What is printed is decided in
 //! [`crate::print`], how apps are reached in [`crate::transport`].
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use loop_proto::escape::escape;
@@ -101,7 +100,7 @@ pub(crate) fn leave_on_interrupt() -> Result<(), Failure> {
 fn screens(global: &Global, word: Option<&str>) -> Result<Exit, Failure> {
     use std::io::IsTerminal;
     let target = Target::read(word)?;
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() || is_dumb() {
         return not_a_terminal(global, target);
     }
     if target.recording().is_some() {
@@ -155,6 +154,11 @@ impl crate::run::Transport for Starting {
     }
 }
 
+/// A terminal of lines alone, as editors have it: what moves its cursor is litter there.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// Screens need a terminal. Without one the state that would be the first screen is said, with its code.
 fn not_a_terminal(global: &Global, target: Target) -> Result<Exit, Failure> {
     leave_on_interrupt()?;
@@ -166,9 +170,13 @@ fn not_a_terminal(global: &Global, target: Target) -> Result<Exit, Failure> {
     };
     Err(Failure::usage(
         format!(
-            "{} (pid {}) {is}, but the screens need a terminal, and this is none.",
+            "{} (pid {}) {is}, but the screens need a terminal, and {}.",
             escape(&session.app_name, 256),
-            session.pid
+            session.pid,
+            match is_dumb() {
+                true => "this one says of itself that it cannot place a cursor (TERM=dumb)",
+                false => "this is none",
+            }
         ),
         match word {
             Some(word) => format!(
@@ -368,6 +376,9 @@ fn print_list(global: &Global, list: List, out: Out) -> Result<Exit, Failure> {
         loop {
             let text = match &list.json {
                 Some(only) => json::list(list.what, &whole, &hello, only),
+                None if !list.filter.is_empty() && whole.body.is_empty() => {
+                    plain::none_match(list.what, &list.filter)
+                }
                 None => {
                     let look = plain::look(&hello, whole.at_ns, utc_offset());
                     plain::list(list.what, &whole.body, &look, &list.columns, out)
@@ -473,7 +484,6 @@ fn follow(global: &Global, wanted: Events, out: Out) -> Result<Exit, Failure> {
             .map_err(|status| stopped(&refused(&status)))?;
         let mut printer = Printer {
             decoder: Decoder::new(),
-            names: HashMap::new(),
             losses: events::Losses::default(),
             delivered: 0,
         };
@@ -537,8 +547,6 @@ fn follow(global: &Global, wanted: Events, out: Out) -> Result<Exit, Failure> {
 
 struct Printer {
     decoder: Decoder,
-    /// A task's name comes once a stream.
-    names: HashMap<u64, String>,
     losses: events::Losses,
     delivered: u64,
 }
@@ -555,18 +563,7 @@ impl Printer {
         self.delivered = self.delivered.max(batch.delivered);
         let more_lost = self.losses.learn(&batch.lost);
         let raw = batch.events.clone();
-        let mut rows = self.decoder.events(batch);
-        for (row, raw) in rows.iter_mut().zip(&raw) {
-            let Some(id) = row.task else { continue };
-            if row.name.is_empty() {
-                row.name = self.names.get(&id).cloned().unwrap_or_default();
-            } else {
-                self.names.insert(id, row.name.clone());
-            }
-            if raw.kind() == pb::EventKind::TaskFinished {
-                self.names.remove(&id);
-            }
-        }
+        let rows = self.decoder.events(batch);
         if as_json {
             if rows.is_empty() && !more_lost {
                 return String::new();

@@ -346,7 +346,7 @@ pub fn names(binding: &Binding) -> String {
 
 /// The whole table as text, for `keys` and the docs: one section for each place.
 pub fn document() -> String {
-    const PLACES: [(&str, Where); 20] = [
+    const PLACES: [(&str, Where); 21] = [
         ("Everywhere", Where::SCREENS),
         ("Overview", Where::OVERVIEW),
         ("Tasks (all_tasks)", Where::TASKS),
@@ -364,7 +364,11 @@ pub fn document() -> String {
         ("Palette", Where::PALETTE),
         ("Apps", Where::APPS),
         ("Help", Where::HELP),
-        ("Before the app is had do something", Where::CONFIRM),
+        (
+            "A text on top: what a finding means, events, costs",
+            Where::NOTE,
+        ),
+        ("Before the app does something", Where::CONFIRM),
         ("While typing a budget", Where::BUDGET),
         ("What is recorded", Where::SWITCHES),
     ];

@@ -366,6 +366,26 @@ pub struct Store {
     pub events: VecDeque<Event>,
 }
 
+impl Body {
+    /// Whether it is a list without rows.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Body::Tasks(rows) | Body::Tree(rows) => rows.rows.is_empty(),
+            Body::Groups(rows) => rows.rows.is_empty(),
+            Body::Loops(rows) => rows.rows.is_empty(),
+            Body::Blocks(rows) => rows.rows.is_empty(),
+            Body::Timers(rows) => rows.rows.is_empty(),
+            Body::Io(rows) => rows.rows.is_empty(),
+            Body::Resources(rows) => rows.rows.is_empty(),
+            Body::Jobs(rows) => rows.rows.is_empty(),
+            Body::Children(rows) => rows.rows.is_empty(),
+            Body::Signals(rows) => rows.rows.is_empty(),
+            Body::Findings(rows) | Body::Leaks(rows) => rows.rows.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// Events kept for the screens; older ones leave.
 pub const EVENTS_KEPT: usize = 512;
 

@@ -105,6 +105,7 @@ fn frame(model: &Model, p: &mut Painter<'_>, area: Rect) {
     }
     chrome::footer(model, p, footer_area);
     overlay::draw(model, p, body);
+    chrome::toast(model, p, footer_area);
 }
 
 fn screen(model: &Model, p: &mut Painter<'_>, area: Rect) {

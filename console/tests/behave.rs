@@ -608,7 +608,7 @@ fn copies_say_what_was_copied() {
     let row: serde_json::Value = serde_json::from_str(json).expect("JSON");
     assert_eq!(
         (row["id"].as_str(), row["waiting_on"].as_str()),
-        (Some("2071"), Some("? nothing can wake it"))
+        (Some("2071"), Some("nothing can wake it"))
     );
 }
 

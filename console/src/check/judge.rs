@@ -177,6 +177,16 @@ pub fn judge(evidence: Evidence, budget: &Budget, deny: &[Deny]) -> Judged {
             ));
         }
     }
+    // What is certain first, as everywhere; of one grade in the order of the limits.
+    let worst = [
+        Grade::Certain,
+        Grade::LeftBehind,
+        Grade::Suspect,
+        Grade::Warning,
+    ];
+    judged
+        .problems
+        .sort_by_key(|p| worst.iter().position(|g| grade(*g) == p.grade));
     judged.doubts.extend(e.doubts.iter().cloned());
     if let Some(noise) = e
         .host_noise

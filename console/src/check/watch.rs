@@ -160,8 +160,15 @@ pub async fn for_a_while(
     time: Duration,
     mut interrupts: Interrupts,
 ) -> Result<(Evidence, bool), Failure> {
-    let (seen, task) = begin(session);
-    let interrupted = loop_runtime::timeout(time, interrupts.next()).await.is_ok();
+    let (seen, mut task) = begin(session);
+    let first = async {
+        loop_runtime::select! {
+            _ = interrupts.next() => true,
+            // The app is gone: nothing more will be seen of it.
+            _ = &mut task => false,
+        }
+    };
+    let interrupted = matches!(loop_runtime::timeout(time, first).await, Ok(true));
     // The first answers may take longer than a very short --for.
     let mut left = 100;
     while !interrupted && left > 0 && !seen.borrow().complete() && seen.borrow().broken.is_none() {

@@ -192,7 +192,7 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(super) watch: Option<Duration>,
     /// At most N rows
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
 }
 

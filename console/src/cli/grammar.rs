@@ -65,7 +65,13 @@ fn setting(text: &str, loop_id: Option<u64>) -> Result<Deed, Failure> {
     let on = match value.trim() {
         "on" => true,
         "off" => false,
-        _ => return wrong(at, "A recording is on or off.".to_owned()),
+        _ => {
+            let key = loop_proto::escape::escape(key, 64);
+            return wrong(
+                at,
+                format!("Write {key}=on or {key}=off; only block=… takes a duration."),
+            );
+        }
     };
     Ok(Deed::Record {
         what: key.to_owned(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::print::json::{Clock, SCHEMA, line};
 use crate::print::safe;
 use crate::store::{Event, Hello};
-use crate::view::columns::Look;
+use crate::view::columns::{Look, subject};
 use crate::view::fmt;
 
 use pb::EventKind as K;
@@ -123,8 +123,8 @@ pub fn text(event: &Event, look: &Look, ascii: bool) -> String {
             out.push_str(&safe(&event.name, ascii));
         }
     }
-    if let Some(id) = event.subject {
-        out.push_str(&format!("  #{id}"));
+    if let Some(about) = event.about() {
+        out.push_str(&format!("  {about}"));
     }
     if let Some(ns) = event.duration_ns {
         out.push_str(&format!("  {}", safe(&fmt::span(ns), ascii)));
@@ -141,7 +141,13 @@ pub fn text(event: &Event, look: &Look, ascii: bool) -> String {
             safe(&finding.name, ascii),
             finding.grade.word()
         ));
+        // Its task stands before it already.
+        if event.task.is_none() {
+            let about = subject(finding);
+            out.push_str(&format!("  {}", safe(&about, ascii)));
+        }
     }
+    out.truncate(out.trim_end().len());
     out.push('\n');
     out
 }

@@ -26,7 +26,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "No tasks match.",
+            "No tasks live.",
         ),
         (What::Loops, Body::Loops(rows)) => table(
             super::columns::LOOPS,
@@ -34,7 +34,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "No loops match.",
+            "No loop is running.",
         ),
         (What::Timers, Body::Timers(rows)) => table(
             columns::TIMERS,
@@ -42,7 +42,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "No timers armed.",
+            "No timers are armed.",
         ),
         (What::Io, Body::Io(rows)) => table(
             columns::IO,
@@ -50,7 +50,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "No I/O sources registered.",
+            "No I/O sources are registered.",
         ),
         (What::Leaks, Body::Leaks(rows)) => table(
             columns::LEAKS,
@@ -58,7 +58,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "Nothing leaks.",
+            "Nothing leaks. What was wrong and is over: loop-console history.",
         ),
         (What::Resources, Body::Resources(rows)) => table(
             columns::RESOURCES,
@@ -66,7 +66,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "No resources match.",
+            "No future, lock, queue or channel lives, nor anything else that tasks wait for.",
         ),
         (What::Jobs, Body::Jobs(rows)) => table(
             columns::JOBS,
@@ -74,7 +74,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "No jobs queued or running.",
+            "No jobs are queued or running.",
         ),
         (What::Children, Body::Children(rows)) => table(
             columns::CHILDREN,
@@ -82,7 +82,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "No child processes.",
+            "No child process was started, or all were forgotten.",
         ),
         (What::Blocks, Body::Blocks(rows)) => table(
             columns::BLOCKS,
@@ -90,7 +90,7 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             look,
             names,
             out,
-            "Nothing was over its budget.",
+            "No poll was over its budget.",
         ),
         (What::Signals, Body::Signals(rows)) => table(
             columns::SIGNALS,
@@ -102,6 +102,17 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
         ),
         _ => "The app answered something else.\n".to_owned(),
     }
+}
+
+/// What is said where a filter leaves nothing.
+pub fn none_match(what: What, filter: &str) -> String {
+    let noun = match what {
+        What::Io => "I/O sources",
+        What::Leaks => "leaks",
+        What::Children => "child processes",
+        other => other.word(),
+    };
+    format!("No {noun} match `{}`.\n", safe(filter, false))
 }
 
 fn table<T>(

@@ -35,7 +35,12 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
         ),
     );
     if detail.waits.len() < 2 {
-        add("waits for", waiting_on(row, look).0);
+        let label = if row.ended.is_some() {
+            "ended"
+        } else {
+            "waits for"
+        };
+        add(label, waiting_on(row, look).0);
     }
     // Every arm of a `select!`.
     for wait in detail.waits.iter().filter(|_| detail.waits.len() > 1) {
@@ -46,7 +51,7 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
         add("waits for", format!("{}{due}", waiting(wait)));
     }
     if !row.waiting_at.is_empty() {
-        add("awaits at", row.waiting_at.clone());
+        add("awaits at", fmt::place(&row.waiting_at).into_owned());
     }
     add(
         "polls",
@@ -57,11 +62,11 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
             fmt::span(row.max_poll_ns)
         ),
     );
-    add(
-        "wakes",
-        format!(
+    let woken = match row.wakes {
+        0 => "none since its spawn".to_owned(),
+        wakes => format!(
             "{}, {} of them by itself{}",
-            fmt::count(row.wakes),
+            fmt::count(wakes),
             fmt::count(row.self_wakes),
             if row.woken_by.is_empty() {
                 String::new()
@@ -69,7 +74,8 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
                 format!(", the last by {}", row.woken_by)
             }
         ),
-    );
+    };
+    add("wakes", woken);
     if let Some(by) = by_cause(detail, look) {
         add("", by);
     }
@@ -93,7 +99,8 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
         ("poll times", &detail.polls),
         ("ready times", &detail.scheduled),
     ] {
-        if let Some(h) = histogram {
+        // They are kept from the moment somebody looks: mostly there was no poll since.
+        if let Some(h) = histogram.as_ref().filter(|h| h.count > 0) {
             add(label, quantiles(h));
         }
     }
@@ -122,6 +129,9 @@ pub fn text(detail: &TaskDetail, look: &Look, out: Out) -> String {
     }
     for (text, _) in stack::frames(&detail.spawn_stack, false, usize::MAX) {
         add("spawned in", text);
+    }
+    if detail.spawn_stack.is_empty() && !detail.spawn_why.is_empty() {
+        add("spawned in", format!("(no stack: {})", detail.spawn_why));
     }
     for finding in &detail.findings {
         let facts = finding.evidence.join("; ");

@@ -347,7 +347,7 @@ fn an_empty_list_is_a_sentence() {
         &[],
         OUT,
     );
-    assert_eq!(text, "No timers armed.\n");
+    assert_eq!(text, "No timers are armed.\n");
 }
 
 #[test]

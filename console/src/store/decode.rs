@@ -20,7 +20,12 @@ use super::*;
 pub struct Decoder {
     texts: HashMap<u32, String>,
     parts: HashMap<u32, pb::View>,
+    /// The names of tasks whose events came: each comes once a stream.
+    named: HashMap<u64, String>,
 }
+
+/// Names of tasks kept of a stream; beyond it all are forgotten, and later events have none.
+const NAMES_KEPT: usize = 65_536;
 
 /// A question as a message. `None`: the table is not asked for by a query, see [`Table::Task`].
 pub fn query(q: &Query, serial: u64) -> Option<pb::Query> {
@@ -445,10 +450,26 @@ impl Decoder {
         }
     }
 
-    /// Events of a batch, in order.
+    /// Events of a batch, in order, each with its task's name if the stream has told it.
     pub fn events(&mut self, batch: pb::EventBatch) -> Vec<Event> {
         self.learn(batch.interned);
-        batch.events.into_iter().map(|e| self.event(e)).collect()
+        let named = |e| {
+            let mut event = self.event(e);
+            let Some(id) = event.task else { return event };
+            if event.name.is_empty() {
+                event.name = self.named.get(&id).cloned().unwrap_or_default();
+            } else if self.named.get(&id) != Some(&event.name) {
+                if self.named.len() == NAMES_KEPT {
+                    self.named.clear();
+                }
+                self.named.insert(id, event.name.clone());
+            }
+            if event.kind == "finished" {
+                self.named.remove(&id);
+            }
+            event
+        };
+        batch.events.into_iter().map(named).collect()
     }
 
     /// All about one task: a message that carries its own texts.

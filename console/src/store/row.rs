@@ -154,6 +154,21 @@ pub struct Event {
     pub finding: Option<Box<Finding>>,
 }
 
+impl Event {
+    /// What it happened to beside its task, in words: `timer 5`. A finding tells that itself.
+    pub fn about(&self) -> Option<String> {
+        let id = self.subject?;
+        let what = match self.kind.split('-').next()? {
+            "blocked" | "unblocked" => "block",
+            "io" => "io source",
+            what @ ("timer" | "job" | "child") => what,
+            "finding" => return None,
+            _ => return Some(format!("#{id}")),
+        };
+        Some(format!("{what} {id}"))
+    }
+}
+
 macro_rules! rows {
     ($($row:ty: $born:expr),* $(,)?) => {$(
         impl Row for $row {

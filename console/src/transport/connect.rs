@@ -361,7 +361,7 @@ pub fn failure(target: &Target, not_there: NotThere) -> Failure {
             Exit::NoApp,
             format!(
                 "Cannot connect to {target}: {}.",
-                safe(&trouble.to_string())
+                safe(told_once(&target.to_string(), &trouble.to_string()))
             ),
             format!(
                 "{}`loop-console ps` lists the apps that answer.",
@@ -385,6 +385,14 @@ fn left(target: &Target) -> String {
             one.pid()
         ),
         None => String::new(),
+    }
+}
+
+/// A reason without the addresses before it that the target has said already: each layer puts its own there.
+fn told_once<'a>(target: &str, why: &'a str) -> &'a str {
+    match why.split_once(": ") {
+        Some((address, rest)) if target.ends_with(address) => told_once(target, rest),
+        _ => why,
     }
 }
 

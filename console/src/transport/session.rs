@@ -364,6 +364,13 @@ fn our_name() -> String {
     format!("loop-console {}", env!("CARGO_PKG_VERSION"))
 }
 
+/// How the layers below call a connection that ended without a word.
+const BROKEN: [&str; 3] = [
+    "error reading a body from connection",
+    "connection error",
+    "transport error",
+];
+
 /// Why the app refused, in words.
 pub fn refused(status: &Status) -> String {
     let said = status.message();
@@ -375,6 +382,8 @@ pub fn refused(status: &Status) -> String {
         Code::Unimplemented => format!("it does not know this call ({said})"),
         Code::ResourceExhausted => format!("it has as many viewers as it takes ({said})"),
         _ if said.is_empty() => format!("it answered {}", status.code()),
+        // As of an app that was killed.
+        _ if BROKEN.contains(&said) => "the connection broke".to_owned(),
         _ => said.to_owned(),
     }
 }

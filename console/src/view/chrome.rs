@@ -456,14 +456,12 @@ pub(super) fn filter_line(model: &Model, p: &mut Painter<'_>, area: Rect) -> Rec
             p.text(rest, 0, 0, &why, Role::Problem);
             return below(area, 2);
         }
-        p.text(
-            below(area, 2),
-            1,
-            0,
-            &fmt::cut_end(&why, usize::from(area.width.saturating_sub(2))),
-            Role::Problem,
-        );
-        return below(area, 3);
+        let why = p.clean(&why).into_owned();
+        // On a low screen the list keeps most of it.
+        let under = after(below(area, 2), 1);
+        let most = (area.height / 4).clamp(1, 5);
+        let taken = p.wrapped(top(under, most), 0, &why, Role::Problem);
+        return below(area, 2 + taken.min(most));
     }
     let narrow = match list.narrow {
         Narrow::All => String::new(),
@@ -581,16 +579,28 @@ fn counted(model: &Model, id: ListId) -> String {
     }
 }
 
+/// What there is to be told now, in the place of the footer and above all else: why something was refused may take more than
+/// one line.
+pub(super) fn toast(model: &Model, p: &mut Painter<'_>, area: Rect) {
+    let Some((text, _)) = &model.ui.toast else {
+        return;
+    };
+    let lines = fmt::wrap(text, usize::from(area.width.saturating_sub(2)));
+    let more = (lines.len() as u16 - 1).min(area.y).min(4);
+    let over = Rect {
+        y: area.y - more,
+        height: area.height + more,
+        ..area
+    };
+    p.clear(over);
+    for (y, line) in lines.iter().take(usize::from(more) + 1).enumerate() {
+        p.text(over, 1, y as u16, line, Role::Head);
+    }
+}
+
 /// The last line: the keys that work here and now, the most useful first; whole hints leave when it gets narrow.
 pub(super) fn footer(model: &Model, p: &mut Painter<'_>, area: Rect) {
-    if let Some((text, _)) = &model.ui.toast {
-        p.text(
-            area,
-            1,
-            0,
-            &fmt::cut_end(text, usize::from(area.width.saturating_sub(2))),
-            Role::Head,
-        );
+    if model.ui.toast.is_some() {
         return;
     }
     if let Some(c) = model.ui.chord {

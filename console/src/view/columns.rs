@@ -191,7 +191,7 @@ pub fn waiting_on(row: &TaskRow, look: &Look) -> Cell {
         };
     };
     if wait.nothing {
-        return ("? nothing can wake it".into(), Role::Problem);
+        return ("nothing can wake it".into(), Role::Problem);
     }
     let mut text = wait.kind.clone();
     if let Some(due) = wait.due_ns {
@@ -354,7 +354,7 @@ pub static IO: &[Column<IoRow>] = &[
     Column { head: head("spurious", "SPURIOUS", 8, 9, 11, "wakes that found nothing to do").right().largest("spurious"), cell: |r, _| plain(fmt::count(r.spurious)) },
     Column { head: head("buffered", "BUFFERED", 8, 9, 13, "bytes a writer holds, which the kernel has not taken").right().largest("buffered"),
         cell: |r, _| if r.buffered == 0 { dash() } else { plain(fmt::bytes(r.buffered)) } },
-    Column { head: head("place", "SINCE", 14, 36, 12, "where it was made").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+    Column { head: head("place", "MADE AT", 14, 36, 12, "where it was made").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
 ];
 
 /// Slots of a place's history on the Leaks screen: both of its columns speak of these.

@@ -137,10 +137,11 @@ pub(super) fn draw(model: &Model, open: &Detail, p: &mut Painter<'_>, area: Rect
         panel(model, p, area, detail, &look, chosen, open, true);
         return;
     }
+    let wants = |index: usize, width: u16| wanted_height(model, detail, &look, index, width);
     if area.width < super::WIDE {
         // Findings and waits stay; the rest is behind Tab.
-        let first = findings_height(detail).min(area.height / 3);
-        let second = waits_height(detail).clamp(3, area.height / 3);
+        let first = wants(0, area.width).max(2).min(area.height / 3);
+        let second = wants(1, area.width).clamp(3, area.height / 3);
         panel(
             model,
             p,
@@ -182,14 +183,16 @@ pub(super) fn draw(model: &Model, open: &Detail, p: &mut Painter<'_>, area: Rect
         shown[1][3] = chosen;
     }
     for (column, panels) in columns.into_iter().zip(shown) {
+        let whole: Vec<u16> = panels.iter().map(|i| wants(*i, column.width)).collect();
+        // Where not all of them have room, each has its share.
+        let all_fit = whole.iter().map(|h| u32::from(*h)).sum::<u32>() <= column.height.into();
         let mut rest = column;
         for (i, index) in panels.iter().enumerate() {
             let last = i + 1 == panels.len();
-            let wants = wanted_height(detail, *index);
-            let height = if last {
-                rest.height
-            } else {
-                wants.min(rest.height)
+            let height = match (last, all_fit) {
+                (true, _) => rest.height,
+                (_, true) => whole[i],
+                _ => whole[i].min(share(*index)).min(rest.height),
             };
             if height >= 2 {
                 panel(
@@ -208,32 +211,75 @@ pub(super) fn draw(model: &Model, open: &Detail, p: &mut Painter<'_>, area: Rect
     }
 }
 
-fn findings_height(detail: &TaskDetail) -> u16 {
-    detail
-        .findings
-        .iter()
-        .map(|f| 2 + f.evidence.len().min(2) as u16)
-        .sum::<u16>()
-        .max(1)
-        + 1
+/// Lines that a panel has use for, its title among them.
+fn wanted_height(model: &Model, detail: &TaskDetail, look: &Look, index: usize, width: u16) -> u16 {
+    let lines = match PANELS[index] {
+        Panel::Life => 3,
+        Panel::Polls | Panel::Scheduled => 8,
+        Panel::Blocks if detail.blocking.is_some() => 16,
+        _ => texts(model, detail, look, index, width)
+            .map_or(3, |lines| lines.len().clamp(1, 200) as u16),
+    };
+    // A blank line parts it from the next.
+    lines + if index == 1 { 2 } else { 1 }
 }
 
-fn waits_height(detail: &TaskDetail) -> u16 {
-    (detail.awaits.len() + detail.awaited_by.len()).min(100) as u16 + 2
-}
-
-fn wanted_height(detail: &TaskDetail, index: usize) -> u16 {
+/// What a panel has in a column where not all have what they want.
+fn share(index: usize) -> u16 {
     match PANELS[index] {
-        Panel::Findings => findings_height(detail).clamp(6, 9),
+        Panel::Findings => 9,
         Panel::Task => 7,
-        Panel::Waits => waits_height(detail).clamp(3, 8),
-        Panel::Await => {
-            (stack::frames(&detail.awaiting.stack, false, 0).len() as u16 + 2).clamp(4, 11)
-        }
+        Panel::Waits => 8,
+        Panel::Await => 11,
         Panel::Life => 4,
         Panel::Polls | Panel::Scheduled => 9,
         Panel::Family | Panel::Holds | Panel::Blocks | Panel::Spawn => 6,
     }
+}
+
+/// Whether each line of a panel leads somewhere.
+fn has_links(index: usize) -> bool {
+    matches!(
+        PANELS[index],
+        Panel::Waits | Panel::Family | Panel::Holds | Panel::Blocks
+    )
+}
+
+/// The lines of a panel that is text, broken where they are too long. Links are one line each: what
+/// is too long of them is cut.
+fn texts(
+    model: &Model,
+    d: &TaskDetail,
+    look: &Look,
+    index: usize,
+    width: u16,
+) -> Option<Vec<Line>> {
+    let unfold = model.ui.zoom;
+    let lines: Vec<Line> = match PANELS[index] {
+        Panel::Findings => lines::findings(d, look),
+        Panel::Waits => awaits::lines(d, look),
+        Panel::Task => lines::task(d, look),
+        Panel::Await => stack::awaits(d, look, unfold, width.into()),
+        Panel::Life | Panel::Polls | Panel::Scheduled => return None,
+        Panel::Family => lines::family(d),
+        Panel::Holds => lines::holds(d, look),
+        Panel::Blocks if d.blocking.is_some() => return None,
+        Panel::Blocks => lines::blocks(d, look),
+        Panel::Spawn => {
+            let mut lines = stack::created(d, unfold, width.into());
+            lines.extend(lines::log(d, look));
+            lines
+        }
+    };
+    let room = usize::from(width.saturating_sub(1));
+    if has_links(index) {
+        return Some(lines);
+    }
+    let broken = lines.into_iter().flat_map(|(text, role)| {
+        let parts = fmt::wrap(&text, room);
+        parts.into_iter().map(move |part| (part, role))
+    });
+    Some(broken.collect())
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -262,34 +308,18 @@ fn panel(
         .hello
         .as_ref()
         .map_or(0, |h| h.block_budget_ns);
-    let lines: Vec<Line> = match PANELS[index] {
-        Panel::Findings => lines::findings(d, look),
-        Panel::Waits => awaits::lines(d, look),
-        Panel::Task => lines::task(d, look),
-        Panel::Await => stack::awaits(d, look, model.ui.zoom, body.width.into()),
-        Panel::Life => return life(p, body, d, look),
-        Panel::Polls => {
-            return one_histogram(p, body, d.polls.as_ref().or(d.place_polls.as_ref()), budget);
+    let Some(lines) = texts(model, d, look, index, body.width) else {
+        match (PANELS[index], &d.blocking) {
+            (Panel::Life, _) => life(p, body, d, look),
+            (Panel::Scheduled, _) => one_histogram(p, body, d.scheduled.as_ref(), 0),
+            (Panel::Blocks, Some(block)) => loops::stack(model, p, area, block),
+            _ => one_histogram(p, body, d.polls.as_ref().or(d.place_polls.as_ref()), budget),
         }
-        Panel::Scheduled => return one_histogram(p, body, d.scheduled.as_ref(), 0),
-        Panel::Family => lines::family(d),
-        Panel::Holds => lines::holds(d, look),
-        Panel::Blocks => match &d.blocking {
-            Some(block) => return loops::stack(model, p, area, block),
-            None => lines::blocks(d, look),
-        },
-        Panel::Spawn => {
-            let mut lines = stack::created(d, model.ui.zoom, body.width.into());
-            lines.extend(lines::log(d, look));
-            lines
-        }
+        return;
     };
     let rows = usize::from(body.height);
     let scroll = if chosen { usize::from(open.scroll) } else { 0 };
-    let links = matches!(
-        PANELS[index],
-        Panel::Waits | Panel::Family | Panel::Holds | Panel::Blocks
-    );
+    let links = has_links(index);
     let cursor = scroll.min(lines.len().saturating_sub(1));
     let from = if links {
         cursor.saturating_sub(rows.saturating_sub(1))
@@ -377,7 +407,7 @@ fn life(p: &mut Painter<'_>, area: Rect, d: &TaskDetail, look: &Look) {
         p.wrapped(
             after(area, 1),
             0,
-            "Kept from now on: slots are kept only while somebody looks.",
+            "None yet: slots are kept while somebody looks, of very many tasks only while their list is looked at (2).",
             Role::Plain,
         );
         return;

@@ -153,6 +153,46 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// Parts with dots between, as many as fit: the last ones are left out whole, so that no number is cut.
+pub fn joined(parts: &[String], max: usize) -> String {
+    let mut out = String::new();
+    for part in parts {
+        let gap = if out.is_empty() { "" } else { " · " };
+        if !out.is_empty() && width(&out) + width(gap) + width(part) > max {
+            break;
+        }
+        out.push_str(gap);
+        out.push_str(part);
+    }
+    cut_end(&out, max).into_owned()
+}
+
+/// A text over several lines of at most so many columns, broken at spaces. All but the first begin under the first's text,
+/// two columns further in; a word that is longer than a line is cut.
+pub fn wrap(text: &str, max: usize) -> Vec<String> {
+    if width(text) <= max || max < 8 {
+        return vec![cut_end(text, max).into_owned()];
+    }
+    let body = text.trim_start();
+    let begin = " ".repeat((text.len() - body.len()).min(max / 2));
+    let mut lines = Vec::new();
+    let mut line = begin.clone();
+    let mut empty = true;
+    for word in body.split(' ') {
+        if !empty && width(&line) + 1 + width(word) > max {
+            lines.push(std::mem::replace(&mut line, format!("{begin}  ")));
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(&cut_end(word, max.saturating_sub(width(&line))));
+        empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
 /// Cuts the end off: `report::ren…`.
 pub fn cut_end(text: &str, max: usize) -> Cow<'_, str> {
     if width(text) <= max {
@@ -266,6 +306,32 @@ mod tests {
             "cra…report.rs:88"
         );
         assert_eq!(cut_end("日本語のタスク", 5), "日本…");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_whole() {
+        let parts = ["armed 2", "late max 457ms", "cancelled 1.1%"].map(str::to_owned);
+        assert_eq!(
+            joined(&parts, 80),
+            "armed 2 · late max 457ms · cancelled 1.1%"
+        );
+        assert_eq!(joined(&parts, 40), "armed 2 · late max 457ms");
+        assert_eq!(joined(&parts, 5), "arme…");
+    }
+
+    #[test]
+    fn a_wrapped_text_keeps_every_word_and_its_indent() {
+        let text = "  Try: keep and await the handle, drop senders when done.";
+        let lines = wrap(text, 24);
+        assert!(lines.iter().all(|line| width(line) <= 24), "{lines:?}");
+        assert!(lines[0].starts_with("  Try") && lines[1].starts_with("    "));
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(&lines.join(" ")), words(text));
+        assert_eq!(wrap("short", 24), ["short"]);
     }
 
     #[test]

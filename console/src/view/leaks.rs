@@ -16,7 +16,11 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
         && area.height >= 10
         && let Some(finding) = pick::finding(model)
     {
-        let height = (finding.evidence.len() as u16 + 3).clamp(4, area.height / 2);
+        let width = usize::from(area.width.saturating_sub(3)).max(1);
+        let lines = |text: &str| fmt::wrap(text, width).len();
+        let fix = explain::of(&finding.name).map_or(0, |text| lines(text.fix));
+        let facts: usize = finding.evidence.iter().map(|fact| lines(fact).min(2)).sum();
+        let height = ((facts + fix) as u16 + 2).clamp(4, area.height * 3 / 5);
         let pane = below(area, area.height - height);
         rest = Rect {
             height: area.height - height,
@@ -100,7 +104,7 @@ fn why(model: &Model, p: &mut Painter<'_>, area: Rect, finding: &Finding) {
         if y + 1 >= body.height {
             break;
         }
-        let x = p.text(body, 0, y, &format!("{} ", i + 1), Role::Dim);
+        let x = p.text(body, 0, y, &format!("{}. ", i + 1), Role::Dim);
         y += p
             .wrapped(
                 Rect {
@@ -119,11 +123,10 @@ fn why(model: &Model, p: &mut Painter<'_>, area: Rect, finding: &Finding) {
             .min(1);
     }
     if let Some(text) = explain::of(&finding.name) {
-        p.text(
-            body,
+        p.wrapped(
+            below(body, y),
             0,
-            y,
-            &fmt::cut_end(&format!("Try: {}", text.fix), usize::from(body.width)),
+            &format!("Try: {}", text.fix),
             Role::Plain,
         );
     }

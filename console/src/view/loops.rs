@@ -315,17 +315,20 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
         format!(" ({})", block.cause_reason)
     };
     why.push(format!("{cause}{reason}"));
-    p.text(
-        area,
-        1,
-        0,
-        &fmt::cut_end(
-            &p.clean(&why.join(" · ")),
-            usize::from(area.width.saturating_sub(2)),
-        ),
-        Role::Plain,
+    // The cause is whole where there is room for a stack below it.
+    let lines = fmt::wrap(
+        &p.clean(&why.join(" · ")),
+        usize::from(area.width.saturating_sub(2)),
     );
-    let mut area = below(area, 1);
+    let most = usize::from(if area.height >= 9 { 3_u16 } else { 1 });
+    for (y, line) in lines.iter().take(most).enumerate() {
+        let line = match y + 1 == most && lines.len() > most {
+            true => format!("{line}…"),
+            false => line.clone(),
+        };
+        p.text(area, 1, y as u16, &line, Role::Plain);
+    }
+    let mut area = below(area, lines.len().min(most) as u16);
     let width = usize::from(area.width.saturating_sub(2));
     for (text, role) in told(block) {
         // The stack is what the pane is for: it has the most of it.
@@ -345,7 +348,7 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
         p.wrapped(after(area, 1), 0, &p.clean(why), Role::Plain);
         return;
     }
-    frames(p, area, &block.stack);
+    frames(p, area, &block.stack, model.ui.zoom);
 }
 
 /// What is said of a block between its cause and its stack: who waited, what to do, and in how far
@@ -407,8 +410,54 @@ fn wanted(block: &BlockRow) -> u16 {
     (block.stack.len() + told(block).len()) as u16 + 3
 }
 
+/// What a line of a stack shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Frame(usize),
+    /// So many that are not the app's.
+    Folded(usize),
+}
+
+/// The lines of a stack: all frames where they have room. Else frames that are not the app's are folded: the outermost ones as
+/// far as needed, then, if the line that is to blame would still be hidden, those before it.
+fn folded(stack: &[Frame], room: usize) -> Vec<Shown> {
+    let own = |frame: &Frame| frame.yours || frame.culprit;
+    let frames = |from: usize, to: usize| (from..to).map(Shown::Frame);
+    let last = match stack.iter().rposition(own) {
+        Some(last) if stack.len() > room => last,
+        _ => return frames(0, stack.len()).collect(),
+    };
+    if last + 1 < room {
+        let told = (room - 1).max(last + 1);
+        return frames(0, told)
+            .chain([Shown::Folded(stack.len() - told)])
+            .collect();
+    }
+    let mut out = Vec::new();
+    let mut from = 0;
+    let fold = |from: usize, to: usize, out: &mut Vec<Shown>| match to - from {
+        0 => {}
+        1 => out.push(Shown::Frame(from)),
+        count => out.push(Shown::Folded(count)),
+    };
+    for (index, frame) in stack.iter().enumerate() {
+        if index == 0 || own(frame) {
+            fold(from, index, &mut out);
+            out.push(Shown::Frame(index));
+            from = index + 1;
+        }
+    }
+    fold(from, stack.len(), &mut out);
+    if out.len() > room {
+        out.retain(|line| matches!(line, Shown::Frame(index) if own(&stack[*index])));
+    }
+    out
+}
+
 /// Frames, innermost first; in two columns when they would not fit in one.
-pub(super) fn frames(p: &mut Painter<'_>, area: Rect, stack: &[Frame]) {
+///
+/// `zoomed`: it has the whole screen already.
+pub(super) fn frames(p: &mut Painter<'_>, area: Rect, stack: &[Frame], zoomed: bool) {
     if area.height == 0 {
         return;
     }
@@ -416,13 +465,24 @@ pub(super) fn frames(p: &mut Painter<'_>, area: Rect, stack: &[Frame]) {
     let two = stack.len() > rows && area.width >= 100;
     let width = if two { area.width / 2 } else { area.width };
     let room = if two { rows * 2 } else { rows };
-    for (i, frame) in stack.iter().take(room).enumerate() {
+    let shown = folded(stack, room);
+    for (i, line) in shown.iter().take(room).enumerate() {
         let x = if i >= rows { width } else { 0 };
         let cell = left(after(area, x), width);
-        frame_line(p, cell, (i % rows) as u16, i, frame);
+        let y = (i % rows) as u16;
+        match line {
+            Shown::Frame(index) => frame_line(p, cell, y, *index, &stack[*index]),
+            Shown::Folded(count) => {
+                let text = format!("    … {count} frames that are not yours");
+                p.text(cell, 0, y, &text, Role::Dim);
+            }
+        }
     }
-    if stack.len() > room {
-        let text = format!(" {} more frames, + shows all ", stack.len() - room);
+    if shown.len() > room || shown.len() < stack.len() {
+        let text = match zoomed {
+            true => format!(" all {} frames: loop-console blocks --json ", stack.len()),
+            false => format!(" + shows all {} frames ", stack.len()),
+        };
         p.right(area, 1, area.height - 1, &text, Role::Dim);
     }
 }
@@ -454,4 +514,37 @@ fn frame_line(p: &mut Painter<'_>, area: Rect, y: u16, number: usize, frame: &Fr
     x += p.text(area, x, y, " ", Role::Plain);
     x += p.text(area, x, y, &place, Role::Plain);
     p.text(area, x, y, mark, role);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_pane_shows_the_line_that_is_to_blame() {
+        let mut stack = vec![Frame::default(); 30];
+        stack[6].culprit = true;
+        stack[9].yours = true;
+        assert_eq!(
+            folded(&stack, 6),
+            [
+                Shown::Frame(0),
+                Shown::Folded(5),
+                Shown::Frame(6),
+                Shown::Folded(2),
+                Shown::Frame(9),
+                Shown::Folded(20),
+            ]
+        );
+        assert_eq!(folded(&stack, 2), [Shown::Frame(6), Shown::Frame(9)]);
+        let most = folded(&stack, 20);
+        assert_eq!(
+            (most.len(), most[18], most[19]),
+            (20, Shown::Frame(18), Shown::Folded(11))
+        );
+        assert_eq!(folded(&stack, 30).len(), 30);
+        stack.truncate(6);
+        // Nothing of it is the app's: from the innermost one on.
+        assert_eq!(folded(&stack, 3).len(), 6);
+    }
 }

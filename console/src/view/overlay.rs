@@ -405,11 +405,17 @@ fn noted(model: &Model, p: &mut Painter<'_>, area: Rect, note: &Note, scroll: u1
             }
         }
         Note::Cost => {
-            let lines = cost::of_model(model);
-            let (width, height) = (
-                area.width.saturating_sub(4).min(110),
-                lines.len() as u16 + 2,
-            );
+            let width = area.width.saturating_sub(4).min(110);
+            // The frame, the heads, and a blank at the right.
+            let room = usize::from(width.saturating_sub(2 + 22 + 1));
+            let mut lines = Vec::new();
+            for (head, text, role) in cost::of_model(model) {
+                for (nth, part) in fmt::wrap(&p.clean(&text), room).into_iter().enumerate() {
+                    let head = if nth == 0 { head.as_str() } else { "" };
+                    lines.push((head.to_owned(), part, role));
+                }
+            }
+            let height = lines.len() as u16 + 2;
             let inside = boxed(p, area, "What being watched costs", width, height);
             // Scrolled no further than that the last line is the lowest.
             let rows = usize::from(inside.height);
@@ -417,9 +423,7 @@ fn noted(model: &Model, p: &mut Painter<'_>, area: Rect, note: &Note, scroll: u1
             let texts = after(inside, 22);
             for (y, (head, text, role)) in lines.iter().skip(from).take(rows).enumerate() {
                 p.text(inside, 1, y as u16, head, Role::Dim);
-                let room = usize::from(texts.width.saturating_sub(1));
-                let text = fmt::cut_end(&p.clean(text), room).to_string();
-                p.text(texts, 0, y as u16, &text, *role);
+                p.text(texts, 0, y as u16, text, *role);
             }
             if lines.len() > from + rows {
                 p.right(

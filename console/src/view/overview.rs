@@ -28,7 +28,8 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
     loop_lines(model, p, top(area, loops + 1));
     let area = below(area, loops + 1);
     totals_panel(model, p, top(area, totals));
-    if tall {
+    // On a low screen they have what nobody else needs.
+    if tall || area.height >= totals + 3 {
         newest(model, p, below(area, totals));
     }
 }
@@ -123,8 +124,10 @@ fn sentence(model: &Model, p: &mut Painter<'_>, area: Rect, finding: &Finding) {
         role,
     );
     let mut tail = vec![fmt::place(&finding.place).into_owned()];
-    if wide && finding.count > 1 {
-        tail.push(format!("{} times", fmt::count(finding.count)));
+    match (finding.count, wide) {
+        (0 | 1, _) => {}
+        (count, true) => tail.push(format!("{} times", fmt::count(count))),
+        (count, false) => tail.push(format!("{}x", fmt::count(count))),
     }
     if area.width >= 70 {
         tail.push(format!("{} ago", fmt::span(look.ago(finding.since_ns))));
@@ -347,14 +350,23 @@ fn totals_panel(model: &Model, p: &mut Painter<'_>, area: Rect) {
             None => ", next is late".to_owned(),
         });
     let timers = format!(
-        "{} timers{next} · {} I/O sources, {} ready",
-        fmt::count(o.timers),
-        fmt::count(o.sources),
+        "{}{next} · {}, {} ready",
+        fmt::many(o.timers, "timer"),
+        fmt::many(o.sources, "I/O source"),
         fmt::count(o.sources_ready)
     );
     if area.height < 4 {
-        p.text(area, 1, 0, &format!("{counts} · {rates}"), Role::Plain);
-        p.text(area, 1, 1, &format!("{queues} · {timers}"), Role::Plain);
+        let room = usize::from(area.width.saturating_sub(2));
+        for (y, text) in [
+            format!("{counts} · {rates}"),
+            format!("{queues} · {timers}"),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let parts: Vec<String> = text.split(" · ").map(str::to_owned).collect();
+            p.text(area, 1, y as u16, &fmt::joined(&parts, room), Role::Plain);
+        }
         return;
     }
     let half = area.width / 2;
@@ -431,8 +443,13 @@ pub(super) fn event_line(model: &Model, p: &mut Painter<'_>, area: Rect, event: 
         text.push_str(&format!(" loop {id}"));
     }
     text.push_str(&format!(" {}", event.kind));
-    if let Some(task) = event.task {
-        text.push_str(&format!(" task {task} {}", event.name));
+    // A finding tells itself what it is about.
+    if let Some(task) = event.task.filter(|_| event.finding.is_none()) {
+        text.push_str(format!(" task {task} {}", event.name).trim_end());
+    }
+    // A block is its task's, and has a screen of its own.
+    if let Some(about) = event.about().filter(|about| !about.starts_with("block")) {
+        text.push_str(&format!(" {about}"));
     }
     if let Some(ns) = event.duration_ns {
         text.push_str(&format!(" {}", fmt::span(ns)));

@@ -330,16 +330,16 @@ fn empty(model: &Model, id: ListId) -> String {
             "No task has ended, as far as the app still holds them.".to_owned()
         }
         ListId::Tasks | ListId::Tree | ListId::Groups => "No tasks are alive.".to_owned(),
-        ListId::Timers => off("timers").unwrap_or_else(|| "No timers armed.".to_owned()),
+        ListId::Timers => off("timers").unwrap_or_else(|| "No timers are armed.".to_owned()),
         ListId::Io => off("io").unwrap_or_else(|| "No I/O sources are registered.".to_owned()),
         ListId::Resources => {
-            "No future, lock, queue or channel lives, nor anything else that tasks wait for."
+            "No future, lock, queue or channel lives, nor anything else that tasks wait for. Timers are on 4, I/O on 5."
                 .to_owned()
         }
-        ListId::Jobs => "No job is queued or runs on a thread.".to_owned(),
-        ListId::Children => "No child process was started, or all were forgotten.".to_owned(),
+        ListId::Jobs => "No job is queued or runs on a thread. run_in_executor and to_thread give them.".to_owned(),
+        ListId::Children => "No child process was started, or all were forgotten. process::Command starts them.".to_owned(),
         ListId::Blocks => {
-            "No poll was over its budget since the start, as far as they are kept.".to_owned()
+            "No poll was over its budget since the start, as far as they are kept. b changes the budget.".to_owned()
         }
         ListId::Leaks => {
             "No leaks: nothing is stranded, deadlocked or left behind, and no place keeps growing."

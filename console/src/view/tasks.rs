@@ -178,34 +178,32 @@ pub(super) fn timers(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let mut area = area;
     if let Some(o) = &store.overview {
         let look = look(model);
-        let mut text = format!("armed {}", fmt::count(o.timers));
+        let mut parts = vec![format!("armed {}", fmt::count(o.timers))];
         if let Some(due) = o.next_due_ns {
-            match due.checked_sub(look.at_ns) {
-                Some(left) => text.push_str(&format!(" · next in {}", fmt::span(left))),
-                None => text.push_str(&format!(
-                    " · next is late by {}",
-                    fmt::span(look.at_ns - due)
-                )),
-            }
+            parts.push(match due.checked_sub(look.at_ns) {
+                Some(left) => format!("next in {}", fmt::span(left)),
+                None => format!("next is late by {}", fmt::span(look.at_ns - due)),
+            });
         }
         if let Some(rate) = store.rate(|o| o.timers_fired) {
-            text.push_str(&format!(" · fired {}", fmt::rate(rate)));
+            parts.push(format!("fired {}", fmt::rate(rate)));
         }
         if o.timer_late.count > 0 {
-            text.push_str(&format!(
-                " · late p99 {} max {}",
+            parts.push(format!(
+                "late p99 {} max {}",
                 fmt::span(o.timer_late.p99_ns),
                 fmt::span(o.timer_late.max_ns)
             ));
         }
         let ended = o.timers_fired + o.timers_cancelled;
         if ended > 0 {
-            text.push_str(&format!(
-                " · cancelled {}",
+            parts.push(format!(
+                "cancelled {}",
                 fmt::percent(o.timers_cancelled as f64 / ended as f64)
             ));
         }
-        p.text(area, 1, 0, &text, Role::Plain);
+        let room = usize::from(area.width.saturating_sub(2));
+        p.text(area, 1, 0, &fmt::joined(&parts, room), Role::Plain);
         area = below(area, 1);
     }
     let area = title(
@@ -229,17 +227,16 @@ pub(super) fn io(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let store = model.shown();
     let mut area = area;
     if let Some(o) = &store.overview {
-        let mut text = format!(
-            "registered {} · ready {}",
-            fmt::count(o.sources),
-            fmt::count(o.sources_ready)
-        );
+        let mut parts = vec![
+            format!("registered {}", fmt::count(o.sources)),
+            format!("ready {}", fmt::count(o.sources_ready)),
+        ];
         if let Some(rate) = store.rate(|o| o.io_events) {
-            text.push_str(&format!(" · events {}", fmt::rate(rate)));
+            parts.push(format!("events {}", fmt::rate(rate)));
         }
         if o.io_events > 0 {
-            text.push_str(&format!(
-                " · spurious {}",
+            parts.push(format!(
+                "spurious {}",
                 fmt::percent(o.io_spurious as f64 / o.io_events as f64)
             ));
         }
@@ -250,8 +247,10 @@ pub(super) fn io(model: &Model, p: &mut Painter<'_>, area: Rect) {
             .map(|l| &l.backend)
             .find(|b| !b.is_empty())
         {
-            text.push_str(&format!(" · backend {backend}"));
+            parts.push(format!("backend {backend}"));
         }
+        let room = usize::from(area.width.saturating_sub(2));
+        let text = fmt::joined(&parts, room);
         let taken = p.text(area, 1, 0, &text, Role::Plain);
         if let (Some(open), Some(limit)) = (o.fds_open, o.fds_limit) {
             let share = if limit > 0 {

@@ -232,7 +232,12 @@ fn pane(model: &Model) -> Option<(String, Vec<Line>)> {
         None => lines.push(Line::dim("reading who waits for it …")),
         Some(known) => {
             let total = known.total.max(known.waiters.len() as u64);
-            lines.push(Line::dim(waiters_word(total)));
+            let what = match model.list_id() {
+                // A child's output is waited for at its pipe.
+                Some(ListId::Children) => "its end",
+                _ => "it",
+            };
+            lines.push(Line::dim(waiters_word(total, what)));
             lines.extend(known.waiters.iter().map(|waiter| waits(waiter, &look)));
             let hidden = total - known.waiters.len() as u64;
             if hidden > 0 {
@@ -250,11 +255,14 @@ fn title(word: &str, id: u64, name: &str) -> String {
     format!("{word} {id} {name}").trim_end().to_owned()
 }
 
-fn waiters_word(n: u64) -> String {
+fn waiters_word(n: u64, what: &str) -> String {
     match n {
-        0 => "Nobody waits for it.".to_owned(),
-        1 => "1 task waits for it:".to_owned(),
-        n => format!("{} tasks wait for it, the longest first:", fmt::count(n)),
+        0 => format!("Nobody waits for {what}."),
+        1 => format!("1 task waits for {what}:"),
+        n => format!(
+            "{} tasks wait for {what}, the longest first:",
+            fmt::count(n)
+        ),
     }
 }
 

@@ -381,3 +381,17 @@ fn the_code_follows_from_findings_the_command_and_doubts() {
     };
     assert_eq!(gap.exit().code(), 4);
 }
+
+#[test]
+fn what_is_certain_is_told_first() {
+    let e = Evidence {
+        findings: vec![
+            finding("growing", Grade::Suspect),
+            finding("left-behind", Grade::LeftBehind),
+            finding("stranded", Grade::Certain),
+        ],
+        ..evidence()
+    };
+    let judged = judged(e, "growing=0,leak=0", &[]);
+    assert_eq!(names(&judged), ["stranded", "left-behind", "growing"]);
+}

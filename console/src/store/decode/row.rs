@@ -587,7 +587,10 @@ impl Decoder {
             subject: some(e.subject_id),
             duration_ns: e.duration_ns,
             place: self.text(e.place_text),
-            detail: details.join(", "),
+            // Some are sentences, and stand before others.
+            detail: (details.iter().map(|text| text.trim_end_matches('.')))
+                .collect::<Vec<_>>()
+                .join(", "),
             finding: e.finding.map(|f| Box::new(self.finding(f))),
         }
     }

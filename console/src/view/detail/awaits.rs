@@ -54,10 +54,12 @@ pub fn down(step: &AwaitStep, look: &Look) -> Line {
     if !step.on_state.is_empty() {
         line += &format!(" {}", step.on_state);
     }
-    line += &when(&step.wait, look);
     if step.ring {
-        return (format!("{line}  {} {RING}", glyph::PROBLEM), Role::Problem);
+        // Before what may be cut.
+        line += &format!("  {} {RING}", glyph::PROBLEM);
+        return (line + &when(&step.wait, look), Role::Problem);
     }
+    line += &when(&step.wait, look);
     let dead = step.wait.nothing;
     let role = if dead { Role::Problem } else { Role::Plain };
     if dead {
@@ -74,17 +76,15 @@ pub fn up(step: &AwaitStep, look: &Look) -> Line {
     } else {
         format!("for {}", words(&step.wait, look))
     };
-    let line = format!(
-        "{}↑ {} {} waits {what}{}",
-        indent(step),
-        step.task,
-        step.name,
-        when(&step.wait, look)
-    );
+    let line = format!("{}↑ {} {} waits {what}", indent(step), step.task, step.name);
+    let when = when(&step.wait, look);
     if step.ring {
-        return (format!("{line}  {} {RING}", glyph::PROBLEM), Role::Problem);
+        return (
+            format!("{line}  {} {RING}{when}", glyph::PROBLEM),
+            Role::Problem,
+        );
     }
-    (line, Role::Dim)
+    (line + &when, Role::Dim)
 }
 
 pub(super) fn lines(d: &TaskDetail, look: &Look) -> Vec<Line> {
@@ -92,7 +92,10 @@ pub(super) fn lines(d: &TaskDetail, look: &Look) -> Vec<Line> {
         return vec![(
             format!(
                 "Nothing: it {} {} ago.",
-                ended.outcome,
+                match ended.outcome.as_str() {
+                    passive @ ("cancelled" | "dropped") => format!("was {passive}"),
+                    other => other.to_owned(),
+                },
                 fmt::span(look.ago(ended.at_ns))
             ),
             Role::Plain,
@@ -100,12 +103,19 @@ pub(super) fn lines(d: &TaskDetail, look: &Look) -> Vec<Line> {
     }
     let mut out: Vec<Line> = d.awaits.iter().map(|step| down(step, look)).collect();
     if out.is_empty() {
-        let text = match d.row.state {
-            TaskState::Run => "Nothing: it runs.",
-            TaskState::Ready => "Only its turn: it was woken.",
-            _ => "Not known: nothing of this runtime holds its waker.",
-        };
-        out.push((text.into(), Role::Plain));
+        let wait = d.row.wait.as_ref();
+        out.push(match (d.row.state, wait) {
+            (TaskState::Run, _) => ("Nothing: it runs.".into(), Role::Plain),
+            (TaskState::Ready, _) => ("Only its turn: it was woken.".into(), Role::Plain),
+            (_, Some(wait)) if wait.nothing => {
+                let text = words(wait, look);
+                (format!("{} {text}", glyph::PROBLEM), Role::Problem)
+            }
+            _ => (
+                "Not known: nothing of this runtime holds its waker.".into(),
+                Role::Plain,
+            ),
+        });
     }
     out.extend(d.awaited_by.iter().map(|step| up(step, look)));
     for (cut, what) in [(d.awaits_cut, "steps down"), (d.awaited_by_cut, "steps up")] {

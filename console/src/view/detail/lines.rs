@@ -4,11 +4,14 @@ use super::super::columns::{self, Look, job_state, subject};
 use super::super::theme::Role;
 use super::super::{explain, fmt, glyph};
 use super::Line;
-use crate::store::{TaskDetail, is_problem_name};
+use crate::store::{Finding, TaskDetail, is_problem_name};
 
 pub(super) fn findings(d: &TaskDetail, look: &Look) -> Vec<Line> {
     let mut out = Vec::new();
-    for f in &d.findings {
+    let mut findings: Vec<&Finding> = d.findings.iter().collect();
+    // The surest first, as everywhere.
+    findings.sort_by_key(|f| f.grade);
+    for f in findings {
         let (sign, role) = if f.is_problem() || is_problem_name(&f.name) {
             (glyph::PROBLEM, Role::Problem)
         } else {
