@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn a_function_of_the_c_library_has_its_name_at_once_and_no_line() {
         use crate::inspect::stack::taking::modules::{load, mapped};
-        let address = libc::getppid as unsafe extern "C" fn() -> i32 as usize as u64 + 1;
+        let address = libc::getppid as *const () as usize as u64 + 1;
         let of = mapped().into_iter();
         let (object, _) = of
             .filter(|one| one.range.contains(&address))

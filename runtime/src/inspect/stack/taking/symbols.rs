@@ -190,7 +190,7 @@ mod tests {
         };
         let own = functions as fn(&[u8]) -> Vec<(u64, u32, u32)> as usize as u64;
         assert!(name(own + 1).contains("functions"), "{}", name(own + 1));
-        let theirs = libc::getppid as unsafe extern "C" fn() -> i32 as usize as u64;
+        let theirs = libc::getppid as *const () as usize as u64;
         assert_eq!(name(theirs + 1), "getppid");
     }
 
