@@ -20,7 +20,7 @@ use super::*;
 pub struct Decoder {
     texts: HashMap<u32, String>,
     parts: HashMap<u32, pb::View>,
-    /// The names of tasks whose events came: each comes once a stream.
+    /// The names of tasks whose events came: each comes once a stream, and what is told of a task after its end has none.
     named: HashMap<u64, String>,
 }
 
@@ -463,9 +463,6 @@ impl Decoder {
                     self.named.clear();
                 }
                 self.named.insert(id, event.name.clone());
-            }
-            if event.kind == "finished" {
-                self.named.remove(&id);
             }
             event
         };

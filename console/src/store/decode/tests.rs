@@ -344,3 +344,30 @@ fn questions_say_what_they_mean() {
     );
     assert!(close(Slot(6), 6).close);
 }
+
+#[test]
+fn what_is_told_of_a_task_after_its_first_event_has_its_name() {
+    let mut d = Decoder::new();
+    let event = |kind: pb::EventKind, named: bool| pb::Event {
+        kind: kind as i32,
+        task_id: 7,
+        name: named.then(|| pb::Name {
+            own: "clerk".into(),
+            ..pb::Name::default()
+        }),
+        ..pb::Event::default()
+    };
+    let events = d.events(pb::EventBatch {
+        events: vec![
+            event(pb::EventKind::TaskSpawned, true),
+            event(pb::EventKind::TaskFinished, false),
+            // A block's end may be told later than that of the task.
+            event(pb::EventKind::LoopUnblocked, false),
+        ],
+        ..pb::EventBatch::default()
+    });
+    assert!(
+        events.iter().all(|event| event.name == "clerk"),
+        "{events:?}"
+    );
+}
