@@ -89,6 +89,10 @@ impl Desk {
 
     /// Once a second: closes slots of time, and lets go of what nobody looks at.
     pub(crate) fn second(&mut self) {
+        // A thread names itself once it runs, which may be after who made it has looked.
+        if self.meters.watchdog_thread == 0 && self.blocks.is_some() {
+            self.meters.watchdog_thread = os::thread_named("loop-watchdog");
+        }
         let look = Look::new(true);
         self.judge.note(&look);
         let recent = self.blocks.as_ref().map(|blocks| blocks.latest());

@@ -28,7 +28,8 @@ pub fn how(d: &TaskDetail, look: &Look) -> String {
         }
     };
     add(&a.why);
-    if a.asked && a.stack.is_empty() {
+    let waits_again = !d.row.wait.as_ref().is_some_and(|wait| wait.nothing);
+    if a.asked && a.stack.is_empty() && waits_again {
         add("copied at its next wait");
     }
     text
