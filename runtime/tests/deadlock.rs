@@ -73,6 +73,15 @@ mod linux {
 
     const SOON: Duration = Duration::from_millis(40);
 
+    /// Until the loop is parked, most likely; it is right either way.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread that acts on a parked loop has no clock that a test could turn"
+    )]
+    fn nap() {
+        thread::sleep(SOON);
+    }
+
     /// As `loop_runtime::run`, without an inspector.
     fn run<F: Future + 'static>(future: F) -> Result<F::Output, RunError> {
         Builder::new().inspector(false).run(future)
@@ -437,7 +446,7 @@ mod linux {
     }
 
     fn a_job_of_the_executor_is_waited_for() {
-        let result = run(async { run_in_executor(|| thread::sleep(SOON)).await });
+        let result = run(async { run_in_executor(nap).await });
         result.unwrap().unwrap();
     }
 
@@ -461,7 +470,7 @@ mod linux {
         let slot = Slot::default();
         let theirs = slot.clone();
         let thread = thread::spawn(move || {
-            thread::sleep(SOON);
+            nap();
             let waker = {
                 let mut slot = theirs.lock().unwrap();
                 slot.0 = true;
@@ -477,7 +486,7 @@ mod linux {
         let result = run(async {
             let (promise, future) = create_future::<()>();
             let thread = thread::spawn(move || {
-                thread::sleep(SOON);
+                nap();
                 drop(promise);
             });
             let result = future.await;
@@ -491,7 +500,7 @@ mod linux {
         let result = run(async {
             let (sender, mut receiver) = channel::channel::<u32>(1);
             let thread = thread::spawn(move || {
-                thread::sleep(SOON);
+                nap();
                 sender.blocking_send(7).unwrap();
             });
             let first = receiver.recv().await;
@@ -506,7 +515,7 @@ mod linux {
             let (promise, future) = create_future();
             let handle = get_running_loop().unwrap().handle();
             thread::spawn(move || {
-                thread::sleep(SOON);
+                nap();
                 handle
                     .call_soon_threadsafe(move || promise.set_result(7).unwrap())
                     .unwrap();
@@ -524,7 +533,7 @@ mod linux {
                 pending::<()>().await;
             });
             let thread = thread::spawn(move || {
-                thread::sleep(SOON);
+                nap();
                 task.cancel();
             });
             let result = future.await;
@@ -539,7 +548,7 @@ mod linux {
             let task = create_task(pending::<()>());
             let reference = task.task_ref();
             let thread = thread::spawn(move || {
-                thread::sleep(SOON);
+                nap();
                 reference.cancel()
             });
             let ended = task.await.unwrap_err().is_cancelled();
@@ -555,7 +564,7 @@ mod linux {
         // The thread goes on, so it is the waker's end that tells, and not the thread's.
         let (end, ends) = mpsc::channel::<()>();
         let thread = thread::spawn(move || {
-            thread::sleep(SOON);
+            nap();
             drop(theirs.lock().unwrap().1.take());
             drop(theirs);
             let _ = ends.recv();
@@ -571,7 +580,7 @@ mod linux {
         let slot = Slot::default();
         // Kept here too, so that its end is that of the thread, and not of the waker.
         let kept = slot.clone();
-        let thread = thread::spawn(move || thread::sleep(SOON));
+        let thread = thread::spawn(nap);
         let text = deadlock(run(woken_by_a_thread(slot))).to_string();
         assert!(text.contains("no thread of the app but its own"), "{text}");
         thread.join().unwrap();
@@ -673,7 +682,7 @@ mod linux {
 
     /// The other process of the last check.
     pub(super) fn connect(port: &str) {
-        thread::sleep(SOON);
+        nap();
         let address = format!("127.0.0.1:{port}");
         std::net::TcpStream::connect(address).expect("the server is there");
     }
