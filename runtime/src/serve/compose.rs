@@ -105,7 +105,7 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
     let service = Inspect {
         shared: shared.clone(),
     };
-    let mut tasks = HashSet::new();
+    let (mut tasks, mut matched) = (HashSet::new(), 0);
     writer.hello(&service.reply(Role::Observe));
     let own = shared.feeds().own();
     let live = {
@@ -131,6 +131,8 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
         let view = answer.finish(&mut shared.desk(), &mut sent);
         if query.target() == pb::Target::Tasks {
             tasks.extend(view.tasks.iter().map(|task| task.id));
+            // Of that answer's moment: tasks that ended since the beginning found no room in nothing.
+            matched = matched.max(view.matched);
         } else if !wanted::is_history(query.target()) {
             writer.left_out(view.matched.saturating_sub(wanted::rows_of(&view)));
         }
@@ -139,7 +141,7 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
         yield_now().await;
         before = cpu();
     }
-    writer.left_out(live.saturating_sub(tasks.len() as u64));
+    writer.left_out(matched.saturating_sub(tasks.len() as u64));
     writer
 }
 

@@ -15,7 +15,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// Composing them may take one such part of a CPU.
 const SHARE: u32 = 50;
-/// The same while things happen that are worth one.
+/// Between two snapshots at most, whatever they take: older tables say too little.
+const LONGEST: Duration = Duration::from_secs(30);
+/// As `SHARE`, while things happen that are worth one.
 const URGENT: u32 = 10;
 
 /// Writes snapshots: one a second, and one whenever something is found or blocks.
@@ -37,7 +39,10 @@ pub(crate) async fn beat(shared: Arc<Shared>, black_box: Weak<BlackBox>) {
         let took = Duration::from_nanos(took);
         let shortest = SHORTEST.max(took * URGENT);
         sleep(shortest).await;
-        let mut pause = sleep(BEAT.max(took * SHARE).saturating_sub(shortest));
+        let mut pause = sleep(
+            BEAT.max((took * SHARE).min(LONGEST))
+                .saturating_sub(shortest),
+        );
         std::future::poll_fn(|cx| {
             if shared.record.poll(cx).is_ready() {
                 return std::task::Poll::Ready(());

@@ -125,6 +125,8 @@ pub(super) fn is_memory(directory: &Path) -> bool {
     {
         const TMPFS: i64 = 0x0102_1994;
         const RAMFS: i64 = 0x8584_58F6;
+        // Not of this type on every architecture.
+        #[allow(clippy::useless_conversion)]
         rustix::fs::statfs(directory)
             .is_ok_and(|found| matches!(i64::from(found.f_type), TMPFS | RAMFS))
     }
