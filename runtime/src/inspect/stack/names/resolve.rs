@@ -49,7 +49,7 @@ impl Names {
             ],
         };
         // The thread ends only when the sender goes, or by a panic, which was printed.
-        if !(self.jobs.as_ref()).is_some_and(|jobs| jobs.send(job).is_ok()) {
+        if (self.jobs.as_ref()).is_none_or(|jobs| jobs.send(job).is_err()) {
             self.blocks.names_fail();
         }
     }
