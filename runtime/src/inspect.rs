@@ -10,6 +10,7 @@ pub(crate) mod detail;
 pub(crate) mod events;
 pub(crate) mod flight;
 pub(crate) mod graph;
+pub(crate) mod helpers;
 pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod judge;

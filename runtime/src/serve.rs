@@ -244,6 +244,7 @@ pub(crate) fn dump_of_test(carry: Carry, test: &str, why: &str) -> Option<Result
     let writing = std::thread::Builder::new()
         .name("loop-dump".to_owned())
         .spawn(move || {
+            let _helps = crate::inspect::helpers::Helps::enter();
             let config = Config {
                 name: Some("dump".to_owned()),
                 internal: true,

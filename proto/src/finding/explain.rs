@@ -280,3 +280,30 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finding_is_explained_with_an_example_and_what_to_do() {
+        let mut examples = Vec::new();
+        for name in FindingName::ALL {
+            let e = name.explain();
+            for text in [e.summary, e.condition, e.evidence, e.cause, e.fix] {
+                assert!(text.len() > 15, "{}: {text:?}", e.name);
+                assert!(text.ends_with('.'), "{}: no sentence: {text:?}", e.name);
+            }
+            // Code, though not a whole program: those are in the corpus, one or more a finding.
+            let count = |of: char| e.example.chars().filter(|c| *c == of).count();
+            for (open, close) in [('(', ')'), ('{', '}'), ('[', ']')] {
+                assert_eq!(count(open), count(close), "{}: {}", e.name, e.example);
+            }
+            assert!(e.example.len() > 10, "{}", e.name);
+            examples.push(e.example);
+        }
+        examples.sort_unstable();
+        examples.dedup();
+        assert_eq!(examples.len(), FindingName::ALL.len(), "each has its own");
+    }
+}

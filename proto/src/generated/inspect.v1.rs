@@ -1949,7 +1949,8 @@ pub struct Overview {
 /// What inspecting costs, and what it lost.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Cost {
-    /// CPU time of the inspector's thread since the start, in ns.
+    /// CPU time of the inspector's thread since the start, and of those that help it (they name frames,
+    /// unwind stacks, write dumps), in ns.
     #[prost(uint64, tag = "1")]
     pub inspector_cpu_ns: u64,
     /// CPU time of the watchdog's thread since the start, in ns.

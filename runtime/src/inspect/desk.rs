@@ -207,7 +207,7 @@ impl Desk {
             .map(|blocks| blocks.efforts())
             .unwrap_or_default();
         pb::Cost {
-            inspector_cpu_ns: cpu(meters.inspector_thread),
+            inspector_cpu_ns: cpu(meters.inspector_thread) + super::helpers::cpu_time(),
             watchdog_cpu_ns: cpu(meters.watchdog_thread),
             recorder_bytes: (records().map(|record| record.bytes()).sum::<usize>() + own) as u64,
             live_bytes: live as u64,

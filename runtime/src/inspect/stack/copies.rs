@@ -50,7 +50,7 @@ impl Copies {
             let made = thread::Builder::new()
                 .name("loop-drops".to_owned())
                 .spawn(move || {
-                    let _ours = crate::os::ours::Ours::enter();
+                    let _helps = crate::inspect::helpers::Helps::enter();
                     let mut namer = Namer::new();
                     for copy in receiver {
                         let known = namer.as_mut().map_or(Known::Unknown, |n| n.name(copy));

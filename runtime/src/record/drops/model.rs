@@ -1,8 +1,9 @@
 //! Loom: a row that was written before the reading is read whole, or told as forgotten.
 //!
-//! Each was seen to fail with the protocol weakened: the claim or its second look relaxed, what is
-//! overwritten told after the claim, not told at all, the words written without their fence, and a
-//! row that found its cell taken not told.
+//! Each weakening of the protocol was seen to make one fail: the claim, the writer's look, its last
+//! store or the reader's second look relaxed, either fence left out, what is overwritten not told, and
+//! a row that found its cell taken not told. The reader's first look relaxed was not: the second one
+//! and the claim find it out in what these two explore.
 
 use loom::sync::Arc;
 use loom::thread;

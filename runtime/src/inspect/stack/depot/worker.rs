@@ -43,7 +43,7 @@ pub(super) fn start(depot: &'static Depot, jobs: Receiver<Job>) -> Result<(), St
     thread::Builder::new()
         .name("loop-stacks".to_owned())
         .spawn(move || {
-            let _ours = crate::os::ours::Ours::enter();
+            let _helps = crate::inspect::helpers::Helps::enter();
             worker.run();
         })
         .map(drop)

@@ -62,7 +62,7 @@ impl Names {
             let made = thread::Builder::new()
                 .name("loop-names".to_owned())
                 .spawn(move || {
-                    let _ours = crate::os::ours::Ours::enter();
+                    let _helps = crate::inspect::helpers::Helps::enter();
                     run(&receiver, &table);
                 });
             // No thread, no names: addresses are shown, and the console may know the file.
@@ -100,7 +100,7 @@ pub(crate) fn read_ahead() {
             let _ = thread::Builder::new()
                 .name("loop-names".to_owned())
                 .spawn(|| {
-                    let _ours = crate::os::ours::Ours::enter();
+                    let _helps = crate::inspect::helpers::Helps::enter();
                     drop(Resolver::new());
                 });
         });
