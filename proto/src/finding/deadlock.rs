@@ -69,19 +69,14 @@ impl Waits {
         self.edges.push((waiter, by));
     }
 
-    /// `deadlocked`: groups of tasks that can only be woken by tasks of their own group or by tasks
-    /// behind which nothing moves.
-    ///
-    /// A task can be woken if it can move, or if anybody who could wake it can be woken. Every
-    /// unknown is somebody who can move, so it makes a miss, never a false alarm. What is left cannot
-    /// be woken. Groups are connected, ascending by id; a task that simply has nobody (that is
-    /// `stranded`) is only listed with those behind it. Time and memory grow with tasks and edges.
+    /// Who can be woken, by number: whoever can move, and whoever could be woken by one who can be.
     #[must_use]
-    pub fn groups(&self) -> Vec<Vec<u64>> {
+    pub fn alive(&self) -> Vec<bool> {
+        self.spread().0
+    }
+
+    fn spread(&self) -> (Vec<bool>, Behind) {
         let mut alive = self.moves.clone();
-        if alive.iter().all(|alive| *alive) {
-            return Vec::new();
-        }
         let behind = Behind::of(
             self.ids.len(),
             self.edges.iter().map(|edge| (edge.1, edge.0)),
@@ -96,6 +91,22 @@ impl Waits {
                 }
             }
         }
+        (alive, behind)
+    }
+
+    /// `deadlocked`: groups of tasks that can only be woken by tasks of their own group or by tasks
+    /// behind which nothing moves.
+    ///
+    /// A task can be woken if it can move, or if anybody who could wake it can be woken. Every
+    /// unknown is somebody who can move, so it makes a miss, never a false alarm. What is left cannot
+    /// be woken. Groups are connected, ascending by id; a task that simply has nobody (that is
+    /// `stranded`) is only listed with those behind it. Time and memory grow with tasks and edges.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Vec<u64>> {
+        if self.moves.iter().all(|moves| *moves) {
+            return Vec::new();
+        }
+        let (alive, behind) = self.spread();
         if alive.iter().all(|alive| *alive) {
             return Vec::new();
         }

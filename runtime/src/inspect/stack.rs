@@ -87,6 +87,26 @@ pub(crate) fn sampler() -> Result<Box<dyn Sampler>, String> {
     Err("stacks are not built in, or not for this platform".to_owned())
 }
 
+/// Reads words of this process's memory through the kernel, which answers for what is not mapped.
+/// Returns how many were read: none where that cannot be done.
+pub(crate) fn read_words(address: u64, words: &mut [u64]) -> usize {
+    #[cfg(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    ))]
+    return taking::capture::read_words(address, words);
+    #[cfg(not(all(
+        feature = "stacks",
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    )))]
+    {
+        let _ = (address, words);
+        0
+    }
+}
+
 /// From now on whoever drops a last waker on a loop's thread leaves a copy of its stack.
 pub(crate) fn copy_at_drops() {
     #[cfg(all(

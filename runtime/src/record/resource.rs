@@ -89,6 +89,9 @@ pub(crate) struct ResourceRow {
     /// The most that `level` can be; 0 for no bound.
     pub(crate) capacity: AtomicU32,
     pub(crate) name: AtomicU32,
+    /// What a handle on it is in memory, each bit turned over so that this row does not look like
+    /// one; 0 until somebody waited.
+    pub(crate) handle: AtomicU64,
 
     // Line 3: of semaphores.
     /// Whose the permits are that are out, one each; 0 for none, or not known.
@@ -120,6 +123,8 @@ pub(crate) struct ResourceFacts {
     pub(crate) out: u32,
     pub(crate) permits: [u64; LISTED],
     pub(crate) waiter: u64,
+    /// As in the row.
+    pub(crate) handle: u64,
     /// When it was made, ticks.
     pub(crate) since: u64,
     pub(crate) uses: u64,
@@ -159,6 +164,7 @@ impl ResourceRow {
         self.contended.store(0, relaxed);
         self.capacity.store(0, relaxed);
         self.waiter.store(0, relaxed);
+        self.handle.store(0, relaxed);
         self.since.store(now, relaxed);
         self.waiters.store(0, relaxed);
         self.level.store(0, relaxed);
@@ -221,6 +227,7 @@ impl ResourceRow {
             contended: self.contended.load(relaxed),
             capacity: self.capacity.load(relaxed),
             waiter: self.waiter.load(relaxed),
+            handle: self.handle.load(relaxed),
             since: self.since.load(relaxed),
             waiters: self.waiters.load(relaxed),
             level: self.level.load(relaxed),

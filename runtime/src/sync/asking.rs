@@ -105,7 +105,7 @@ impl<'a, A: Ask<'a>> Asking<'a, A> {
                 }
                 Poll::Pending => {
                     if fresh {
-                        A::resource(state).had_to_wait();
+                        A::resource(state).had_to_wait(self.shared);
                         A::seen(state);
                     }
                     return Poll::Pending;

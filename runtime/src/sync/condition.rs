@@ -282,7 +282,7 @@ impl<'a, T: Send> Future for Waiting<'a, T> {
                     // In line first: whoever has the lock next can give notice to it.
                     let mut ticket = Ticket::default();
                     let _ = state.line.poll(&mut ticket, 1, state.row.on(), at, cx);
-                    state.row.had_to_wait();
+                    state.row.had_to_wait(&condition.shared);
                     state.seen();
                     // The guard goes with the stage.
                     this.stage = Stage::Waiting(ticket);

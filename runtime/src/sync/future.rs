@@ -278,6 +278,7 @@ impl<T: Send> Future for LoopFuture<T> {
             drop(old);
             record::waiting(inner.row.on(), Location::caller());
             inner.row.waited_for(record::current_task(), 1);
+            inner.row.kept_in(&self.shared);
             return Poll::Pending;
         }
         drop(stage);

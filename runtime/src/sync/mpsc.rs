@@ -339,7 +339,7 @@ impl<T: Send> Receiver<T> {
             return Poll::Ready(next);
         }
         if state.receiver.wait(&state.row, Location::caller(), cx) {
-            state.row.had_to_wait();
+            state.row.had_to_wait(&self.shared);
             state.seen();
         }
         Poll::Pending

@@ -298,7 +298,7 @@ impl<T: Send> Future for Receiver<T> {
         }
         let row = state.row.demand();
         if state.receiver.wait(row, Location::caller(), cx) {
-            row.had_to_wait();
+            row.had_to_wait(&self.shared);
             state.seen();
         }
         Poll::Pending

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::num::NonZeroU64;
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::context::{self, Organs};
@@ -175,9 +176,17 @@ impl Resource {
         });
     }
 
-    /// States that a use has to wait.
-    pub(crate) fn had_to_wait(&self) {
+    /// States that a use has to wait, and what whoever could end that has a handle on.
+    pub(crate) fn had_to_wait<T>(&self, shared: &Arc<T>) {
         self.state(|row| record::count(&row.contended));
+        self.kept_in(shared);
+    }
+
+    /// States what whoever could end a wait has a handle on.
+    #[inline]
+    pub(crate) fn kept_in<T>(&self, shared: &Arc<T>) {
+        let handle = !word_of(shared);
+        self.state(|row| row.handle.store(handle, Ordering::Relaxed));
     }
 
     /// States the most that `level` can be; 0 for no bound.
@@ -205,6 +214,12 @@ impl Resource {
             row.level.store(level, Ordering::Relaxed);
         });
     }
+}
+
+/// What a handle is in memory: the address of its counts, which lie before what is shared.
+fn word_of<T>(shared: &Arc<T>) -> u64 {
+    let counts = (2 * size_of::<usize>()).next_multiple_of(align_of::<T>());
+    (Arc::as_ptr(shared) as usize - counts) as u64
 }
 
 /// Calls `state` with the number of each bit that is set.

@@ -376,7 +376,7 @@ fn a_lock_s_row_says_where_it_was_taken_and_that_its_guard_may_have_moved() {
 /// Both locks of each order that was seen, how often, and how many others were had each time.
 fn orders(test: &TestLoop) -> Vec<(u64, u64, u64, usize)> {
     let mut orders = test.event_loop().organs().record.orders.read();
-    orders.sort_by_key(|order| order.first);
+    orders.sort_by_key(|order| (order.before.id, order.after.id));
     let gates = |gates: [u64; 4]| gates.into_iter().filter(|gate| *gate != 0).count();
     let plain = orders.iter().map(|order| {
         let (before, after) = (order.before.id, order.after.id);

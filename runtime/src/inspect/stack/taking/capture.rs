@@ -407,3 +407,11 @@ pub(super) fn answer() {
     let number = SLOT.state.load(Ordering::Acquire) >> 2;
     SLOT.state.store(number << 2 | DONE, Ordering::Release);
 }
+
+/// The same, word by word. Returns how many words were read.
+pub(crate) fn read_words(address: u64, words: &mut [u64]) -> usize {
+    let bytes = size_of_val(words);
+    // SAFETY: the words are exclusively borrowed, and any bytes make words.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), bytes) };
+    read_memory(address, bytes) / size_of::<u64>()
+}
