@@ -14,6 +14,7 @@ pub(crate) mod helpers;
 pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod judge;
+mod keepers;
 pub(crate) mod live;
 pub(crate) mod names;
 pub(crate) mod snapshot;

@@ -56,7 +56,7 @@ fn grade_and_evidence(name: FindingName) -> [&'static str; 2] {
         ],
         FindingName::Deadlocked => [
             "certain for joins; suspect where a lock, a semaphore, a queue, a channel or a promise takes part: the evidence says why",
-            "A line a task: where it waits, for which task or for which lock, where that lock was made, who has it and for how long.",
+            "A line a task: where it waits and for what; where that was made, which tasks hold it, have its permits, keep its promise or could use its other end, and of a lock for how long and where it was taken; and why it is not certain, if so.",
         ],
         FindingName::LeftBehind => [
             "left-behind",
@@ -140,8 +140,8 @@ fn texts(name: FindingName) -> [&'static str; 5] {
         ],
         FindingName::Deadlocked => [
             "Tasks wait for each other in a circle: none of them can ever go on.",
-            "Every waker of every task of the group is held by a task of the group, or by one behind which nothing moves. Certain for joins; suspect where locks take part, since a guard can be handed on. Of a whole loop: nothing of its own can wake it, and nobody outside, since there is no thread but the runtime's own or its tasks wait for each other's end only; `run` gives an error then.",
-            "Two tasks that join each other, or that take two locks in different orders.",
+            "Every waker of every task of the group is held by a task of the group, or by one behind which nothing moves, in two looks. Certain for joins. Suspect where a lock or a semaphore takes part, since a guard or a permit can be handed on unseen (of a semaphore up to 8 permits are followed, and none that were made owned, forgotten or added by hand). Suspect where a queue, a channel, an event, a condition, a barrier or a promise takes part: its handles are looked for in the memory of the process (Linux, the feature stacks, at most 256 MiB that are no file's), and it is said only if all of them lie in futures of the group, or in what those own; one on a thread, in a callback, in a map, or not found keeps it unsaid. Of a whole loop: nothing of its own can wake it, and nobody outside, since there is no thread but the runtime's own or its tasks wait for each other's end only; `run` gives an error then.",
+            "Two tasks that join each other, that take two locks in different orders, that want a second permit of a semaphore that is used up, or one that waits for what it would have to send itself.",
             "a: lock(x).await; lock(y).await;   b: lock(y).await; lock(x).await;",
             "Take locks in one order everywhere, hold none across an await that needs another, and let only the parent join its children.",
         ],

@@ -3161,8 +3161,10 @@ pub struct AwaitStep {
     /// What it waits for. `name` and `holder_task_id` are as anywhere else.
     #[prost(message, optional, tag = "4")]
     pub wait: ::core::option::Option<Wait>,
-    /// The task that has to act: the one that is joined, or the holder of the lock. 0: no task, or
-    /// which one is not known (who will put into a queue, who keeps a promise).
+    /// The task that has to act: the one that is joined, the holder of the lock, one that has a permit
+    /// of the semaphore; of a queue, channel, event or promise one that has a handle on it, where all
+    /// handles were found in the memory of tasks. Of several there is a step each. 0: no task, or which
+    /// one is not known.
     #[prost(uint64, tag = "5")]
     pub on_task_id: u64,
     /// Its name. Absent: as above.

@@ -7,6 +7,7 @@ use loop_proto::pb;
 
 use super::desk::Desk;
 use super::ids::{IdMap, IdSet};
+use super::judge::Judge;
 use super::tables::Look;
 use super::waiters::Waiters;
 use super::waits::{Found, Wanted};
@@ -158,8 +159,31 @@ impl Step {
     }
 }
 
-/// The holders of the resources that `waiting` names.
-fn holders<'a>(look: &Look, waiting: impl Iterator<Item = &'a Waiting>) -> IdMap<u64> {
+/// The tasks that could end a wait for a thing: who holds the lock, who has permits, who is known to
+/// have all handles on what is set, sent or put to.
+fn actors(facts: &ResourceFacts, judge: &Judge) -> Vec<u64> {
+    if facts.kind == resource::Kind::Semaphore {
+        let mut tasks: Vec<u64> = (facts.permits.into_iter())
+            .filter(|task| *task != 0)
+            .collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        return tasks;
+    }
+    if facts.holder != 0 {
+        return vec![facts.holder];
+    }
+    judge
+        .keepers_of(facts.id)
+        .map_or_else(Vec::new, <[u64]>::to_vec)
+}
+
+/// Who could end the waits for the resources that `waiting` names.
+fn holders<'a>(
+    look: &Look,
+    judge: &Judge,
+    waiting: impl Iterator<Item = &'a Waiting>,
+) -> IdMap<Vec<u64>> {
     let on = waiting.flat_map(|waiting| &waiting.ties).map(|tie| tie.on);
     let wanted: IdSet = on
         .filter(|on| on.kind() == On::Resource)
@@ -167,8 +191,8 @@ fn holders<'a>(look: &Look, waiting: impl Iterator<Item = &'a Waiting>) -> IdMap
         .collect();
     let mut holders = IdMap::default();
     for_resources(look, |facts| {
-        if facts.holder != 0 && wanted.contains(&facts.id) {
-            holders.insert(facts.id, facts.holder);
+        if wanted.contains(&facts.id) {
+            holders.insert(facts.id, actors(&facts, judge));
         }
     });
     holders
@@ -205,7 +229,7 @@ fn in_order(root: u64, mut of: IdMap<Vec<Step>>, to: impl Fn(&Step) -> u64) -> V
 }
 
 /// What `root` waits for, how many edges are left out, and the tasks that were met.
-fn down(look: &Look, root: u64) -> (Vec<Step>, usize, IdMap<Waiting>) {
+fn down(look: &Look, judge: &Judge, root: u64) -> (Vec<Step>, usize, IdMap<Waiting>) {
     let mut met: IdMap<Waiting> = IdMap::default();
     let mut of: IdMap<Vec<Step>> = IdMap::default();
     let mut seen: IdSet = [root].into_iter().collect();
@@ -213,28 +237,31 @@ fn down(look: &Look, root: u64) -> (Vec<Step>, usize, IdMap<Waiting>) {
     let (mut listed, mut cut) = (0, 0);
     for depth in 1.. {
         let waits = waits_of(look, &level);
-        let holders = holders(look, waits.values());
+        let holders = holders(look, judge, waits.values());
         let mut ids: Vec<u64> = waits.keys().copied().collect();
         ids.sort_unstable();
         level.clear();
         for task in ids {
             for tie in &waits[&task].ties {
-                if listed == STEPS || depth > DEPTH {
-                    cut += 1;
-                    continue;
-                }
-                listed += 1;
-                let next = match tie.on.kind() {
-                    On::Task => tie.on.id(),
-                    On::Resource => holders.get(&tie.on.id()).copied().unwrap_or(0),
-                    _ => 0,
+                let task_itself = [tie.on.id()];
+                let next: &[u64] = match tie.on.kind() {
+                    On::Task => &task_itself,
+                    On::Resource => holders.get(&tie.on.id()).map_or(&[], Vec::as_slice),
+                    _ => &[],
                 };
-                if next != 0 && seen.insert(next) {
-                    level.insert(next);
+                // What nobody is known to end is an edge all the same.
+                for next in if next.is_empty() { &[0] } else { next } {
+                    if listed == STEPS || depth > DEPTH {
+                        cut += 1;
+                        continue;
+                    }
+                    listed += 1;
+                    if *next != 0 && seen.insert(*next) {
+                        level.insert(*next);
+                    }
+                    let step = Step::new(task, *tie, *next);
+                    of.entry(task).or_default().push(step);
                 }
-                of.entry(task)
-                    .or_default()
-                    .push(Step::new(task, *tie, next));
             }
         }
         met.extend(waits);
@@ -246,28 +273,30 @@ fn down(look: &Look, root: u64) -> (Vec<Step>, usize, IdMap<Waiting>) {
 }
 
 /// Who waits for `root`, and how many edges are left out.
-fn up(look: &Look, root: u64) -> (Vec<Step>, usize) {
+fn up(look: &Look, judge: &Judge, root: u64) -> (Vec<Step>, usize) {
     let mut of: IdMap<Vec<Step>> = IdMap::default();
     let mut seen: IdSet = [root].into_iter().collect();
     let mut level: IdSet = [root].into_iter().collect();
     let (mut listed, mut cut) = (0, 0);
     for depth in 1.. {
-        let mut held: IdMap<u64> = IdMap::default();
+        let mut held: IdMap<Vec<u64>> = IdMap::default();
         for_resources(look, |facts| {
-            if facts.holder != 0 && level.contains(&facts.holder) {
-                held.insert(facts.id, facts.holder);
+            let mut tasks = actors(&facts, judge);
+            tasks.retain(|task| level.contains(task));
+            if !tasks.is_empty() {
+                held.insert(facts.id, tasks);
             }
         });
         let joins = Waiters::of(look, On::Task, |id| level.contains(&id));
         let locks = Waiters::of(look, On::Resource, |id| held.contains_key(&id));
         let mut ids: Vec<u64> = level.drain().collect();
         ids.sort_unstable();
-        let mut held: Vec<(u64, u64)> = held.into_iter().collect();
+        let mut held: Vec<(u64, Vec<u64>)> = held.into_iter().collect();
         held.sort_unstable();
         for next in ids {
             let join = WaitingOn::new(On::Task, next);
             let mut edges: Vec<_> = joins.get(next).iter().map(|one| (join, one)).collect();
-            for (lock, _) in held.iter().filter(|(_, holder)| *holder == next) {
+            for (lock, _) in held.iter().filter(|(_, tasks)| tasks.contains(&next)) {
                 let on = WaitingOn::new(On::Resource, *lock);
                 edges.extend(locks.get(*lock).iter().map(|one| (on, one)));
             }
@@ -298,12 +327,12 @@ fn up(look: &Look, root: u64) -> (Vec<Step>, usize) {
 
 /// Both directions of the graph around `id`, as fields of its page, and what it waits for itself.
 pub(crate) fn around(look: &Look, desk: &mut Desk, id: u64) -> (pb::TaskDetail, Vec<Tie>) {
-    let (awaits, awaits_cut, mut met) = down(look, id);
+    let (awaits, awaits_cut, mut met) = down(look, &desk.judge, id);
     let ties = (met.get_mut(&id)).map_or_else(Vec::new, |root| std::mem::take(&mut root.ties));
     let mut tasks: IdMap<TaskFacts> = (met.into_iter())
         .map(|(id, waiting)| (id, waiting.facts))
         .collect();
-    let (awaited_by, awaited_by_cut) = up(look, id);
+    let (awaited_by, awaited_by_cut) = up(look, &desk.judge, id);
     let both = || awaits.iter().chain(&awaited_by);
     let mut wanted = Wanted {
         tasks: both().flat_map(|step| [step.task, step.next]).collect(),

@@ -12,6 +12,7 @@ use loop_proto::pb::{FindingName, Grade, Kind as Subject};
 
 use super::blocks::Blocks;
 use super::ids::{IdMap, IdSet};
+use super::keepers::Keepers;
 use super::stack::copies::Copies;
 use super::stack::names::PlaceKind;
 use super::tables::{Look, LoopLook, Spot, TaskName};
@@ -104,6 +105,7 @@ pub(crate) struct Judge {
     usual: Usual,
     errors: Errors,
     losses: Losses,
+    keepers: Keepers,
     pub(crate) limits: Limits,
     /// Where last wakers were dropped.
     pub(crate) copies: Copies,
@@ -146,6 +148,11 @@ impl Judge {
     /// The names of what holds of each task, as bits.
     pub(crate) fn by_task(&self) -> Arc<IdMap<u64>> {
         self.by_task.clone()
+    }
+
+    /// The tasks that have all handles on the thing `id`, where two looks found that.
+    pub(crate) fn keepers_of(&self, id: u64) -> Option<&[u64]> {
+        self.keepers.known(id)
     }
 
     /// How many hold: certain, left behind, suspect, warning.
@@ -248,7 +255,7 @@ impl Judge {
     /// All tasks were looked at. Whether some, or groups of them, are to be looked at again before
     /// the end, and that a while later: what was on its way to them has come by then.
     pub(crate) fn doubts(&mut self, walk: &mut Walk) -> bool {
-        walk.doubts.groups = walk.seen.joins.groups(&walk.look);
+        walk.doubts.groups = (walk.seen.joins).groups(&walk.look, &mut self.keepers);
         !walk.doubts.is_empty()
     }
 
@@ -328,6 +335,7 @@ impl Judge {
             };
             let mut groups = walk.doubts.groups;
             groups.retain(|group| walk.seen.joins.is_still(group, &walk.look));
+            (walk.seen.joins).still_kept(&mut groups, &walk.look, &mut self.keepers);
             walk.seen.joins.note_all(&groups, &mut note);
         }
         self.errors.settle(&walk.look, &mut walk.found, now);
@@ -422,6 +430,7 @@ impl Judge {
             + self.growth.bytes()
             + self.usual.bytes()
             + self.errors.bytes()
+            + self.keepers.bytes()
             + self.holds.len() * size_of::<Held>()
     }
 }

@@ -7,6 +7,7 @@ use loop_proto::pb::{FindingName, Grade};
 
 use super::{About, Note, Subject};
 use crate::inspect::ids::{IdMap, IdSet};
+use crate::inspect::keepers::{Asked, Keepers};
 use crate::inspect::tables::{Look, Spot};
 use crate::record::resource::{Kind as Thing, LISTED, state};
 use crate::record::task::{On, State, TaskFacts, flag};
@@ -39,6 +40,9 @@ pub(super) struct Joins {
     waits: Vec<Wait>,
     /// Waits that there was no room for: no group is looked for then.
     unfollowed: u64,
+    /// What was asked for of things whose handles were looked for and found, and who has them.
+    asked: Vec<Asked>,
+    kept: IdMap<Vec<u64>>,
 }
 
 /// Who has a thing that tasks wait for.
@@ -48,6 +52,8 @@ enum Has {
     },
     /// Its row in `Holders::semaphores`.
     Semaphore(u32),
+    /// Who has the handles on it could end a wait: its row in `Holders::open`.
+    Open(u32),
 }
 
 struct Semaphore {
@@ -61,6 +67,7 @@ struct Semaphore {
 struct Holders {
     of: IdMap<Has>,
     semaphores: Vec<Semaphore>,
+    open: Vec<Asked>,
 }
 
 impl Holders {
@@ -95,6 +102,11 @@ impl Holders {
                             waiters: facts.waiters,
                         });
                     }
+                } else if row.handle.load(relaxed) != 0
+                    && let Some(asked) = row.read().as_ref().and_then(Asked::of)
+                {
+                    all.of.insert(asked.id, Has::Open(all.open.len() as u32));
+                    all.open.push(asked);
                 }
             }
         }
@@ -114,6 +126,108 @@ fn what(facts: &TaskFacts) -> Option<(u64, bool)> {
         (1, 1, On::Task) => Some((facts.waiting_on.id(), false)),
         (1, 1, On::Resource) => Some((facts.waiting_on.id(), true)),
         _ => None,
+    }
+}
+
+/// Who could wake whom, and the numbers of tasks and things in that.
+struct Graph {
+    waits: Waits,
+    numbers: IdMap<u32>,
+    open: Vec<u32>,
+}
+
+impl Graph {
+    /// The waits, what is open being nobody's.
+    fn of(waits: &[Wait], holders: &Holders) -> Self {
+        let mut graph = Waits::for_tasks(waits.len());
+        let mut numbers: IdMap<u32> = IdMap::default();
+        numbers.reserve(waits.len());
+        for wait in waits {
+            numbers.insert(wait.id, graph.task(wait.id));
+        }
+        let things: Vec<u32> = holders.semaphores.iter().map(|_| graph.thing()).collect();
+        let open: Vec<u32> = holders.open.iter().map(|_| graph.thing()).collect();
+        let mut queued = vec![0u32; things.len()];
+        let mut joiners = vec![0u32; waits.len()];
+        for (wait, number) in waits.iter().zip(0..) {
+            let by = match wait.thing {
+                false if wait.on == 0 => continue,
+                false => numbers.get(&wait.on).inspect(|number| {
+                    joiners[**number as usize] += 1;
+                }),
+                true => match holders.of.get(&wait.on) {
+                    Some(Has::Lock { holder }) => numbers.get(holder),
+                    Some(Has::Semaphore(at)) => {
+                        let thing = &things[*at as usize];
+                        queued[*at as usize] += 1;
+                        // Whoever stands before it and leaves lets it have its turn.
+                        graph.woken_by(*thing, number);
+                        Some(thing)
+                    }
+                    Some(Has::Open(at)) => Some(&open[*at as usize]),
+                    None => None,
+                },
+            };
+            match by {
+                Some(by) => graph.woken_by(number, *by),
+                None => graph.moves(number),
+            }
+        }
+        for (wait, number) in waits.iter().zip(0..) {
+            // Handles beyond those of the tasks that wait for it are somebody's who may cancel.
+            if wait.handles > joiners[number as usize] {
+                graph.moves(number);
+            }
+        }
+        for (at, semaphore) in holders.semaphores.iter().enumerate() {
+            let has = semaphore.permits.iter().filter(|task| **task != 0);
+            let has: Option<Vec<u32>> = has.map(|task| numbers.get(task).copied()).collect();
+            match has {
+                Some(has) if queued[at] >= semaphore.waiters => {
+                    for task in has {
+                        graph.woken_by(things[at], task);
+                    }
+                }
+                _ => graph.moves(things[at]),
+            }
+        }
+        Self {
+            waits: graph,
+            numbers,
+            open,
+        }
+    }
+
+    /// What is open that tasks wait for who cannot be woken unless by who has a handle on it.
+    fn doubted(&self, waits: &[Wait], holders: &Holders) -> Vec<usize> {
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        let alive = self.waits.alive();
+        let mut doubted = vec![false; self.open.len()];
+        let stuck = waits.iter().zip(&alive).filter(|(_, alive)| !**alive);
+        for (wait, _) in stuck.filter(|(wait, _)| wait.thing) {
+            if let Some(Has::Open(at)) = holders.of.get(&wait.on) {
+                doubted[*at as usize] = true;
+            }
+        }
+        (0..doubted.len()).filter(|at| doubted[*at]).collect()
+    }
+
+    /// These tasks have all the handles on what is open at `at`; `None`: that is not known.
+    fn kept(&mut self, at: usize, by: Option<&Vec<u64>>) {
+        let thing = self.open[at];
+        let by: Option<Vec<u32>> = by.and_then(|by| {
+            by.iter()
+                .map(|task| self.numbers.get(task).copied())
+                .collect()
+        });
+        match by {
+            Some(by) => by
+                .into_iter()
+                .for_each(|task| self.waits.woken_by(thing, task)),
+            None => self.waits.moves(thing),
+        }
     }
 }
 
@@ -146,8 +260,8 @@ impl Joins {
 
     /// The groups that cannot move, as far as one look can tell. After this the waits of all others
     /// are forgotten.
-    pub(super) fn groups(&mut self, look: &Look) -> Vec<Vec<u64>> {
-        let groups = self.candidates(look);
+    pub(super) fn groups(&mut self, look: &Look, keepers: &mut Keepers) -> Vec<Vec<u64>> {
+        let groups = self.candidates(look, keepers);
         let members: IdSet = groups.iter().flatten().copied().collect();
         self.waits.retain(|wait| members.contains(&wait.id));
         self.waits.shrink_to_fit();
@@ -170,62 +284,42 @@ impl Joins {
         group.iter().all(|id| self.wait(*id).is_some_and(same))
     }
 
-    fn candidates(&self, look: &Look) -> Vec<Vec<u64>> {
+    /// Of `groups` those whose things are still found with the same tasks, when looked for again.
+    pub(super) fn still_kept(
+        &self,
+        groups: &mut Vec<Vec<u64>>,
+        look: &Look,
+        keepers: &mut Keepers,
+    ) {
+        if self.asked.is_empty() || groups.is_empty() {
+            return;
+        }
+        keepers.of(look, &self.asked);
+        let same = |wait: &Wait| match self.kept.get(&wait.on).filter(|_| wait.thing) {
+            Some(kept) => keepers.known(wait.on) == Some(kept.as_slice()),
+            None => true,
+        };
+        groups.retain(|group| group.iter().all(|id| self.wait(*id).is_none_or(same)));
+    }
+
+    fn candidates(&mut self, look: &Look, keepers: &mut Keepers) -> Vec<Vec<u64>> {
         if self.unfollowed > 0 || self.waits.iter().all(|wait| wait.on == 0) {
             return Vec::new();
         }
         let holders = Holders::of(look);
-        let mut graph = Waits::for_tasks(self.waits.len());
-        let mut numbers: IdMap<u32> = IdMap::default();
-        numbers.reserve(self.waits.len());
-        for wait in &self.waits {
-            numbers.insert(wait.id, graph.task(wait.id));
+        let mut graph = Graph::of(&self.waits, &holders);
+        // As if nobody had a handle on what is open: who is stuck then may be stuck, and the rest is
+        // not. Only of what those wait for it is worth looking who has them.
+        let asked = graph.doubted(&self.waits, &holders);
+        let asked: Vec<Asked> = keepers.some_of(asked.into_iter().map(|at| holders.open[at]));
+        let kept = keepers.of(look, &asked);
+        for (at, open) in holders.open.iter().enumerate() {
+            graph.kept(at, kept.get(&open.id));
         }
-        let things: Vec<u32> = holders.semaphores.iter().map(|_| graph.thing()).collect();
-        let mut queued = vec![0u32; things.len()];
-        let mut joiners = vec![0u32; self.waits.len()];
-        for (wait, number) in self.waits.iter().zip(0..) {
-            let by = match wait.thing {
-                false if wait.on == 0 => continue,
-                false => numbers.get(&wait.on).inspect(|number| {
-                    joiners[**number as usize] += 1;
-                }),
-                true => match holders.of.get(&wait.on) {
-                    Some(Has::Lock { holder }) => numbers.get(holder),
-                    Some(Has::Semaphore(at)) => {
-                        let thing = &things[*at as usize];
-                        queued[*at as usize] += 1;
-                        // Whoever stands before it and leaves lets it have its turn.
-                        graph.woken_by(*thing, number);
-                        Some(thing)
-                    }
-                    None => None,
-                },
-            };
-            match by {
-                Some(by) => graph.woken_by(number, *by),
-                None => graph.moves(number),
-            }
-        }
-        for (wait, number) in self.waits.iter().zip(0..) {
-            // Handles beyond those of the tasks that wait for it are somebody's who may cancel.
-            if wait.handles > joiners[number as usize] {
-                graph.moves(number);
-            }
-        }
-        for (at, semaphore) in holders.semaphores.iter().enumerate() {
-            let has = semaphore.permits.iter().filter(|task| **task != 0);
-            let has: Option<Vec<u32>> = has.map(|task| numbers.get(task).copied()).collect();
-            match has {
-                Some(has) if queued[at] >= semaphore.waiters => {
-                    for task in has {
-                        graph.woken_by(things[at], task);
-                    }
-                }
-                _ => graph.moves(things[at]),
-            }
-        }
-        graph.groups()
+        self.asked = asked;
+        self.asked.retain(|asked| kept.contains_key(&asked.id));
+        self.kept = kept;
+        graph.waits.groups()
     }
 
     /// The wait of a member of a group.
@@ -258,17 +352,16 @@ impl Joins {
             return;
         };
         let site = at.site(facts.site);
-        // A guard or a permit can be handed to another task, which the record does not see.
-        let grade = if waits().any(|wait| wait.thing) {
-            Grade::Suspect
-        } else {
-            Grade::Certain
+        let grade = match waits().any(|wait| wait.thing) {
+            true => Grade::Suspect,
+            false => Grade::Certain,
         };
         let mut evidence = vec![match group.len() {
             1 => "the task can only be woken by itself".to_owned(),
             count => format!("{count} tasks can only be woken by each other"),
         }];
         evidence.extend(told.unwrap_or_default());
+        evidence.extend(self.doubt(waits()));
         let verdict = Verdict {
             name: FindingName::Deadlocked,
             grade,
@@ -291,6 +384,19 @@ impl Joins {
             awaits: None,
         };
         note.add(verdict, &about);
+    }
+
+    /// Why it is not certain, if it is not.
+    fn doubt<'w>(&self, mut waits: impl Iterator<Item = &'w Wait>) -> Option<String> {
+        let mut things = waits.by_ref().filter(|wait| wait.thing).peekable();
+        things.peek()?;
+        let doubt = match things.any(|wait| self.kept.contains_key(&wait.on)) {
+            true => {
+                "who has the other ends was read in the tasks' memory, where one that was given away can still be seen"
+            }
+            false => "a guard or a permit could have been given to another task unseen",
+        };
+        Some(format!("suspected, not certain: {doubt}"))
     }
 
     pub(super) fn bytes(&self) -> usize {

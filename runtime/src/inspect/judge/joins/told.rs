@@ -40,13 +40,14 @@ pub(super) fn of<'g>(
     for wait in tellers.iter().flat_map(|(_, chain)| chain) {
         wanted.tasks.insert(wait.id);
         if wait.thing {
-            wanted.tasks.extend(holders(&things, wait.on));
+            wanted.tasks.extend(holders(joins, &things, wait.on));
         } else {
             wanted.tasks.insert(wait.on);
         }
     }
     let names = Found::of(look, &wanted);
     let teller = Teller {
+        joins,
         look,
         things: &things,
         names: &names,
@@ -62,7 +63,10 @@ pub(super) fn of<'g>(
 }
 
 /// The tasks that have a thing.
-fn holders(things: &Found, id: u64) -> Vec<u64> {
+fn holders(joins: &Joins, things: &Found, id: u64) -> Vec<u64> {
+    if let Some(kept) = joins.kept.get(&id) {
+        return kept.clone();
+    }
     let Some((thing, _)) = things.resources.get(&id) else {
         return Vec::new();
     };
@@ -80,7 +84,7 @@ fn holders(things: &Found, id: u64) -> Vec<u64> {
 fn chain<'j>(joins: &'j Joins, things: &Found, group: &[u64]) -> Vec<&'j Wait> {
     let next = |wait: &Wait| match wait.thing {
         false => Some(wait.on),
-        true => holders(things, wait.on)
+        true => holders(joins, things, wait.on)
             .into_iter()
             .find(|id| *id != wait.id),
     };
@@ -132,6 +136,7 @@ fn span(ns: u64) -> String {
 }
 
 struct Teller<'a> {
+    joins: &'a Joins,
     look: &'a Look,
     things: &'a Found,
     names: &'a Found,
@@ -172,7 +177,19 @@ impl Teller<'_> {
             let all: Vec<String> = all.into_iter().map(|id| self.task(id)).collect();
             all.join(" and ")
         };
-        let held_by = tasks(holders(self.things, thing.id));
+        let held_by = tasks(holders(self.joins, self.things, thing.id));
+        let (what, kept) = match thing.kind {
+            Thing::Future => ("future", "its promise is kept by"),
+            Thing::Queue => ("queue", "all who could use it:"),
+            Thing::Channel => ("channel", "all who could use it:"),
+            Thing::Event => ("event", "all who could set it:"),
+            Thing::Condition => ("condition", "all who could give notice:"),
+            Thing::Barrier => ("barrier", "all who could arrive:"),
+            Thing::Lock | Thing::Semaphore | Thing::Group => ("", ""),
+        };
+        if !what.is_empty() {
+            return format!("the {what}{space}{name} ({made}{kept} {held_by})");
+        }
         if thing.kind == Thing::Semaphore {
             let out = thing.out;
             return format!(

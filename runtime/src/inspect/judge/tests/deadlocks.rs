@@ -101,9 +101,10 @@ fn the_evidence_is_a_chain_that_follows_who_waits_for_whom() {
     assert_eq!(bench.found(), [SUSPECT]);
     let evidence = bench.evidence();
     assert_eq!(evidence[0], "4 tasks can only be woken by each other");
-    let order: Vec<&str> = evidence[1..].iter().map(|line| &line[..6]).collect();
+    let order: Vec<&str> = evidence[1..5].iter().map(|line| &line[..6]).collect();
     assert_eq!(order, ["task 1", "task 2", "task 3", "task 9"]);
-    for (line, holder) in evidence[1..]
+    assert!(evidence[5].starts_with("suspected, not certain: a guard"));
+    for (line, holder) in evidence[1..5]
         .iter()
         .zip(["task 2", "task 3", "task 1", "task 2"])
     {
