@@ -38,6 +38,16 @@ fn indent(step: &AwaitStep) -> String {
     "  ".repeat(usize::from(step.depth.clamp(1, 12)) - 1)
 }
 
+/// What a task that has to act has of the thing, for kinds that several can have to do with.
+fn part(kind: &str) -> &'static str {
+    match kind {
+        "semaphore" => "a permit is with ",
+        "future" => "its promise is with ",
+        "queue" | "channel" | "event" | "condition" | "barrier" => "a handle is with ",
+        _ => "",
+    }
+}
+
 const RING: &str = "they wait for each other";
 
 /// One step down: the wait, and who has to act.
@@ -46,7 +56,7 @@ pub fn down(step: &AwaitStep, look: &Look) -> Line {
     // A join names its task already.
     let joined = step.wait.target == step.on.map(crate::store::Goto::Task);
     if let Some(on) = step.on.filter(|_| !joined && step.wait.holder != step.on) {
-        line += &format!(" → {on}");
+        line += &format!(" → {}{on}", part(&step.wait.kind));
     }
     if !joined && !step.on_name.is_empty() {
         line += &format!(" {}", step.on_name);
@@ -127,7 +137,10 @@ pub(super) fn lines(d: &TaskDetail, look: &Look) -> Vec<Line> {
         }
     }
     // The row counts what it waited for in its last poll; some of it may be told nowhere.
-    let told = d.awaits.iter().filter(|step| step.depth == 1).count() as u64;
+    let mut told: Vec<_> = d.awaits.iter().filter(|step| step.depth == 1).collect();
+    // Several may have to act for one wait: there is a step each.
+    told.dedup_by(|next, step| next.wait == step.wait);
+    let told = told.len() as u64;
     let hidden = (d.row.more_waits + 1).saturating_sub(told);
     if d.row.more_waits > 0 && hidden > 0 && d.awaits_cut == 0 {
         out.push((
