@@ -156,7 +156,10 @@ async fn joins_who_wants_its_lock() {
 }
 
 async fn lock_across_a_queue() {
-    let (cart, items) = (Rc::new(Lock::new(())), Rc::new(Queue::<u32>::new(1)));
+    let (cart, items) = (
+        Rc::new(Lock::named("cart", ())),
+        Rc::new(Queue::<u32>::named("items", 1)),
+    );
     let (lock, queue) = (cart.clone(), items.clone());
     create_task(async move {
         let _cart = lock.lock().await;

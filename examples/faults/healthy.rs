@@ -34,7 +34,7 @@ pub(super) const fn healthy(
     program(name, "healthy", says, body)
 }
 
-pub(super) const PROGRAMS: [Program; 42] = [
+pub(super) const PROGRAMS: [Program; 34] = [
     healthy("idle-pool", "Workers wait for jobs, and are ended.", || {
         Box::pin(idle_pool())
     }),
@@ -88,46 +88,6 @@ pub(super) const PROGRAMS: [Program; 42] = [
         "idle-server",
         "A server has no visitors and is stopped.",
         || Box::pin(cancelled_after(idle_server())),
-    ),
-    healthy(
-        "guard-given-away",
-        "A guard is moved into another task, and who took it waits for the lock again.",
-        || Box::pin(guard_given_away()),
-    ),
-    healthy(
-        "permit-given-away",
-        "Permits are moved into a task that ends, and who took them waits for more.",
-        || Box::pin(permit_given_away()),
-    ),
-    healthy(
-        "permits-by-hand",
-        "Two tasks have a permit each and wait for more, which a callback adds.",
-        || Box::pin(permits_by_hand()),
-    ),
-    healthy(
-        "permits-of-a-sleeper",
-        "Two tasks have a permit each and wait for a third, whose holder sleeps.",
-        || Box::pin(permits_of_a_sleeper()),
-    ),
-    healthy(
-        "locks-in-one-order",
-        "Many tasks take three locks, always in one order.",
-        || Box::pin(locks_in_one_order()),
-    ),
-    healthy(
-        "opposite-orders-guarded",
-        "Two tasks take two locks in opposite orders, under a third one.",
-        || Box::pin(opposite_orders(Apart::ByAThird)),
-    ),
-    healthy(
-        "opposite-orders-tried",
-        "Two tasks take two locks in opposite orders; one of them does not wait for its second.",
-        || Box::pin(opposite_orders(Apart::ByTrying)),
-    ),
-    healthy(
-        "opposite-orders-of-one",
-        "A single task takes two locks in opposite orders.",
-        || Box::pin(opposite_orders(Apart::AsOne)),
     ),
     healthy("lock-handed-on", "A lock goes through many hands.", || {
         Box::pin(lock_handed_on())
@@ -389,131 +349,6 @@ async fn foreign_waker() {
 async fn idle_server() {
     let listener = TcpListener::bind(HERE).expect("a port");
     drop(listener.accept().await);
-}
-
-async fn guard_given_away() {
-    let cart = Lock::named("cart", ());
-    let guard = cart.lock().await.into_owned();
-    let keeps = create_task(async move {
-        sleep(SEEN).await;
-        drop(guard);
-    });
-    drop(cart.lock().await);
-    keeps.await.expect("it ends");
-}
-
-async fn permit_given_away() {
-    let slots = Semaphore::named("slots", 2);
-    let permits = slots.acquire_many(2).await.into_owned();
-    let keeps = create_task(async move {
-        sleep(SEEN).await;
-        drop(permits);
-    });
-    drop(slots.acquire().await);
-    keeps.await.expect("it ends");
-}
-
-async fn permits_by_hand() {
-    let slots = Semaphore::named("slots", 3);
-    let tasks: Vec<_> = (0..2)
-        .map(|_| {
-            let slots = slots.clone();
-            create_task(async move {
-                let _first = slots.acquire().await;
-                let _second = slots.acquire_many(2).await;
-                yield_now().await;
-            })
-        })
-        .collect();
-    // A permit that was forgotten tells that they are counted by hand.
-    slots.acquire().await.forget();
-    sleep(SEEN).await;
-    slots.release(3);
-    for task in tasks {
-        task.await.expect("it ends");
-    }
-}
-
-async fn permits_of_a_sleeper() {
-    let slots = Semaphore::named("slots", 3);
-    let theirs = slots.clone();
-    let sleeper = create_task(async move {
-        let _permit = theirs.acquire().await;
-        sleep(SEEN).await;
-    });
-    yield_now().await;
-    let tasks: Vec<_> = (0..2)
-        .map(|_| {
-            let slots = slots.clone();
-            create_task(async move {
-                let first = slots.acquire().await;
-                let second = slots.acquire().await;
-                drop((first, second));
-            })
-        })
-        .collect();
-    sleeper.await.expect("it ends");
-    for task in tasks {
-        task.await.expect("it ends");
-    }
-}
-
-async fn locks_in_one_order() {
-    let locks = ["cart", "stock", "till"].map(|name| Lock::named(name, 0));
-    let tasks: Vec<_> = (0..20)
-        .map(|nth| {
-            let locks = locks.clone();
-            create_task(async move {
-                let mut first = locks[nth % 2].lock().await;
-                let mut second = locks[2].lock().await;
-                yield_now().await;
-                *first += 1;
-                *second += 1;
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.expect("it ends");
-    }
-    sleep(SEEN).await;
-}
-
-/// What keeps two tasks with opposite orders from waiting for each other.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Apart {
-    ByAThird,
-    ByTrying,
-    AsOne,
-}
-
-async fn opposite_orders(apart: Apart) {
-    let [desk, cart, stock] = ["desk", "cart", "stock"].map(|name| Lock::named(name, ()));
-    let take = |first: &Lock<()>, second: &Lock<()>, tries: bool| {
-        let (desk, first, second) = (desk.clone(), first.clone(), second.clone());
-        async move {
-            let _third = match apart {
-                Apart::ByAThird => Some(desk.lock().await),
-                Apart::ByTrying | Apart::AsOne => None,
-            };
-            let _first = first.lock().await;
-            sleep(ms(5)).await;
-            if tries {
-                drop(second.try_lock());
-            } else {
-                drop(second.lock().await);
-            }
-        }
-    };
-    let there = take(&cart, &stock, false);
-    let back = take(&stock, &cart, apart == Apart::ByTrying);
-    if apart == Apart::AsOne {
-        there.await;
-        back.await;
-    } else {
-        create_task(there).await.expect("it ends");
-        create_task(back).await.expect("it ends");
-    }
-    sleep(SEEN).await;
 }
 
 async fn lock_handed_on() {

@@ -23,6 +23,7 @@ mod deadlocks;
 mod fds_and_errors;
 mod healthy;
 mod leaks;
+mod no_deadlocks;
 mod quota;
 mod storms;
 mod whole_loop;
@@ -93,7 +94,7 @@ impl Program {
 }
 
 /// Each group with the file that its programs are in.
-const ALL: [(&str, &[Program]); 9] = [
+const ALL: [(&str, &[Program]); 10] = [
     ("blocking.rs", &blocking::PROGRAMS),
     ("leaks.rs", &leaks::PROGRAMS),
     ("deadlocks.rs", &deadlocks::PROGRAMS),
@@ -103,6 +104,7 @@ const ALL: [(&str, &[Program]); 9] = [
     ("fds_and_errors.rs", &fds_and_errors::PROGRAMS),
     ("healthy.rs", &healthy::PROGRAMS),
     ("at_rest.rs", &at_rest::PROGRAMS),
+    ("no_deadlocks.rs", &no_deadlocks::PROGRAMS),
 ];
 
 /// What a program exits with that cannot be tried on this host.
