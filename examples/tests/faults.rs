@@ -38,7 +38,7 @@ const THROTTLED: &str = "throttled";
 const NOT_TRIED: &str = "exit code 77";
 
 /// Words that the evidence for a program's finding must have.
-const EVIDENCE: [(&str, &[&str]); 13] = [
+const EVIDENCE: [(&str, &[&str]); 14] = [
     (
         "whole-loop",
         &[
