@@ -494,8 +494,8 @@ fn a_circle_of_locks_is_suspected_with_both_locks_their_holders_and_where_each_w
                 .find(|line| line.starts_with(&format!("task {waits} ")))
                 .unwrap_or_else(|| panic!("no task {waits} in {evidence}"));
             for word in [
-                format!("for the lock {lock} made at"),
-                format!("which task {holds} has had"),
+                format!("for the lock {lock} (made at"),
+                format!("held by task {holds} "),
                 format!("waits at {}:", file!()),
             ] {
                 assert!(line.contains(&word), "no {word:?} in {line}");
