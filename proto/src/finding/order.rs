@@ -1,6 +1,7 @@
 //! Locks that are taken in orders which could end in a circle. Knows only which lock was had when
 //! which was taken.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// A lock was taken by a task that had another one.
@@ -74,8 +75,8 @@ fn shortest(
         }
         for next in from.get(&lock).into_iter().flatten() {
             let after = orders[*next].after;
-            if !came.contains_key(&after) {
-                came.insert(after, *next);
+            if let Entry::Vacant(vacant) = came.entry(after) {
+                vacant.insert(*next);
                 todo.push_back((after, length + 1));
             }
         }

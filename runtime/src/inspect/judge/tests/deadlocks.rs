@@ -80,11 +80,10 @@ fn a_circle_of_joins_is_certain_and_one_of_locks_is_suspected() {
     assert_eq!(found, [(FindingName::Deadlocked, Grade::Certain, 1)]);
 
     let mut locks = Bench::new();
-    (locks.lock(11, 1), locks.lock(12, 2));
-    (
-        locks.waits(1, On::Resource, 12),
-        locks.waits(2, On::Resource, 11),
-    );
+    locks.lock(11, 1);
+    locks.lock(12, 2);
+    locks.waits(1, On::Resource, 12);
+    locks.waits(2, On::Resource, 11);
     assert_eq!(locks.found(), [SUSPECT]);
 }
 
@@ -134,10 +133,8 @@ fn a_guard_that_may_be_anywhere_and_a_holder_that_moves_are_no_deadlock() {
 fn permits_that_are_used_up_by_who_wants_more_are_a_deadlock() {
     let mut bench = Bench::new();
     bench.semaphore(11, &[1, 2], 2);
-    (
-        bench.waits(1, On::Resource, 11),
-        bench.waits(2, On::Resource, 11),
-    );
+    bench.waits(1, On::Resource, 11);
+    bench.waits(2, On::Resource, 11);
     assert_eq!(bench.found(), [SUSPECT]);
     assert!(bench.evidence()[1].contains("its 2 permits are held by task 1"));
 }
@@ -147,10 +144,8 @@ fn permits_that_somebody_else_may_give_back_are_no_deadlock() {
     let of = |arrange: &dyn Fn(&Bench)| {
         let mut bench = Bench::new();
         arrange(&bench);
-        (
-            bench.waits(1, On::Resource, 11),
-            bench.waits(2, On::Resource, 11),
-        );
+        bench.waits(1, On::Resource, 11);
+        bench.waits(2, On::Resource, 11);
         bench.found()
     };
     let one_is_unknown = of(&|bench| {
