@@ -277,6 +277,20 @@ fn another_major_is_code_4_and_names_both() {
     }
 }
 
+/// Makes a socket as old as can be: one that is young is swept by nobody.
+fn grow_old(socket: &Path) {
+    let then = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: then,
+        last_modification: then,
+    };
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::utimensat(rustix::fs::CWD, socket, &times, flags).expect("its times are ours");
+}
+
 #[test]
 fn a_stale_socket_is_not_an_app_and_is_swept() {
     let world = World::new("stale");
@@ -284,6 +298,7 @@ fn a_stale_socket_is_not_an_app_and_is_swept() {
     app.child.kill().expect("killed");
     app.child.wait().expect("reaped");
     assert!(app.socket.exists(), "a killed app leaves its socket");
+    grow_old(&app.socket);
     let said = world.console(&["tasks", "gone"]);
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(!app.socket.exists(), "swept");

@@ -519,10 +519,8 @@ impl EventLoop {
             let waited = reactor.wait(until);
             executor.unparked();
             if !matches!(until, Wait::Until(_)) {
-                let quiet = matches!(until, Wait::AtMost(_))
-                    && matches!(waited, Ok(0))
-                    && !executor.was_sent_something();
-                self.parks.waited(&self.organs, quiet);
+                let quiet = matches!(waited, Ok(0)) && !executor.was_sent_something();
+                self.parks.waited(&self.organs, until, quiet);
             }
             let now = clock::ticks();
             record.current.unpark(now);

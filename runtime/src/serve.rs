@@ -318,6 +318,9 @@ fn start(settings: &Settings, wish: &Wish) -> Result<Inspector, String> {
         // Set once: the inspector has one, and this is where it begins.
         let _ = shared.black_box.set(Arc::downgrade(black_box));
     }
+    // Before its thread runs: a task may panic, and the process end, within the next millisecond.
+    #[cfg(unix)]
+    flight::Flight::hear(&shared);
     std::thread::Builder::new()
         .name("loop-inspect".to_owned())
         .spawn(move || {
@@ -452,7 +455,6 @@ fn run(shared: &Arc<Shared>, doors: listen::Doors) {
         service::spawn(listen::blocks(served.clone()));
         #[cfg(unix)]
         {
-            flight::Flight::hear(&served);
             service::spawn(flight::beat(served.clone()));
             if let Some(chosen) = served.flight.log.wish().signal {
                 service::spawn(flight::listen(served.clone(), chosen));

@@ -119,7 +119,9 @@ impl Stage {
             .env("LOOP_CONSOLE_DIR", &self.sockets)
             .env_remove("LOOP_CONSOLE")
             .env_remove("LOOP_CONSOLE_DUMP")
-            .env_remove("LOOP_CONSOLE_DUMP_DIR");
+            .env_remove("LOOP_CONSOLE_DUMP_DIR")
+            // Writing one down takes longer than a loop may be blocked.
+            .env_remove("RUST_BACKTRACE");
         command
     }
 

@@ -5,6 +5,20 @@ use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use crate::*;
 
+/// Makes a socket as old as can be: one that is young is swept by nobody.
+fn grow_old(socket: &Path) {
+    let then = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: then,
+        last_modification: then,
+    };
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::utimensat(rustix::fs::CWD, socket, &times, flags).expect("its times are ours");
+}
+
 fn mode(path: &Path) -> u32 {
     let facts = fs::symlink_metadata(path).expect("it is there");
     facts.permissions().mode() & 0o777
@@ -197,6 +211,7 @@ fn an_app_that_is_killed_while_it_is_looked_at_is_a_reason_and_its_socket_is_swe
     let note = socket.with_extension("json");
     assert!(note.exists());
     // The next app sweeps what the killed one left.
+    grow_old(&socket);
     let next = world.app(&[]);
     assert!(!socket.exists() && !note.exists());
     let found = world.answered(&["tasks", "--json=id"]);
@@ -218,9 +233,15 @@ fn notes_that_lie_are_no_app_and_hurt_no_list() {
     ] {
         fs::write(world.0.join(name), text).expect("a file");
     }
-    // Sockets on which nobody listens: of a process that lives, and of one that cannot be.
-    for name in ["1-1.sock", "99999999-1.sock"] {
-        drop(std::os::unix::net::UnixListener::bind(world.0.join(name)).expect("a socket"));
+    // Sockets on which nobody listens: of a process that lives, of an earlier one with a pid that is
+    // used again, and of one that cannot be.
+    let own = fs::read_to_string("/proc/self/stat").expect("it is there");
+    let start = loop_proto::endpoint::read_start(&own).expect("it tells");
+    let lives = format!("{}-{start}.sock", std::process::id());
+    for name in [&lives, "1-1.sock", "99999999-1.sock"] {
+        let socket = world.0.join(name);
+        drop(std::os::unix::net::UnixListener::bind(&socket).expect("a socket"));
+        grow_old(&socket);
     }
     fs::write(world.0.join("99999999-1.json"), hostile).expect("a file");
     fs::write(world.0.join("99999999-1.token"), "").expect("a file");
@@ -242,7 +263,8 @@ fn notes_that_lie_are_no_app_and_hurt_no_list() {
         ("99999999-1.sock", false),
         ("99999999-1.json", false),
         ("99999999-1.token", false),
-        ("1-1.sock", true),
+        ("1-1.sock", false),
+        (&lives, true),
         ("4-4.sock", true),
     ] {
         assert_eq!(world.0.join(name).exists(), stays, "{name}");

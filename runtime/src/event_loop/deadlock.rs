@@ -49,7 +49,7 @@ pub enum OnDeadlock {
 /// match result {
 ///     Err(loop_runtime::RunError::Deadlock(deadlock)) => {
 ///         assert_eq!(deadlock.tasks().len(), 1);
-///         assert!(deadlock.to_string().contains("task 1 main waits"));
+///         assert!(deadlock.to_string().contains(" main waits"));
 ///     }
 ///     other => panic!("it ended: {other:?}"),
 /// }

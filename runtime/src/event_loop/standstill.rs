@@ -33,6 +33,8 @@ pub(super) struct Parks {
     outside: Cell<u8>,
     /// Looks of this wait that came to nothing: an index into `AGAIN`.
     looks: Cell<u8>,
+    /// What had come by now was looked at before anything is said: a signal may be in its pipe.
+    at_hand: Cell<bool>,
     /// Why the run was ended.
     found: RefCell<Option<Deadlock>>,
 }
@@ -55,6 +57,7 @@ impl Parks {
         organs.record.still.over();
         self.rule.set(rule);
         self.looks.set(0);
+        self.at_hand.set(false);
         self.found.take();
     }
 
@@ -96,6 +99,7 @@ impl Parks {
         match known {
             // Somebody who is gone by now may have sent something before.
             Some(_) if organs.executor.was_sent_something() => Some(Wait::Now),
+            Some(_) if !self.at_hand.replace(true) => Some(Wait::Now),
             Some(known) => self.nobody(organs, rule, known),
             None => {
                 let outside = Outside {
@@ -136,13 +140,17 @@ impl Parks {
         Some(Wait::Forever)
     }
 
-    /// The wait is over; `quiet`: because its time was.
-    pub(super) fn waited(&self, organs: &Organs, quiet: bool) {
-        let looks = self.looks.get();
-        if quiet {
-            self.looks.set(looks.saturating_add(1));
-            return;
+    /// A wait of `wait` is over; `quiet`: nothing came.
+    pub(super) fn waited(&self, organs: &Organs, wait: Wait, quiet: bool) {
+        match wait {
+            Wait::AtMost(_) if quiet => {
+                self.looks.set(self.looks.get().saturating_add(1));
+                return;
+            }
+            Wait::Now if quiet && self.at_hand.get() => return,
+            _ => {}
         }
+        self.at_hand.set(false);
         if self.found.borrow().is_some() {
             // The run ends, and the loop stands as it was found.
             return;

@@ -90,7 +90,11 @@ fn says(event_loop: &EventLoop) -> Wakers {
     event_loop.turn_once().unwrap();
     let organs = event_loop.organs();
     event_loop.parks.begin(organs, Rule::Forever);
-    event_loop.enter(|| event_loop.parks.wait(organs));
+    // The first look is for what came meanwhile.
+    event_loop.enter(|| {
+        event_loop.parks.wait(organs);
+        event_loop.parks.wait(organs)
+    });
     organs.record.still.wakers()
 }
 
