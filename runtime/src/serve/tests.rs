@@ -118,6 +118,7 @@ impl Inspected {
         let shared = shared(dumps);
         let serving = shared.clone();
         let doors = Doors::unix(listener);
+        super::flight::Flight::hear(&shared);
         let thread = std::thread::spawn(move || super::run(&serving, doors));
         Self {
             shared,

@@ -193,9 +193,6 @@ fn a_task_that_panics_is_told_to_the_recorder_at_once() {
     let (log, directory, _alone) = wanting("panic");
     let inspected = Inspected::with_dumps("panic", log.clone());
     on_loop(|_| async move {
-        // The inspector's loop turns: it hears of panics.
-        let mut client = inspected.client().await;
-        ask(&mut client, query(pb::Target::Overview, "")).await;
         let panics = create_task(async { panic!("no such ticket") });
         assert!(panics.await.is_err());
         let by_panic = |log: &Log| {
