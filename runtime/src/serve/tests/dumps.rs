@@ -191,7 +191,7 @@ fn nothing_is_dumped_that_nobody_asked_for() {
 #[test]
 fn a_task_that_panics_is_told_to_the_recorder_at_once() {
     let (log, directory, _alone) = wanting("panic");
-    let inspected = Inspected::with_dumps("panic", log.clone());
+    let _inspected = Inspected::with_dumps("panic", log.clone());
     on_loop(|_| async move {
         let panics = create_task(async { panic!("no such ticket") });
         assert!(panics.await.is_err());
