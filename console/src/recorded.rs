@@ -1,8 +1,8 @@
 //! A recording as an app that answers: the same questions, the same messages, from a file. Filter, order and pages are those of
 //! `loop_proto`, which the app runs on its live tables. Knows no file and no screen.
 //!
-//! Reading order: [`about`] (what is known of the recording itself), [`take`] (from the file's sections to tables), [`since`] (what
-//! happened after the snapshot), [`detail`] (one task's page), [`story`] (events).
+//! Reading order: [`about`] (what is known of the recording itself), `take` (from the file's sections to tables), `since` (what
+//! happened after the snapshot), `detail` (one task's page), `story` (events).
 
 pub mod about;
 mod detail;
