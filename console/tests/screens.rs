@@ -365,3 +365,24 @@ fn a_tasks_log_is_on_its_page_newest_first() {
         "an escape sequence reached the screen"
     );
 }
+
+#[test]
+fn a_block_without_a_stack_says_why_in_its_place() {
+    let mut d = sample::empty();
+    let block = BlockRow {
+        no_stack: "a seccomp \u{1b}[31mfilter forbids\u{1b}[0m signals, so that no thread of this process can be asked for its stack".into(),
+        ..sample::block(898, 26, 131 * sample::MS, false)
+    };
+    d.learn(sample::view(
+        wanted::BLOCKS,
+        Body::Blocks(sample::rows(vec![block])),
+    ));
+    for size in [(80, 24), (120, 36)] {
+        let shown = text(&shown(d.clone(), "3", size));
+        assert!(shown.contains("no stack: a seccomp"), "{shown}");
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        let whole = words.join(" ").contains("can be asked for its stack");
+        assert!(whole, "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+    }
+}

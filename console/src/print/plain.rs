@@ -3,7 +3,7 @@
 use crate::cli::What;
 use crate::model::List as ListState;
 use crate::print::{Out, safe};
-use crate::store::{Body, Hello};
+use crate::store::{BlockRow, Body, Hello};
 use crate::view::columns::{self, Column, Head, Look};
 use crate::view::fmt;
 
@@ -84,13 +84,15 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             out,
             "No child process was started, or all were forgotten.",
         ),
-        (What::Blocks, Body::Blocks(rows)) => table(
+        (What::Blocks, Body::Blocks(rows)) => table_with(
             columns::BLOCKS,
             &rows.rows,
             look,
             names,
             out,
             "No poll was over its budget.",
+            // A block without a stack says why, also where that column has no room.
+            Some(("stack", BlockRow::no_stack_words)),
         ),
         (What::Signals, Body::Signals(rows)) => table(
             columns::SIGNALS,
@@ -122,6 +124,21 @@ fn table<T>(
     names: &[String],
     out: Out,
     empty: &str,
+) -> String {
+    table_with(columns, rows, look, names, out, empty, None)
+}
+
+/// What is said on a line below a row, in place of a column that a terminal has no room for.
+type Below<T> = (&'static str, fn(&T) -> Option<String>);
+
+fn table_with<T>(
+    columns: &[Column<T>],
+    rows: &[T],
+    look: &Look,
+    names: &[String],
+    out: Out,
+    empty: &str,
+    below: Option<Below<T>>,
 ) -> String {
     if rows.is_empty() {
         return format!("{empty}\n");
@@ -194,12 +211,17 @@ fn table<T>(
             }
         }
     }
+    // Who asked for certain columns, or reads through a pipe, gets a row a line.
+    let below = below.filter(|(name, _)| {
+        let stands = shown.iter().any(|at| heads[chosen[*at]].name == *name);
+        out.width.is_some() && names.is_empty() && !stands
+    });
     let mut text = String::new();
     let titles: Vec<String> = chosen
         .iter()
         .map(|i| safe(heads[*i].text, out.ascii).into_owned())
         .collect();
-    for row in std::iter::once(&titles).chain(&cells) {
+    for (number, row) in std::iter::once(&titles).chain(&cells).enumerate() {
         let mut line = String::new();
         for (nth, at) in shown.iter().enumerate() {
             let head = &heads[chosen[*at]];
@@ -226,6 +248,15 @@ fn table<T>(
         }
         text.push_str(line.trim_end());
         text.push('\n');
+        let row = number.checked_sub(1).and_then(|at| rows.get(at));
+        if let (Some(row), Some((_, words)), Some(room)) = (row, &below, out.width)
+            && let Some(words) = words(row)
+        {
+            let room = usize::from(room.saturating_sub(2));
+            text.push_str("  ");
+            text.push_str(&fmt::cut_end(&safe(&words, out.ascii), room));
+            text.push('\n');
+        }
     }
     text
 }

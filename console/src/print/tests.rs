@@ -464,3 +464,45 @@ fn a_task_tells_every_arm_it_waits_for_and_what_it_has() {
     assert_eq!(nightly["waits"][0]["subject"]["kind"], "job");
     assert_eq!(nightly["cancel"]["by"], "task 1 main");
 }
+
+#[test]
+fn a_block_without_a_stack_says_why_in_a_column_or_below_its_row() {
+    let (mut body, at_ns) = answer(fixture::shop(), Table::Blocks, "");
+    let Body::Blocks(rows) = &mut body else {
+        panic!("these are blocks");
+    };
+    let without = |b: &&mut crate::store::BlockRow| b.stack.is_empty();
+    let hostile =
+        "it was over\u{1b}[2Jbefore anybody looked\nand some more that no line of 80 columns holds";
+    let row = rows.rows.iter_mut().find(without).expect("one has none");
+    row.no_stack = hostile.to_owned();
+    let look = plain::look(&hello(), at_ns, 0);
+    let text = |width, names: &[String]| {
+        let out = Out {
+            width,
+            ascii: false,
+        };
+        plain::list(What::Blocks, &body, &look, names, out)
+    };
+    let narrow = text(Some(80), &[]);
+    assert!(!narrow.contains('\u{1b}'), "{narrow:?}");
+    assert!(
+        narrow
+            .lines()
+            .all(|line| crate::view::fmt::width(line) <= 80)
+    );
+    let lines: Vec<&str> = narrow.lines().collect();
+    let said: Vec<usize> = (0..lines.len())
+        .filter(|at| lines[*at].starts_with("  no stack: it was over"))
+        .collect();
+    assert_eq!((lines.len(), said.len()), (5, 1), "{narrow}");
+    assert!(lines[said[0]].ends_with('…'));
+    assert!(lines[said[0] - 1].contains("131ms"), "{narrow}");
+    // Through a pipe, on a very wide terminal, and where columns were named: a row a line.
+    for whole in [text(None, &[]), text(Some(400), &[])] {
+        assert_eq!(whole.lines().count(), 4, "{whole}");
+        assert!(whole.contains("no stack: it was over"), "{whole}");
+        assert!(!whole.contains('\u{1b}'));
+    }
+    assert_eq!(text(Some(80), &["for".into()]).lines().count(), 4);
+}

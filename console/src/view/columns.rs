@@ -301,6 +301,8 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
             _ => dash(),
         } },
     Column { head: head("seen", "SEEN", 6, 6, 9, "how the place was found"), cell: |r, _| or_dash(Some(r.place_from.clone())) },
+    Column { head: head("stack", "STACK", 12, 48, 11, "how many stacks were taken, or why there is none").wants(24),
+        cell: |r, _| match r.no_stack_words() { Some(why) => (why, Role::Dim), None => plain(fmt::many(r.samples.len().max(1) as u64, "sample")) } },
 ];
 
 /// Columns of timers.

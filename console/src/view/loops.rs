@@ -40,7 +40,7 @@ pub(super) fn draw(model: &Model, p: &mut Painter<'_>, area: Rect) {
                 ..rest
             };
         } else {
-            let height = wanted(block).clamp(4, (rest.height * 3 / 5).max(4));
+            let height = wanted(block, rest.width).clamp(4, (rest.height * 3 / 5).max(4));
             pane = below(rest, rest.height - height);
             rest = Rect {
                 height: rest.height - height,
@@ -339,13 +339,8 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
         p.text(area, 1, 0, &text, role);
         area = below(area, 1);
     }
-    if block.stack.is_empty() {
-        let why = if block.no_stack.is_empty() {
-            "No stack was taken."
-        } else {
-            &block.no_stack
-        };
-        p.wrapped(after(area, 1), 0, &p.clean(why), Role::Plain);
+    if let Some(why) = block.no_stack_words() {
+        p.wrapped(after(area, 1), 0, &p.clean(&why), Role::Plain);
         return;
     }
     frames(p, area, &block.stack, model.ui.zoom);
@@ -406,8 +401,11 @@ pub(super) fn waited(block: &BlockRow) -> Option<String> {
 }
 
 /// Lines that the pane of a block wants.
-fn wanted(block: &BlockRow) -> u16 {
-    (block.stack.len() + told(block).len()) as u16 + 3
+fn wanted(block: &BlockRow, width: u16) -> u16 {
+    let why = block.no_stack_words().map_or(0, |why| {
+        fmt::wrap(&why, width.saturating_sub(2).into()).len()
+    });
+    (block.stack.len() + why + told(block).len()) as u16 + 3
 }
 
 /// What a line of a stack shows.

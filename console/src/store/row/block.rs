@@ -69,6 +69,18 @@ impl BlockRow {
 }
 
 impl BlockRow {
+    /// Why there is no stack, in words that can stand alone. `None`: there is one.
+    pub fn no_stack_words(&self) -> Option<String> {
+        if !self.stack.is_empty() || !self.samples.is_empty() {
+            return None;
+        }
+        Some(match (self.no_stack.trim_end_matches('.'), self.running) {
+            ("", true) => "no stack yet".to_owned(),
+            ("", false) => "no stack, and it is not told why".to_owned(),
+            (why, _) => format!("no stack: {why}"),
+        })
+    }
+
     /// In how far its samples agree, in words; empty: there are none.
     pub fn agreement(&self) -> String {
         let samples: Vec<loop_proto::blocking::Sample<'_>> = self

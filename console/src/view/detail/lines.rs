@@ -366,6 +366,13 @@ pub(super) fn blocks(d: &TaskDetail, look: &Look) -> Vec<Line> {
             (format!("  {} {}", f.function, fmt::place(&f.place)), role)
         }));
     }
+    // Without any stack: why, of the last one.
+    let without = d.blocks.iter().all(|b| b.no_stack_words().is_some());
+    if let (true, Some(last)) = (without, d.blocks.first()) {
+        let why = last.no_stack_words().unwrap_or_default();
+        let at = look.time(last.at_ns);
+        out.push((format!("the one at {at}: {why}"), Role::Dim));
+    }
     if out.is_empty() {
         out.push(("None that are still kept.".into(), Role::Plain));
     }
