@@ -363,22 +363,31 @@ impl LoopRecord {
         }
     }
 
+    /// As `emit`, for what is nearly always wanted: nothing is called for it.
+    #[inline(always)]
+    pub(crate) fn emit_often(&self, kind: Kind, event: impl FnOnce() -> Event) {
+        if self.wants(kind)
+            && let Some(ring) = self.ring.get()
+        {
+            ring.push(event());
+        }
+    }
+
     /// States a spawn to whoever wants to know of spawns: as an event, or with its stack.
     #[inline]
     pub(crate) fn spawned(&self, at: u64, birth: (u64, u64, u32), is_task: bool) {
-        if self.wants.load(Ordering::Relaxed) & (Kind::TaskSpawned.bit() | SPAWN_STACKS) != 0 {
-            self.tell_spawn(at, birth, is_task);
+        let (id, parent, site) = birth;
+        self.emit_often(Kind::TaskSpawned, || {
+            Event::task_spawned(at, id, parent, site)
+        });
+        if is_task && self.wants.load(Ordering::Relaxed) & SPAWN_STACKS != 0 {
+            self.sample_spawn(id);
         }
     }
 
     #[cold]
-    fn tell_spawn(&self, at: u64, (id, parent, site): (u64, u64, u32), is_task: bool) {
-        self.emit(Kind::TaskSpawned, || {
-            Event::task_spawned(at, id, parent, site)
-        });
-        if is_task && self.wants.load(Ordering::Relaxed) & SPAWN_STACKS != 0 {
-            wish::spawns(self, &self.unsampled, id);
-        }
+    fn sample_spawn(&self, id: u64) {
+        wish::spawns(self, &self.unsampled, id);
     }
 
     /// Stacks of spawns are wished for from now on, or are not any more. Any thread.

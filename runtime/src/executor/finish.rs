@@ -28,7 +28,7 @@ impl Local {
             record::add(&site.lived, at.saturating_sub(row.spawned_at.load(relaxed)));
             record::raise(&site.max_poll, row.max_poll.load(relaxed));
         }
-        record.emit(EventKind::TaskFinished, || {
+        record.emit_often(EventKind::TaskFinished, || {
             Event::task_finished(at, row.task_id(), outcome as u8, row.polls.load(relaxed))
         });
         if !callback {
