@@ -7,6 +7,7 @@
 //! in `words`, which may be a file's: `loop_proto::recording` says where what stands, and reads it
 //! when the process is gone. Loom test: `record/ring/model.rs`.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::atomic::{Ordering, fence, own};
@@ -24,6 +25,10 @@ use words::Words;
 
 /// Events a loop's ring holds where nothing says otherwise.
 pub(crate) const CAPACITY: usize = 1 << 16;
+
+/// Slots that a ring in a file begins with: most loops of a test or a tool never need more, and
+/// whoever fills these has worked for longer than it takes to get as many again.
+pub(crate) const FIRST: usize = 1 << 12;
 
 /// Words of the page before the slots, and what stands where in it: as `loop_proto::recording`
 /// has it, of which a test holds this to account. Few in a model.
@@ -46,7 +51,10 @@ const LOOKS: usize = if cfg!(loop_model) { 1 } else { 64 };
 
 pub(crate) struct Ring {
     words: Words,
-    mask: usize,
+    /// One less than the slots that the producer uses by now, and it alone. It takes more before it
+    /// would come around for the first time, up to the capacity: where an event stands does not
+    /// depend on how many there are, until then.
+    mask: AtomicUsize,
     /// The one reader that the viewers share.
     reader: Mutex<Reader>,
 }
@@ -66,6 +74,11 @@ pub(crate) const fn words_for(capacity: usize) -> usize {
     PAGE + capacity * SLOT
 }
 
+/// Events for which that many words are enough.
+pub(crate) const fn capacity_of(words: usize) -> usize {
+    (words - PAGE) / SLOT
+}
+
 impl Ring {
     /// A ring in memory of its own. `capacity` must be a power of two.
     pub(crate) fn new(capacity: usize) -> Self {
@@ -74,9 +87,11 @@ impl Ring {
 
     /// A ring in these words, which are 0 or another ring's that nobody pushes to any more.
     ///
-    /// Panics: they do not make a power of two of slots.
+    /// Panics: they, or those of them that have room, do not make a power of two of slots.
     pub(crate) fn within(words: Words, loop_id: u32) -> Self {
-        let capacity = (words.len() - PAGE) / SLOT;
+        let capacity = capacity_of(words.len());
+        // Of another ring's place there may be more room than was asked for.
+        let begun = 1 << capacity_of(words.room()).ilog2();
         assert!(
             capacity.is_power_of_two(),
             "the ring's capacity is a power of two"
@@ -91,7 +106,7 @@ impl Ring {
         words[LOOP].store(u64::from(loop_id) + 1, Ordering::Release);
         Self {
             words,
-            mask: capacity - 1,
+            mask: AtomicUsize::new(begun - 1),
             reader: Mutex::default(),
         }
     }
@@ -104,7 +119,11 @@ impl Ring {
         // Who sees anything of what follows sees that the tail had come this far, and so knows that
         // the slot is being written anew. (On x86 this is no instruction.)
         fence(Ordering::Release);
-        let at = PAGE + (tail as usize & self.mask) * SLOT;
+        let mut slot = tail as usize & self.mask.load(Ordering::Relaxed);
+        if slot == 0 {
+            slot = self.around(tail);
+        }
+        let at = PAGE + slot * SLOT;
         let slot = &words[at..at + SLOT];
         for (cell, word) in slot.iter().zip(event.words()) {
             cell.store(word, Ordering::Relaxed);
@@ -115,18 +134,48 @@ impl Ring {
         words[TAIL].store(tail + 1, Ordering::Release);
     }
 
+    /// Where the event `tail` goes: at the beginning, or, the first time that the end is reached, on
+    /// into more room. The producer's thread; a system call at times that double.
+    #[cold]
+    #[inline(never)]
+    fn around(&self, tail: u64) -> usize {
+        let used = self.mask.load(Ordering::Relaxed) + 1;
+        if tail != used as u64 || used >= self.capacity() {
+            return 0;
+        }
+        if !self.words.grow(words_for(2 * used)) {
+            // Who reads a later tail reads this: it is stored before.
+            self.words[SLOTS].store(used as u64, Ordering::Relaxed);
+            return 0;
+        }
+        self.mask.store(2 * used - 1, Ordering::Relaxed);
+        used
+    }
+
+    /// Makes room before the producer needs it. Another thread, now and then.
+    ///
+    /// That there is none is the producer's to tell, once it would need it.
+    #[cfg_attr(not(feature = "inspect"), allow(dead_code))]
+    pub(crate) fn make_room(&self) {
+        let room = capacity_of(self.words.room());
+        if self.tail() >= room as u64 / 4 && room < self.capacity() {
+            let _ = self.words.reserve(words_for(2 * room));
+        }
+    }
+
     /// How many events were pushed.
     pub(crate) fn tail(&self) -> u64 {
         self.words[TAIL].load(Ordering::Acquire)
     }
 
+    /// Events that it holds at most: as of a tail that was loaded before.
     pub(crate) fn capacity(&self) -> usize {
-        self.mask + 1
+        self.words[SLOTS].load(Ordering::Relaxed) as usize
     }
 
     /// Bytes of its own memory, and whether they are a file's.
     pub(crate) fn bytes(&self) -> (usize, bool) {
-        (self.words.len() * size_of::<u64>(), self.words.is_file())
+        (self.words.room() * size_of::<u64>(), self.words.is_file())
     }
 
     /// What a file that has the events before `from` has to take along.
@@ -181,14 +230,16 @@ impl Ring {
     /// at the beginning have been lost: those after it stand in `out` at their places.
     fn copy(&self, from: u64, end: u64, out: &mut [[u64; SLOT]; RUN]) -> (usize, usize) {
         let count = (end - from).min(RUN as u64) as usize;
+        let mask = self.capacity() - 1;
         for (index, words) in (from..).zip(out.iter_mut().take(count)) {
-            let at = PAGE + (index as usize & self.mask) * SLOT;
+            let at = PAGE + (index as usize & mask) * SLOT;
             let slot = &self.words[at..at + SLOT];
             *words = std::array::from_fn(|word| slot[word].load(Ordering::Relaxed));
         }
         // Whatever was copied of a later push: its tail is seen by the load that follows.
         fence(Ordering::Acquire);
-        let tail = self.words[TAIL].load(Ordering::Relaxed);
+        // Acquire: the capacity that follows is one of that tail.
+        let tail = self.words[TAIL].load(Ordering::Acquire);
         // The push of `tail` may be under way, in the slot that `tail - capacity` had.
         let oldest = (tail + 1).saturating_sub(self.capacity() as u64);
         let lost = oldest.saturating_sub(from).min(count as u64) as usize;
@@ -220,7 +271,8 @@ impl Ring {
 
     /// Events that the ring has now.
     pub(crate) fn fill(&self) -> u64 {
-        self.tail().min(self.capacity() as u64)
+        let tail = self.tail();
+        tail.min(self.capacity() as u64)
     }
 
     /// The newest `most` events, oldest first, of those that the viewers' reader had or passed by.
@@ -288,8 +340,8 @@ impl Reader {
     fn take_until(&mut self, ring: &Ring, end: u64, mut take: impl FnMut(Event)) {
         let mut run = [[0; SLOT]; RUN];
         while self.next < end {
-            let capacity = ring.capacity() as u64;
             let tail = ring.tail();
+            let capacity = ring.capacity() as u64;
             if tail - self.next > capacity {
                 // Lapped: what is left is taken from a little later on, or the producer would be
                 // here again before the copy is made.

@@ -22,8 +22,8 @@ use super::compose::{SNAPSHOT, head, now};
 use super::shared::{Identity, Shared};
 use crate::clock;
 use crate::record::ring::supply::{self, Supply};
-use crate::record::ring::words::Words;
-use crate::record::ring::{CAPACITY, Ring, words_for};
+use crate::record::ring::words::{Lease, Words};
+use crate::record::ring::{CAPACITY, FIRST, Ring, capacity_of, words_for};
 use crate::record::{self, LoopRecord};
 
 mod beat;
@@ -51,7 +51,7 @@ fn capacity(nth: usize) -> usize {
 }
 
 pub(crate) struct BlackBox {
-    file: fs::File,
+    file: Arc<fs::File>,
     path: PathBuf,
     /// Rings lie in the file itself. Else why not.
     mapped: Result<(), String>,
@@ -84,12 +84,27 @@ struct Place {
     capacity: usize,
     loop_id: u32,
     /// Held by the words of the ring that is there.
-    lease: Weak<()>,
+    lease: Weak<Lease>,
     /// The loop's record, where its ring lies elsewhere and is copied; and up to where it was.
     copied: Option<(Weak<LoopRecord>, u64)>,
 }
 
 impl Place {
+    /// Events that the ring there can have.
+    fn events(&self) -> u64 {
+        let lease = self.lease.upgrade();
+        let stunted = lease.filter(|lease| lease.trouble().is_some());
+        stunted.map_or(self.capacity, |lease| capacity_of(lease.room())) as u64
+    }
+
+    /// Why the ring there is smaller than it should be. `None`: it is not.
+    fn trouble(&self) -> Option<String> {
+        let lease = self.lease.upgrade()?;
+        let error = lease.trouble()?;
+        let of = self.loop_id;
+        Some(format!("no room for more events of loop {of}: {error}"))
+    }
+
     /// Nobody writes there any more.
     fn is_free(&self) -> bool {
         match &self.copied {
@@ -143,7 +158,7 @@ impl BlackBox {
             return Err(format!("{}: {error}", path.display()));
         }
         Ok(Arc::new(Self {
-            file,
+            file: Arc::new(file),
             path,
             mapped,
             parts: Mutex::new(Parts {
@@ -166,9 +181,11 @@ impl BlackBox {
     /// What viewers are told of it.
     pub(crate) fn about(&self) -> pb::Recording {
         let parts = self.parts();
+        let small = parts.rings.iter().find_map(Place::trouble);
         let reasons = [
             self.mapped.as_ref().err().map_or("", String::as_str),
             &parts.no_ring,
+            small.as_deref().unwrap_or_default(),
             &parts.trouble,
         ];
         let reasons: Vec<_> = reasons.into_iter().filter(|why| !why.is_empty()).collect();
@@ -178,7 +195,7 @@ impl BlackBox {
             mapped: self.mapped.is_ok(),
             // What it takes, holes left out.
             bytes: self.file.metadata().map_or(0, |file| file.blocks() * 512),
-            ring_capacity: parts.rings.iter().map(|ring| ring.capacity as u64).sum(),
+            ring_capacity: parts.rings.iter().map(Place::events).sum(),
             loops_left_out: parts.left_out,
             snapshots: parts.sequence,
             snapshot_bytes: parts.snapshot_bytes,
@@ -254,7 +271,7 @@ impl BlackBox {
             let bytes = (words_for(wanted) * size_of::<u64>()) as u64;
             let offset = parts.end;
             if offset + bytes <= LARGEST {
-                match self.allocate(offset, bytes) {
+                match self.allocate(offset, wanted) {
                     Ok(()) => {
                         parts.end += bytes;
                         parts.directory.rings.push(RingEntry { offset, bytes });
@@ -283,15 +300,17 @@ impl BlackBox {
             .map(|(at, _)| at)
     }
 
-    /// Space first: a store into a hole of a file system that is full ends the process.
-    fn allocate(&self, offset: u64, bytes: u64) -> io::Result<()> {
+    /// Space for a ring of `wanted` events, or for its first ones if it can take more by and by.
+    fn allocate(&self, offset: u64, wanted: usize) -> io::Result<()> {
         may_grow().map_err(io::Error::other)?;
+        let bytes = |events: usize| (words_for(events) * size_of::<u64>()) as u64;
         #[cfg(target_os = "linux")]
         if self.mapped.is_ok() {
             let flags = rustix::fs::FallocateFlags::empty();
+            let bytes = bytes(wanted.min(FIRST));
             return Ok(rustix::fs::fallocate(&self.file, flags, offset, bytes)?);
         }
-        let end = offset + bytes;
+        let end = offset + bytes(wanted);
         if self.file.metadata()?.len() < end {
             self.file.set_len(end)?;
         }
@@ -359,10 +378,10 @@ impl Supply for BlackBox {
         }
         #[cfg(target_os = "linux")]
         {
-            let lease = Arc::new(());
+            let room = words_for(capacity.min(FIRST));
+            let lease = Lease::new(self.file.clone(), place.offset, room);
             place.lease = Arc::downgrade(&lease);
-            let words = Words::map(&self.file, place.offset, words_for(capacity), lease);
-            match words {
+            match Words::map(lease, words_for(capacity)) {
                 Ok(words) => {
                     let ring = Ring::within(words, record.id.get());
                     self.tell(&mut parts);

@@ -1,6 +1,11 @@
 //! A ring, its readers and its bytes.
 
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
+
 use super::super::event::Kind;
+#[cfg(target_os = "linux")]
+use super::words::Lease;
 use super::*;
 
 fn timer(id: u64) -> Event {
@@ -124,7 +129,9 @@ fn a_ring_in_a_file_is_read_from_the_file() {
         .unwrap();
     let bytes = words_for(64) * 8;
     file.set_len(bytes as u64).unwrap();
-    let words = Words::map(&file, 0, words_for(64), Default::default()).unwrap();
+    let file = Arc::new(file);
+    let lent = || Lease::new(file.clone(), 0, words_for(64));
+    let words = Words::map(lent(), words_for(64)).unwrap();
     let ring = Ring::within(words, 3);
     assert!(ring.bytes().1);
     (1..=70).for_each(|id| ring.push(timer(id)));
@@ -135,12 +142,89 @@ fn a_ring_in_a_file_is_read_from_the_file() {
     assert_eq!(word(TOTALS + Kind::TimerCancelled as usize), 70);
     assert_eq!(word(PAGE + 69 % 64 * SLOT), 70);
     // Who takes its place begins anew, before anybody could take its events for its own.
-    let again = Ring::within(
-        Words::map(&file, 0, words_for(64), Default::default()).unwrap(),
-        9,
-    );
+    let again = Ring::within(Words::map(lent(), words_for(64)).unwrap(), 9);
     assert_eq!((again.tail(), again.fill()), (0, 0));
     drop(ring);
+}
+
+/// A file in memory with room for the first `room` of 64 slots, and the ring in it.
+#[cfg(target_os = "linux")]
+fn small(room: usize) -> (Arc<std::fs::File>, Ring) {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    let file = memfd_create("ring", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    let file = Arc::new(std::fs::File::from(file));
+    file.set_len(words_for(room) as u64 * 8).unwrap();
+    let lease = Lease::new(file.clone(), 0, words_for(room));
+    let ring = Ring::within(Words::map(lease, words_for(64)).unwrap(), 3);
+    (file, ring)
+}
+
+#[cfg(target_os = "linux")]
+fn ids(ring: &Ring, reader: &mut Reader) -> Vec<u64> {
+    let mut seen = Vec::new();
+    reader.drain(ring, |event| seen.push(event.id));
+    seen
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_ring_in_a_file_takes_more_of_it_as_events_come_and_none_moves() {
+    let (file, ring) = small(8);
+    let length = || file.metadata().unwrap().len() / 8;
+    assert_eq!((ring.capacity(), length()), (64, words_for(8) as u64));
+    let (mut late, mut keen) = (Reader::default(), Reader::default());
+    for id in 0..64 {
+        ring.push(timer(id));
+        if id % 5 == 0 {
+            ids(&ring, &mut keen);
+        }
+        let room = (id + 1).next_power_of_two().max(8);
+        assert_eq!(length(), words_for(room as usize) as u64);
+    }
+    // The first one may be written over by the next.
+    assert_eq!(ids(&ring, &mut late), (1..64).collect::<Vec<_>>());
+    assert_eq!((late.skipped, ring.bytes().0), (1, words_for(64) * 8));
+    (64..70).for_each(|id| ring.push(timer(id)));
+    assert_eq!(ids(&ring, &mut keen), (61..70).collect::<Vec<_>>());
+    assert_eq!(
+        (keen.skipped, length(), ring.capacity()),
+        (0, words_for(64) as u64, 64)
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn room_that_somebody_makes_before_is_used() {
+    let (file, ring) = small(8);
+    ring.make_room();
+    assert_eq!(ring.bytes().0, words_for(8) * 8, "nothing happens there");
+    (0..5).for_each(|id| ring.push(timer(id)));
+    ring.make_room();
+    assert_eq!(ring.bytes().0, words_for(16) * 8);
+    // No more can be had, and none is needed until then.
+    rustix::fs::fcntl_add_seals(&file, rustix::fs::SealFlags::GROW).unwrap();
+    (5..16).for_each(|id| ring.push(timer(id)));
+    assert_eq!((ring.capacity(), ring.fill()), (64, 16));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_more_room_the_oldest_give_way_and_the_reason_is_kept() {
+    let (file, ring) = small(8);
+    rustix::fs::fcntl_add_seals(&file, rustix::fs::SealFlags::GROW).unwrap();
+    let mut reader = Reader::default();
+    (0..8).for_each(|id| ring.push(timer(id)));
+    ring.make_room();
+    assert!(
+        ring.words.trouble().is_none(),
+        "it was not needed until now"
+    );
+    (8..20).for_each(|id| ring.push(timer(id)));
+    let error = ring.words.trouble().unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+    assert_eq!((ring.capacity(), ring.fill()), (8, 8));
+    assert_eq!(ids(&ring, &mut reader), (13..20).collect::<Vec<_>>());
+    assert_eq!(reader.lost()[Kind::TimerCancelled as usize], 13);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::BlackBox;
+use crate::record;
 use crate::serve::compose::{self, cpu, now};
 use crate::serve::shared::Shared;
 use crate::time::sleep;
@@ -27,6 +28,9 @@ pub(crate) async fn beat(shared: Arc<Shared>, black_box: Weak<BlackBox>) {
             return;
         };
         let at = now();
+        for ring in record::loops().iter().filter_map(|record| record.ring()) {
+            ring.make_room();
+        }
         // What is wrong is to stand in it: somebody will want to know.
         shared.want_findings();
         let mut took = 0;

@@ -217,7 +217,7 @@ fn without_space_the_ring_is_the_apps_own_memory_and_the_reason_is_told() {
     fcntl_add_seals(&full, SealFlags::GROW).unwrap();
     {
         let it = Arc::get_mut(&mut black_box).unwrap();
-        (it.file, it.mapped) = (full, Ok(()));
+        (it.file, it.mapped) = (Arc::new(full), Ok(()));
     }
     let record = equipped(&black_box);
     spawn(&record, 11);
@@ -240,6 +240,66 @@ fn without_space_the_ring_is_the_apps_own_memory_and_the_reason_is_told() {
         "{}",
         about.reason
     );
+}
+
+/// As above, but there is space for a ring's first events.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_ring_that_cannot_grow_keeps_the_newest_and_the_reason_is_told() {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let scratch = Scratch::new("stunted");
+    let mut black_box = scratch.black_box(true);
+    let path = black_box.path().to_owned();
+    let full = memfd_create("full", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+    let full = Arc::new(fs::File::from(full));
+    let first = words_for(FIRST) * size_of::<u64>();
+    full.set_len(RINGS_AT + first as u64).unwrap();
+    full.write_all_at(&fs::read(path).unwrap(), 0).unwrap();
+    fcntl_add_seals(&full, SealFlags::GROW).unwrap();
+    {
+        let it = Arc::get_mut(&mut black_box).unwrap();
+        (it.file, it.mapped) = (full, Ok(()));
+    }
+    let record = equipped(&black_box);
+    let events = FIRST as u64 + 10;
+    (0..FIRST as u64).for_each(|id| spawn(&record, id));
+    let about = black_box.about();
+    assert_eq!(about.reason, "", "nothing is amiss yet");
+    assert_eq!(about.ring_capacity, CAPACITY as u64);
+    (FIRST as u64..events).for_each(|id| spawn(&record, id));
+    let about = black_box.about();
+    let reason = about.reason;
+    assert_eq!(about.ring_capacity, FIRST as u64);
+    let of = format!("no room for more events of loop {}: ", record.id.get());
+    assert!(reason.starts_with(&of), "{reason}");
+    let mut bytes = vec![0; (RINGS_AT as usize) + first];
+    black_box.file.read_exact_at(&mut bytes, 0).unwrap();
+    let recording = Recording::read(&bytes).unwrap();
+    let ring = &recording.rings[0];
+    assert_eq!((ring.capacity, ring.tail), (FIRST as u64, events));
+    let ids = recording.events();
+    assert_eq!(ids.first().unwrap().task_id, 11);
+    assert_eq!(ids.last().unwrap().task_id, events - 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_has_room_for_the_events_that_came_and_not_for_all_that_could() {
+    let scratch = Scratch::new("grows");
+    let black_box = scratch.black_box(true);
+    if black_box.mapped.is_err() {
+        return;
+    }
+    let record = equipped(&black_box);
+    let small = black_box.about();
+    assert!(small.bytes < 256 << 10, "{}", small.bytes);
+    assert_eq!(small.ring_capacity, CAPACITY as u64);
+    (0..CAPACITY as u64 + 5).for_each(|id| spawn(&record, id));
+    let events = read(&black_box).events();
+    assert_eq!(events.first().unwrap().task_id, 6);
+    assert_eq!(events.len(), CAPACITY - 1);
+    assert!(black_box.about().bytes > 2 << 20);
+    assert_eq!(black_box.about().reason, "");
 }
 
 #[test]
