@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod filter;
 pub(crate) mod host;
+pub(crate) mod open_files;
 pub(crate) mod ours;
 pub(crate) mod thread;
 

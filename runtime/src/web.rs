@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use crate::event_loop::RunError;
 use crate::net::TcpListener;
+use crate::os::open_files;
 use crate::record::outer::outer;
 use crate::run::Builder;
 use crate::signal::{self, Signal};
@@ -307,25 +308,40 @@ impl fmt::Display for ServeError {
                 )
             }
             ServeError::Bind { address, error }
-                if error.kind() == io::ErrorKind::PermissionDenied =>
+                if error.kind() == io::ErrorKind::PermissionDenied && address.port() < 1024 =>
             {
                 write!(
                     f,
                     "cannot listen on {address}: not permitted; ports below 1024 belong to root, choose another one"
                 )
             }
-            ServeError::Bind { address, error } => {
+            ServeError::Bind { address, error }
+                if error.kind() == io::ErrorKind::AddrNotAvailable =>
+            {
                 write!(
                     f,
-                    "cannot listen on {address}: {error}; is it an address of this machine?"
+                    "cannot listen on {address}: it is no address of this machine; 0.0.0.0 and [::] are all of them"
                 )
             }
-            ServeError::Accept(error) => {
-                write!(
+            ServeError::Bind { address, error } => {
+                // That of a bind names the address itself, and says what to do where descriptors are
+                // wanting.
+                let (address, error) = (address.to_string(), error.to_string());
+                match error.starts_with(&address) {
+                    true => write!(f, "cannot listen on {error}"),
+                    false => write!(f, "cannot listen on {address}: {error}"),
+                }
+            }
+            ServeError::Accept(error) => match open_files::advice(error) {
+                // Also of what it hears of signals with: then nothing was served.
+                Some(advice) => {
+                    write!(f, "the server can serve no connections: {error}; {advice}")
+                }
+                None => write!(
                     f,
                     "the server can accept no more connections: {error}; requests in flight were let end, start it again"
-                )
-            }
+                ),
+            },
             ServeError::Run(error) => error.fmt(f),
         }
     }

@@ -2,16 +2,22 @@
 //! process's.
 #![cfg(unix)]
 
+use std::error::Error as _;
 use std::fs::File;
+use std::process::Stdio;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loop_runtime::net::TcpListener;
+use loop_runtime::net::{TcpListener, TcpStream, UdpSocket};
+use loop_runtime::process::Command;
 use loop_runtime::testing::TestLoop;
 use loop_runtime::{create_task, sleep};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
+/// Who has the process's limit for himself.
+static LIMIT: Mutex<()> = Mutex::new(());
 
 /// Counts the warnings that are about descriptors.
 struct Warnings;
@@ -36,6 +42,7 @@ impl tracing::Subscriber for Warnings {
 
 #[test]
 fn b26_a_listener_without_descriptors_says_so_once_rests_and_goes_on() {
+    let _alone = LIMIT.lock().unwrap();
     tracing::subscriber::set_global_default(Warnings).unwrap();
     let mut test = TestLoop::new();
     let listener = test.enter(|| TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap());
@@ -78,4 +85,61 @@ fn b26_a_listener_without_descriptors_says_so_once_rests_and_goes_on() {
     assert!(test.now().duration_since(began) < Duration::from_secs(4));
     assert_eq!(test.timers(), 0);
     test.enter(|| drop(listener));
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+#[test]
+fn what_finds_no_descriptor_says_how_many_there_may_be_and_what_helps() {
+    let _alone = LIMIT.lock().unwrap();
+    let mut test = TestLoop::new();
+    let listens = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = listens.local_addr().unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    let current = Some(64);
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+    let hoard: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let bound = test.enter(|| TcpListener::bind(address)).unwrap_err();
+    let datagrams = test.enter(|| UdpSocket::bind(address)).unwrap_err();
+    let connected = test.run(TcpStream::connect(there)).unwrap().unwrap_err();
+    let child = test.enter(|| Command::new("true").stdout(Stdio::piped()).spawn());
+    let child = child.unwrap_err();
+    let run = loop_runtime::run(async {}).unwrap_err();
+    let number = bound.source().and_then(|error| error.downcast_ref());
+    assert_eq!(
+        number.and_then(std::io::Error::raw_os_error),
+        Some(rustix::io::Errno::MFILE.raw_os_error()),
+        "the system's own error is the cause"
+    );
+    let said = [
+        bound.to_string(),
+        datagrams.to_string(),
+        connected.to_string(),
+        child.to_string(),
+        run.to_string(),
+    ];
+    drop(hoard);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    for said in &said {
+        assert!(said.contains("may have 64"), "{said}");
+        assert!(said.contains("`ulimit -"), "{said}");
+    }
+    #[cfg(feature = "web")]
+    {
+        let error = loop_runtime::web::ServeError::Bind {
+            address,
+            error: bound,
+        };
+        let said = error.to_string();
+        assert_eq!(said.matches("127.0.0.1:0").count(), 1, "{said}");
+        assert!(said.starts_with("cannot listen on 127.0.0.1:0: "), "{said}");
+        assert!(
+            said.contains("may have 64") && !said.contains("machine"),
+            "{said}"
+        );
+        let number = rustix::io::Errno::MFILE.raw_os_error();
+        let error = std::io::Error::from_raw_os_error(number);
+        let said = loop_runtime::web::ServeError::Accept(error).to_string();
+        assert!(said.contains("`ulimit -"), "{said}");
+    }
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use super::Deadlock;
 use crate::id::LoopId;
+use crate::os::open_files;
 
 /// Why a run has no value.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,7 +45,7 @@ impl fmt::Display for RunError {
             RunError::Forked => f.write_str("this event loop belongs to the parent process; make a new one after a fork"),
             RunError::Cancelled => f.write_str("the main task was cancelled before it was done"),
             RunError::Interrupted => f.write_str("interrupted: Ctrl-C cancelled the main task"),
-            RunError::Io(_, text) => write!(f, "an event loop could not be made: {text}; look at the limits on open files (`ulimit -n`)"),
+            RunError::Io(_, text) => write!(f, "an event loop could not be made: {text}"),
         }
     }
 }
@@ -53,7 +54,11 @@ impl std::error::Error for RunError {}
 
 impl From<io::Error> for RunError {
     fn from(error: io::Error) -> Self {
-        RunError::Io(error.kind(), error.to_string())
+        let advice = open_files::advice(&error);
+        let advice = advice.as_deref().unwrap_or(
+            "the system refused what a loop waits with (epoll and its like): a sandbox may forbid it",
+        );
+        RunError::Io(error.kind(), format!("{error}; {advice}"))
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use super::family::{Family, Socket};
 use super::stream::{Stream, addresses};
 use crate::io::registered::Step;
+use crate::os::open_files;
 use crate::reactor::{Direction, Interests};
 use crate::record::source::Address;
 
@@ -103,12 +104,13 @@ impl<F: Family> Connect<F> {
     }
 }
 
-/// The same error, with what it was about in its text.
+/// The same error, with what it was about in its text, and what to do where a descriptor was wanting.
 pub(super) fn naming(error: io::Error, what: &impl std::fmt::Display) -> io::Error {
     io::Error::new(
         error.kind(),
         Named {
             what: what.to_string(),
+            advice: open_files::advice(&error),
             error,
         },
     )
@@ -118,12 +120,18 @@ pub(super) fn naming(error: io::Error, what: &impl std::fmt::Display) -> io::Err
 #[derive(Debug)]
 struct Named {
     what: String,
+    /// As things stood when it came.
+    advice: Option<String>,
     error: io::Error,
 }
 
 impl std::fmt::Display for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.what, self.error)
+        write!(f, "{}: {}", self.what, self.error)?;
+        match &self.advice {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::family::{Family, Server, Socket};
 use super::stream::Stream;
 use crate::context;
 use crate::io::registered::{Registered, Step};
+use crate::os::open_files;
 use crate::reactor::{Direction, Interests, Ticket};
 use crate::record;
 use crate::record::source::{Address, Registration};
@@ -162,11 +163,11 @@ impl<F: Family> Listener<F> {
         self.rests_until
             .store(now.saturating_add(REST), Ordering::Relaxed);
         if !self.told.swap(true, Ordering::Relaxed) {
+            let advice = open_files::advice(error).unwrap_or_default();
             tracing::warn!(
                 %error,
                 listener = ?self.io,
-                "no descriptor for a new connection; the listener tries again each second. Close \
-                 connections, or raise the limit (ulimit -n)"
+                "no descriptor for a new connection; the listener tries again each second: {advice}"
             );
         }
         Ok(())

@@ -21,6 +21,7 @@ use super::exit;
 use super::kernel::{self, Process};
 use super::pipe::{ChildStdin, ChildStdout};
 use crate::context::{self, Organs};
+use crate::os::open_files;
 use crate::record::child::pipe;
 use crate::signal::Signal;
 
@@ -282,10 +283,14 @@ impl Command {
 
     fn explained(&self, error: &io::Error) -> io::Error {
         let program = self.std.get_program();
-        let text = match self.std.get_current_dir() {
+        let mut text = match self.std.get_current_dir() {
             Some(directory) => format!("cannot start {program:?} in {directory:?}: {error}"),
             None => format!("cannot start {program:?}: {error}"),
         };
+        if let Some(advice) = open_files::advice(error) {
+            text.push_str("; ");
+            text.push_str(&advice);
+        }
         io::Error::new(error.kind(), text)
     }
 

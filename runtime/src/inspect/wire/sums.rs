@@ -273,10 +273,7 @@ fn place_totals(
 /// Open descriptors of this process and the most it may open.
 #[cfg(target_os = "linux")]
 fn descriptors() -> (Option<u64>, Option<u64>) {
-    let open = std::fs::read_dir("/proc/self/fd")
-        .ok()
-        // The one that reads the directory is not counted.
-        .map(|entries| (entries.count() as u64).saturating_sub(1));
+    let open = crate::os::open_files::open();
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     (open, limit)
 }
