@@ -388,6 +388,8 @@ impl Judge {
             self.news.push(gone.clone());
             self.keep_cleared(gone);
         }
+        // Where one took the other's place, what holds is said last.
+        self.news.sort_by_key(|held| !held.cleared);
     }
 
     /// `held` as what `old` was before, or as news.

@@ -3,7 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use loop_proto::pb::Grade;
+use loop_proto::pb::{FindingName, Grade};
 
 use super::{HOUR, text_within};
 use crate::inspect::judge::Held;
@@ -13,10 +13,15 @@ pub(crate) const KEPT: usize = 512;
 /// Bytes of text of one that are kept, its evidence and its place together.
 pub(crate) const TEXT: usize = 1024;
 
+/// Findings of one fault that are told apart.
+const MOST_IDS: usize = 8;
+
 /// A fault that holds or held.
 #[derive(Clone, Debug)]
 pub(crate) struct Past {
     key: u64,
+    /// The findings by which it holds; of the last one is `held`. Empty: it is over.
+    ids: Vec<u64>,
     /// As it was last told.
     pub(crate) held: Held,
     pub(crate) first_ns: u64,
@@ -50,7 +55,32 @@ impl Past {
             .sum::<usize>();
         let culprit = held.culprit.as_ref().map_or(0, |(text, _)| text.len());
         let dump = self.dump.as_ref().map_or(0, |path| path.len());
-        size_of::<Self>() + texts + culprit + held.function.len() + dump
+        let ids = self.ids.capacity() * size_of::<u64>();
+        size_of::<Self>() + ids + texts + culprit + held.function.len() + dump
+    }
+
+    /// It holds by `held` too.
+    fn holds_by(&mut self, held: &Held) {
+        self.held = short(held);
+        self.cleared_ns = None;
+        if !self.ids.contains(&held.id) {
+            if self.ids.len() == MOST_IDS {
+                self.ids.remove(0);
+            }
+            self.ids.push(held.id);
+        }
+    }
+
+    /// `held`, by which it held, is over. It is over itself unless it holds by another one.
+    fn is_over(&mut self, held: &Held, now: u64) {
+        self.ids.retain(|id| *id != held.id);
+        match self.ids.last() {
+            Some(id) => self.held.id = *id,
+            None => {
+                self.held = short(held);
+                self.cleared_ns = Some(now);
+            }
+        }
     }
 }
 
@@ -64,31 +94,50 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// Takes in what a walk found made and cleared.
+    ///
+    /// What is over is known by its finding, since its place may have become another one; and it is
+    /// taken in first, so that a fault which was made anew in the same walk holds.
     pub(crate) fn note(&mut self, news: &[Held], now: u64) {
-        for held in news {
+        for held in news.iter().filter(|held| held.cleared) {
             let key = key(held);
-            let at = self.rows.iter().position(|past| past.key == key);
-            match (at, held.cleared) {
-                (Some(at), true) => {
-                    let past = &mut self.rows[at];
-                    past.held = short(held);
-                    past.cleared_ns = Some(now);
-                }
-                (Some(at), false) => {
-                    let past = &mut self.rows[at];
-                    past.held = short(held);
+            let same = |past: &Past| past.key == key;
+            let by_id = self
+                .rows
+                .iter()
+                .position(|past| past.ids.contains(&held.id));
+            match by_id.or_else(|| self.rows.iter().position(same)) {
+                // It holds by findings that go on, of which this is none.
+                Some(at) if by_id.is_none() && !self.rows[at].ids.is_empty() => {}
+                Some(at) => self.rows[at].is_over(held, now),
+                // Made in a walk that this was not told of.
+                None => self.push(Past {
+                    key,
+                    ids: Vec::new(),
+                    held: short(held),
+                    first_ns: held.since_ns.min(now),
+                    made_ns: held.since_ns.min(now),
+                    cleared_ns: Some(now),
+                    times: 1,
+                    dump: None,
+                }),
+            }
+        }
+        for held in news.iter().filter(|held| !held.cleared) {
+            let key = key(held);
+            match self.rows.iter_mut().find(|past| past.key == key) {
+                Some(past) => {
+                    past.holds_by(held);
                     past.made_ns = now;
-                    past.cleared_ns = None;
                     past.times += 1;
                     past.dump = None;
                 }
-                (None, cleared) => self.push(Past {
+                None => self.push(Past {
                     key,
+                    ids: vec![held.id],
                     held: short(held),
-                    // Made in a walk that this was not told of, if it was cleared in this one.
-                    first_ns: if cleared { held.since_ns.min(now) } else { now },
-                    made_ns: if cleared { held.since_ns.min(now) } else { now },
-                    cleared_ns: cleared.then_some(now),
+                    first_ns: now,
+                    made_ns: now,
+                    cleared_ns: None,
                     times: 1,
                     dump: None,
                 }),
@@ -98,29 +147,46 @@ impl Findings {
 
     /// The finding `id` goes on as `held`: its place became known, or it was folded into another.
     pub(crate) fn moved(&mut self, id: u64, held: &Held) {
-        let holds = |past: &Past| past.held.id == id && past.cleared_ns.is_none();
+        let holds = |past: &Past| past.ids.contains(&id);
         let Some(at) = self.rows.iter().position(holds) else {
             return;
         };
         let key = key(held);
-        if self.rows[at].key == key {
+        let from = &mut self.rows[at];
+        from.ids.retain(|other| *other != id);
+        if from.key == key {
+            from.holds_by(held);
+            return;
+        }
+        // Others of that place stay where they are; the one that leaves was only thought to be of it.
+        if let Some(id) = from.ids.last() {
+            from.held.id = *id;
+            from.times = from.times.saturating_sub(1).max(1);
+            let mut alone = from.clone();
+            alone.times = 1;
+            alone.ids.clear();
+            self.join(key, alone, held);
             return;
         }
         let gone = self.rows.remove(at);
+        self.join(key, gone, held);
+    }
+
+    /// Puts `gone` to the fault `key`, which holds by `held`.
+    fn join(&mut self, key: u64, gone: Past, held: &Held) {
         match self.rows.iter_mut().find(|past| past.key == key) {
             Some(past) => {
-                past.held = short(held);
+                past.holds_by(held);
                 past.first_ns = past.first_ns.min(gone.first_ns);
                 past.made_ns = past.made_ns.max(gone.made_ns);
-                past.cleared_ns = None;
                 past.times += gone.times;
                 past.dump = past.dump.take().or(gone.dump);
             }
-            None => self.rows.push(Past {
-                key,
-                held: short(held),
-                ..gone
-            }),
+            None => {
+                let mut past = Past { key, ..gone };
+                past.holds_by(held);
+                self.push(past);
+            }
         }
     }
 
@@ -145,7 +211,7 @@ impl Findings {
 
     /// Notes which file tells more of the fault of that id.
     pub(crate) fn dumped(&mut self, id: u64, path: &str) {
-        let holds = |past: &&mut Past| past.held.id == id && past.cleared_ns.is_none();
+        let holds = |past: &&mut Past| past.ids.contains(&id);
         if let Some(past) = self.rows.iter_mut().find(holds) {
             past.dump = Some(path.into());
         }
@@ -172,7 +238,7 @@ impl Findings {
 
     /// The most that `bytes` can come to.
     pub(crate) fn limit() -> usize {
-        KEPT * (size_of::<Past>() + TEXT + 32 * 24)
+        KEPT * (size_of::<Past>() + MOST_IDS * size_of::<u64>() + TEXT + 32 * 24)
     }
 }
 
@@ -181,6 +247,8 @@ fn key(held: &Held) -> u64 {
     let mut hash = DefaultHasher::new();
     (held.name as i32, held.user).hash(&mut hash);
     match (&held.culprit, held.place) {
+        // The worst of a loop's late timers is another one each time.
+        _ if held.name == FindingName::LateTimer => held.loop_id.hash(&mut hash),
         (Some((text, _)), _) => text.hash(&mut hash),
         (None, Some(place)) => std::ptr::from_ref(place).hash(&mut hash),
         // What has no place at all is told apart by its subject.
@@ -207,7 +275,7 @@ fn short(held: &Held) -> Held {
 
 #[cfg(test)]
 mod tests {
-    use loop_proto::pb::{FindingName, Kind};
+    use loop_proto::pb::Kind;
 
     use super::*;
     use crate::id::LoopId;
@@ -297,6 +365,83 @@ mod tests {
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].times, rows[0].first_ns), (5, 10));
         assert_eq!((rows[0].made_ns, rows[0].cleared_ns), (410, Some(420)));
+    }
+
+    /// Whether each row holds, and its place.
+    fn states(kept: &Findings) -> Vec<(bool, &str)> {
+        let rows = kept.rows().into_iter();
+        rows.map(|past| {
+            let place = past.held.culprit.as_ref().unwrap().0.as_str();
+            (past.cleared_ns.is_none(), place)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn what_was_made_anew_in_the_walk_that_cleared_it_holds() {
+        let at = |id| held(id, "src/a.rs:1:1", Grade::Certain);
+        // In whatever order a walk tells of both.
+        for made_first in [true, false] {
+            let mut kept = Findings::default();
+            kept.note(&[at(1)], 10);
+            let mut news = [over(at(1)), at(2)];
+            if made_first {
+                news.reverse();
+            }
+            kept.note(&news, 20);
+            assert_eq!(states(&kept), [(true, "src/a.rs:1:1")]);
+            assert_eq!((kept.rows()[0].held.id, kept.rows()[0].times), (2, 2));
+            kept.note(&[over(at(2))], 30);
+            assert_eq!(states(&kept), [(false, "src/a.rs:1:1")]);
+        }
+    }
+
+    #[test]
+    fn a_fault_that_holds_by_two_findings_is_over_with_the_last_of_them() {
+        let mut kept = Findings::default();
+        let at = |id| held(id, "src/a.rs:1:1", Grade::Certain);
+        kept.note(&[at(1)], 10);
+        kept.note(&[at(2)], 20);
+        kept.note(&[over(at(2))], 30);
+        assert_eq!(states(&kept), [(true, "src/a.rs:1:1")]);
+        assert_eq!(kept.rows()[0].held.id, 1, "by the one that goes on");
+        kept.note(&[over(at(1))], 40);
+        assert_eq!(states(&kept), [(false, "src/a.rs:1:1")]);
+        // The end of what nobody heard of says nothing of one that goes on.
+        kept.note(&[at(3)], 50);
+        kept.note(&[over(at(9))], 60);
+        assert_eq!(states(&kept), [(true, "src/a.rs:1:1")]);
+    }
+
+    #[test]
+    fn late_timers_of_a_loop_are_one_fault_wherever_the_worst_of_them_was_set() {
+        let late = |id, place| Held {
+            name: FindingName::LateTimer,
+            ..held(id, place, Grade::Warning)
+        };
+        let mut kept = Findings::default();
+        for round in 0..2 {
+            kept.note(&[late(round, "src/a.rs:1:1")], 10);
+            kept.note(&[over(late(round, "src/b.rs:2:2"))], 20);
+            assert_eq!(states(&kept), [(false, "src/b.rs:2:2")]);
+        }
+        assert_eq!(kept.rows()[0].times, 2);
+    }
+
+    #[test]
+    fn one_of_two_findings_that_turns_out_to_be_of_another_place_leaves_the_other() {
+        let mut kept = Findings::default();
+        kept.note(&[held(1, "spawn.rs:1", Grade::Certain)], 10);
+        kept.note(&[held(2, "spawn.rs:1", Grade::Certain)], 20);
+        kept.moved(2, &held(2, "parse.rs:54", Grade::Certain));
+        let mut now = states(&kept);
+        now.sort_unstable();
+        assert_eq!(now, [(true, "parse.rs:54"), (true, "spawn.rs:1")]);
+        kept.note(&[over(held(1, "spawn.rs:1", Grade::Certain))], 30);
+        assert_eq!(
+            states(&kept),
+            [(true, "parse.rs:54"), (false, "spawn.rs:1")]
+        );
     }
 
     #[test]

@@ -258,6 +258,12 @@ mod tests {
         let next = vec![block(on, 900, "spawn.rs:1")];
         assert_eq!(walk(&mut judge, next), [row("spawn.rs:1", 1, 2)]);
         assert_eq!(judge.cleared().count(), 1);
+        let told: Vec<_> = judge
+            .news
+            .iter()
+            .map(|held| (held.id, held.cleared))
+            .collect();
+        assert_eq!(told, [(1, true), (2, false)], "what holds is said last");
     }
 
     #[test]
