@@ -386,3 +386,55 @@ fn a_block_without_a_stack_says_why_in_its_place() {
         assert!(!shown.contains('\u{1b}'), "{shown}");
     }
 }
+
+#[test]
+fn what_the_host_held_up_is_listed_and_said_not_to_count() {
+    let row = |id: u64, cause: &str, vetoed: bool| BlockRow {
+        wall_ns: 533 * sample::MS,
+        cause: cause.into(),
+        cause_reason: "220 ms by the cgroup quota (20 % of a CPU)".into(),
+        vetoed,
+        ..sample::block(id, 26, 3 * sample::MS, false)
+    };
+    let counted = BlockRow {
+        wall_ns: 412 * sample::MS,
+        ..sample::block(900, 14, 412 * sample::MS, true)
+    };
+    let mut d = sample::empty();
+    d.learn(sample::view(
+        wanted::BLOCKS,
+        Body::Blocks(sample::rows(vec![
+            row(898, "host", false),
+            row(897, "host", true),
+            row(896, "throttled", false),
+            counted,
+        ])),
+    ));
+    let said = text(&shown(d.clone(), "3 G", (80, 24)));
+    assert_eq!(said.matches("(533ms)").count(), 3, "{said}");
+    assert!(
+        said.contains(" 412ms 1093"),
+        "what counts is as it was: {said}"
+    );
+    assert!(said.contains(" throttled"), "{said}");
+    for (keys, why) in [
+        (
+            "3",
+            "not counted: host (descheduled for up to 530ms of 533ms)",
+        ),
+        (
+            "3 j",
+            "not counted: host (stood still for up to 530ms of 533ms, the watchdog too)",
+        ),
+        ("3 j j", "not counted: throttled 220 ms by the cgroup quota"),
+    ] {
+        let said = text(&shown(d.clone(), keys, (80, 24)));
+        assert!(said.contains(why), "{keys}: {said}");
+        assert!(said.contains("held it 533ms on the wall"), "{said}");
+    }
+    let title = text(&shown(d, "3", (120, 36)));
+    assert!(
+        title.contains("1-4 of 4 · sort WHEN ▲ · 3 not counted"),
+        "{title}"
+    );
+}

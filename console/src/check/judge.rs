@@ -304,8 +304,9 @@ fn blocks(judged: &mut Judged, e: &Evidence, budget_ns: u64, limit: &Limit) {
         ));
     }
     // They come worst first, so what is no longer kept is shorter than the last that is.
-    let kept = e.blocks.len() as u64;
-    let all_over = !e.blocks.is_empty() && e.blocks.iter().all(|b| over(&b));
+    let mut counted = e.blocks.iter().filter(|b| !b.is_uncounted()).peekable();
+    let kept = counted.clone().count() as u64;
+    let all_over = counted.peek().is_some() && counted.all(|b| over(&b));
     if e.blocks_total > kept
         && all_over
         && let Some(problem) = judged.problems.iter_mut().find(|p| p.name == "blocked")

@@ -213,6 +213,8 @@ const BLOCK: &[&str] = &[
     "allowed_ns",
     "allowed",
     "allowed_now",
+    "wall_ns",
+    "counted",
     "at",
     "age_ns",
 ];
@@ -453,6 +455,7 @@ pub fn block(b: &BlockRow) -> Value {
         "agreement": text(&b.agreement()), "waited": b.waited, "waiting_now": b.waiting_now,
         "waited_worst_ns": b.waited_worst_ns, "stack_note": text(&b.stack_note), "throttled_ns": b.throttled_ns, "quota_cpus": b.quota_cpus,
         "allowed_ns": b.allowed_ns, "allowed": (b.allowed_ns > 0).then(|| text(&b.allowed)), "allowed_now": b.allowed_now,
+        "wall_ns": b.wall_ns, "counted": !b.is_uncounted(),
     })
 }
 

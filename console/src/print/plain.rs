@@ -3,7 +3,7 @@
 use crate::cli::What;
 use crate::model::List as ListState;
 use crate::print::{Out, safe};
-use crate::store::{BlockRow, Body, Hello};
+use crate::store::{Body, Hello};
 use crate::view::columns::{self, Column, Head, Look};
 use crate::view::fmt;
 
@@ -91,8 +91,9 @@ pub fn list(what: What, body: &Body, look: &Look, names: &[String], out: Out) ->
             names,
             out,
             "No poll was over its budget.",
-            // A block without a stack says why, also where that column has no room.
-            Some(("stack", BlockRow::no_stack_words)),
+            // A block without a stack, or one that counts as nothing, says why, also where that column
+            // has no room.
+            Some(("stack", columns::wanting)),
         ),
         (What::Signals, Body::Signals(rows)) => table(
             columns::SIGNALS,

@@ -277,13 +277,41 @@ pub static GROUPS: &[Column<GroupRow>] = &[
     Column { head: head("place", "SPAWNED AT", 14, 48, 0, "where they were spawned").sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
 ];
 
+/// Why a block counts as nothing, in words that can stand alone. `None`: it counts, or goes on.
+pub fn uncounted(row: &BlockRow) -> Option<String> {
+    if !row.is_uncounted() {
+        return None;
+    }
+    let of = format!(
+        "{} of {}",
+        fmt::span(row.wall_ns.saturating_sub(row.for_ns)),
+        fmt::span(row.wall_ns)
+    );
+    Some(match row.cause.as_str() {
+        "throttled" => format!("not counted: throttled {}", row.cause_reason),
+        "host" if row.vetoed => {
+            format!("not counted: host (stood still for up to {of}, the watchdog too)")
+        }
+        "host" => format!("not counted: host (descheduled for up to {of})"),
+        _ => format!("not counted: up to {of} may not have been its own"),
+    })
+}
+
+/// Why it counts as nothing, or has no stack.
+pub fn wanting(row: &BlockRow) -> Option<String> {
+    uncounted(row).or_else(|| row.no_stack_words())
+}
+
 /// Columns of blocks over budget.
 #[rustfmt::skip]
 pub static BLOCKS: &[Column<BlockRow>] = &[
     Column { head: head("when", "WHEN", 8, 8, 6, "when the poll began").sorts("age"), cell: |r, look| plain(look.time(r.at_ns)) },
     Column { head: head("loop", "LOOP", 4, 4, 5, "the loop that could not turn").right().sorts("loop"), cell: |r, _| plain(r.loop_id.to_string()) },
-    Column { head: head("for", "FOR", 9, 9, 0, "at least this long: time without a CPU is taken off; ~ is wall time only, > still runs").right().largest("lower"),
+    Column { head: head("for", "FOR", 9, 9, 0, "at least this long: time without a CPU is taken off; ~ is wall time only, > still runs, (…) on the wall and not counted").right().largest("lower"),
         cell: |r, _| {
+            if r.is_uncounted() {
+                return (format!("({})", fmt::span(r.wall_ns)), Role::Dim);
+            }
             let mark = match (r.running, r.wall_only) { (true, _) => ">", (_, true) => "~", _ => "" };
             (format!("{mark}{}", fmt::span(r.for_ns)), if r.running && !r.is_allowed() { Role::Problem } else { Role::Plain })
         } },
@@ -291,7 +319,7 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
         cell: |r, _| if r.task.is_none() && !r.doing.is_empty() { plain(format!("({})", r.doing)) } else { owner(r.task, &r.name, false) } },
     Column { head: head("place", "PLACE", 14, 40, 0, "where to look").wants(20).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
     Column { head: head("function", "FUNCTION", 10, 32, 10, "the function at that place").wants(14), cell: |r, _| or_dash(Some(r.function.clone())) },
-    Column { head: head("cause", "CAUSE", 8, 10, 7, "why it lasted, from what the kernel said").sorts("cause"),
+    Column { head: head("cause", "CAUSE", 9, 10, 7, "why it lasted, from what the kernel said").sorts("cause"),
         cell: |r, _| if r.is_allowed() { ("allowed".into(), Role::Dim) } else if r.cause.is_empty() { ("unknown".into(), Role::Dim) } else { plain(r.cause.clone()) } },
     Column { head: head("waited", "WAITED BEHIND IT", 16, 26, 8, "who paid for it").wants(22).largest("waiters"),
         cell: |r, _| match (r.waiting_now.or(r.waited), r.waited_worst_ns) {
@@ -301,8 +329,8 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
             _ => dash(),
         } },
     Column { head: head("seen", "SEEN", 6, 6, 9, "how the place was found"), cell: |r, _| or_dash(Some(r.place_from.clone())) },
-    Column { head: head("stack", "STACK", 12, 48, 11, "how many stacks were taken, or why there is none").wants(24),
-        cell: |r, _| match r.no_stack_words() { Some(why) => (why, Role::Dim), None => plain(fmt::many(r.samples.len().max(1) as u64, "sample")) } },
+    Column { head: head("stack", "STACK", 12, 48, 11, "how many stacks were taken, or why there is none, or why it does not count").wants(24),
+        cell: |r, _| match wanting(r) { Some(why) => (why, Role::Dim), None => plain(fmt::many(r.samples.len().max(1) as u64, "sample")) } },
 ];
 
 /// Columns of timers.

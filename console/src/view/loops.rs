@@ -275,7 +275,10 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
         look.time(block.at_ns),
         block.loop_id,
         block.name,
-        fmt::span(block.for_ns)
+        match block.is_uncounted() {
+            true => fmt::span(block.wall_ns) + " on the wall",
+            false => fmt::span(block.for_ns),
+        }
     );
     let after_start = |at: u64| format!("+{}", fmt::span(at.saturating_sub(block.at_ns)));
     let moments: Vec<String> = block.samples.iter().map(|s| after_start(s.at_ns)).collect();
@@ -350,6 +353,9 @@ pub(super) fn stack(model: &Model, p: &mut Painter<'_>, area: Rect, block: &Bloc
 /// its samples agree.
 fn told(block: &BlockRow) -> Vec<(String, Role)> {
     let mut lines = Vec::new();
+    if let Some(text) = columns::uncounted(block) {
+        lines.push((text, Role::Head));
+    }
     if let Some(text) = waited(block) {
         lines.push((text, Role::Plain));
     }

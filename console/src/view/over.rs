@@ -72,22 +72,31 @@ fn line(model: &Model, p: &mut Painter<'_>, area: Rect, past: &PastFinding) {
 /// For the title of the list of blocks: what is not in it, and what was before this console came.
 pub(super) fn blocks_note(model: &Model) -> String {
     let store = model.shown();
-    let Some(hour) = &store.hour else {
-        return String::new();
-    };
     let page = &store.blocks;
-    let since = page
+    let mut parts = Vec::new();
+    let uncounted = page
         .rows
         .iter()
-        .filter(|block| !store.before_us(block.at_ns));
-    let since = since.count() as u64;
+        .filter(|block| block.is_uncounted())
+        .count();
+    if uncounted > 0 {
+        parts.push(format!("{uncounted} not counted"));
+    }
+    let Some(hour) = &store.hour else {
+        return parts.concat();
+    };
+    let since = || {
+        let rows = page.rows.iter();
+        rows.filter(|block| !store.before_us(block.at_ns))
+    };
     // Where more began since than the list has at hand, how many were before is not known.
-    let known = since < page.rows.len() as u64 || page.rows.len() as u64 == page.len();
+    let known = since().count() < page.rows.len() || page.rows.len() as u64 == page.len();
+    // What does not count is not in the hour's sum.
+    let since = since().filter(|block| !block.is_uncounted()).count() as u64;
     let before = match known {
         true => hour.blocks_total.saturating_sub(since),
         false => 0,
     };
-    let mut parts = Vec::new();
     if before > 0 {
         parts.push(format!("{} before you came", fmt::count(before)));
     }

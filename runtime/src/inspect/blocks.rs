@@ -7,9 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::cause::quota::Throttled;
 use super::cause::{Judgement, Kind as Cause};
+use super::history::HOUR;
 use super::history::blocks::Worst;
 use super::stack::names::Place;
 use super::stack::samples::{Named, Samples};
@@ -27,6 +29,8 @@ const KEPT_IN_ALL: usize = 1024;
 const WITH_STACKS: usize = 8;
 /// Steps that a quota held up are kept apart, so that they push out no block.
 const KEPT_THROTTLED: usize = 16;
+/// So are those that the host held up: the longest of the last hour.
+const KEPT_HOST: usize = 16;
 
 /// How a block came to be known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,9 +181,23 @@ struct OfLoop {
     /// Oldest first.
     recent: VecDeque<Arc<Block>>,
     throttled: VecDeque<Arc<Block>>,
+    host: Vec<Arc<Block>>,
 }
 
 impl OfLoop {
+    /// Keeps what the host held up, in place of what was over an hour ago, else of the shortest.
+    fn keep_host(&mut self, block: Arc<Block>) {
+        let end = |block: &Block| block.ended.unwrap_or(block.began);
+        let hour = clock::ns_to_ticks(Duration::from_nanos(HOUR));
+        let from = end(&block).saturating_sub(hour);
+        self.host.retain(|old| end(old) >= from);
+        self.host.push(block);
+        if self.host.len() > KEPT_HOST {
+            let least = (0..self.host.len()).min_by_key(|at| self.host[*at].wall_ns);
+            self.host.remove(least.unwrap_or(0));
+        }
+    }
+
     fn keep(&mut self, block: Arc<Block>) {
         self.recent.push_back(block);
         if self.recent.len() > KEPT {
@@ -293,11 +311,12 @@ impl Blocks {
         in_order(self.inner().recent().cloned().collect())
     }
 
-    /// The latest, the worst of the last hour, and what a quota held up.
+    /// The latest, the worst of the last hour, and what a quota or the host held up.
     pub(crate) fn all(&self) -> Vec<Arc<Block>> {
         let inner = self.inner();
-        let throttled = inner.loops.values().flat_map(|of| &of.throttled);
-        let all = inner.recent().chain(inner.worst.all()).chain(throttled);
+        let loops = inner.loops.values();
+        let uncounted = loops.flat_map(|of| of.throttled.iter().chain(&of.host));
+        let all = inner.recent().chain(inner.worst.all()).chain(uncounted);
         in_order(all.cloned().collect())
     }
 
@@ -377,6 +396,9 @@ impl Blocks {
                 of.throttled.pop_front();
             }
             of.throttled.push_back(shown.clone());
+        // Without a bracket nobody could tell it from a block.
+        } else if shown.bracket.is_some() {
+            of.keep_host(shown.clone());
         }
         drop(inner);
         // Nobody was alarmed of what was allowed, so nobody is told of its end.

@@ -278,6 +278,7 @@ impl Decoder {
             loop_id: b.loop_id,
             for_ns: b.lower_ns.unwrap_or(b.wall_ns.saturating_sub(b.allowed_ns)),
             wall_only: b.lower_ns.is_none(),
+            wall_ns: b.wall_ns.saturating_sub(b.allowed_ns),
             at_most_ns: b.upper_ns,
             budget_ns: b.budget_ns,
             running: b.ended_at_ns.is_none(),

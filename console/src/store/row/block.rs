@@ -11,6 +11,8 @@ pub struct BlockRow {
     pub for_ns: u64,
     /// `for_ns` is wall time only: the host does not tell how much of it the thread got no CPU.
     pub wall_only: bool,
+    /// By the clock on the wall, without what was allowed.
+    pub wall_ns: u64,
     /// The upper bound, where the host tells.
     pub at_most_ns: Option<u64>,
     pub budget_ns: u64,
@@ -69,6 +71,12 @@ impl BlockRow {
 }
 
 impl BlockRow {
+    /// It is over, and was over its budget by the clock on the wall only: a quota or the host held it
+    /// up, so it counts as nothing.
+    pub fn is_uncounted(&self) -> bool {
+        !self.running && !self.wall_only && !self.is_allowed() && self.for_ns <= self.budget_ns
+    }
+
     /// Why there is no stack, in words that can stand alone. `None`: there is one.
     pub fn no_stack_words(&self) -> Option<String> {
         if !self.stack.is_empty() || !self.samples.is_empty() {

@@ -328,6 +328,9 @@ pub(super) fn blocks(d: &TaskDetail, look: &Look) -> Vec<Line> {
         .blocks
         .iter()
         .map(|b| {
+            if let Some(why) = columns::uncounted(b) {
+                return (format!("{} {why}", look.time(b.at_ns)), Role::Dim);
+            }
             (
                 format!(
                     "{} held loop {} for {}  {} {}",

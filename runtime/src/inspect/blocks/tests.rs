@@ -168,6 +168,41 @@ fn what_a_quota_held_up_is_kept_apart_and_counts_against_nobody() {
 }
 
 #[test]
+fn the_longest_that_the_host_held_up_in_an_hour_are_listed_and_count_against_nobody() {
+    let blocks = Blocks::new(None);
+    let held_up = |id: u64, wall_ns: u64, ended: u64| {
+        let mut block = block(id, Verdict::Host);
+        (block.wall_ns, block.ended) = (wall_ns, Some(ended));
+        block.cause.kind = Cause::Host;
+        block
+    };
+    blocks.file(held_up(1, 533_000_000, 10));
+    for id in 2..50 {
+        blocks.file(held_up(id, id, 10 + id));
+    }
+    let tally = blocks.tally(LOOP());
+    assert_eq!((tally.proven, tally.host, tally.throttled), (0, 49, 0));
+    assert!(blocks.recent(LOOP()).is_empty() && blocks.latest().is_empty());
+    let listed: Vec<u64> = blocks.all().iter().map(|block| block.id).collect();
+    assert_eq!(
+        (listed.len(), listed[0]),
+        (KEPT_HOST, 1),
+        "the longest stays"
+    );
+    assert!(listed[1..].iter().all(|id| *id > 34), "{listed:?}");
+    // What nobody can tell from a block is not listed as if it were none.
+    let mut untold = held_up(90, 900, 100);
+    untold.bracket = None;
+    blocks.file(untold);
+    assert!(blocks.all().iter().all(|block| block.id != 90));
+    // An hour later the old ones have given way, also to one that is shorter.
+    let hour = clock::ns_to_ticks(Duration::from_nanos(HOUR));
+    blocks.file(held_up(99, 7, 100 + hour));
+    let listed: Vec<u64> = blocks.all().iter().map(|block| block.id).collect();
+    assert_eq!(listed, [99]);
+}
+
+#[test]
 fn many_loops_together_keep_no_more_than_is_allowed() {
     let blocks = Blocks::new(None);
     for id in 0..2_000_u64 {
