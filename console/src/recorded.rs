@@ -15,8 +15,9 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 
 use loop_proto::message::{Messages, Of, Texts};
-use loop_proto::page::{Request, select};
+use loop_proto::page::Request;
 use loop_proto::pb::{self, Target};
+use loop_proto::recording::rows_of;
 use loop_proto::row::Row;
 use loop_proto::table;
 
@@ -128,7 +129,7 @@ impl Answers {
 
     /// Why rows are missing; empty: none are.
     fn incomplete(&self, target: Target, from: &pb::View) -> String {
-        let rows = take::rows(from);
+        let rows = rows_of(from);
         // Of what was, the newest are kept: the rest is no gap of the recording's.
         let is_list = table::Table::of(target).is_some() && target != Target::History;
         if from.incomplete.is_empty() && is_list && from.total > rows {
@@ -145,34 +146,8 @@ impl Answers {
     where
         for<'r> Of<'r, M>: Row,
     {
-        let request = match Request::from_message(query) {
-            Ok(request) => request,
-            Err(error) => {
-                view.error = Some(error);
-                return Vec::new();
-            }
-        };
-        let at_ns = view.at_ns;
-        let source = Messages {
-            rows,
-            texts: &self.texts,
-            at_ns,
-        };
-        let page = select(&source, request);
-        page.fill(view);
-        let mut by_id: HashMap<u64, &M> = HashMap::with_capacity(rows.len());
-        for message in rows {
-            let of = Of {
-                message,
-                texts: &self.texts,
-                at_ns,
-            };
-            by_id.insert(of.id(), message);
-        }
-        let chosen = page.rows.iter();
-        chosen
-            .filter_map(|entry| by_id.get(&entry.id()).copied().cloned())
-            .collect()
+        let (texts, at_ns) = (&self.texts, view.at_ns);
+        Messages { rows, texts, at_ns }.answer(query, view)
     }
 }
 

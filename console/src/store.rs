@@ -167,6 +167,21 @@ pub struct Looked {
     pub found: String,
 }
 
+impl Looked {
+    /// A line for each place, the first of them with what they are.
+    #[must_use]
+    pub fn lines(looked: &[Self]) -> Vec<String> {
+        let heads = std::iter::once("  looked in  ").chain(std::iter::repeat("             "));
+        heads
+            .zip(looked)
+            .map(|(head, at)| {
+                let text = format!("{} ({})", at.place, at.found);
+                format!("{head}{}", loop_proto::escape::escape(&text, 1024))
+            })
+            .collect()
+    }
+}
+
 /// Both ends of a gap that cannot be bridged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionGap {

@@ -19,7 +19,7 @@ pub use left::{RECORDED, recording, ring_event};
 use std::collections::HashSet;
 
 use crate::message::{Messages, Of, Texts};
-use crate::page::{Page, Request, RowSource, select};
+use crate::page::RowSource;
 use crate::pb;
 use crate::row::Row;
 
@@ -204,36 +204,8 @@ impl Viewer {
     where
         for<'r> Of<'r, M>: Row,
     {
-        let request = match Request::from_message(query) {
-            Ok(request) => request,
-            Err(error) => {
-                view.error = Some(error);
-                return Vec::new();
-            }
-        };
-        let page: Page = select(
-            &Messages {
-                rows,
-                texts: &self.texts,
-                at_ns: self.shop.at_ns,
-            },
-            request,
-        );
-        page.fill(view);
-        let id_of = |message: &M| {
-            Of {
-                message,
-                texts: &self.texts,
-                at_ns: self.shop.at_ns,
-            }
-            .id()
-        };
-        let by_id: std::collections::HashMap<u64, &M> =
-            rows.iter().map(|row| (id_of(row), row)).collect();
-        page.rows
-            .iter()
-            .map(|entry| by_id[&entry.id()].clone())
-            .collect()
+        let (texts, at_ns) = (&self.texts, self.shop.at_ns);
+        Messages { rows, texts, at_ns }.answer(query, view)
     }
 
     /// All about one task. `None`: there is no such task.
@@ -370,6 +342,7 @@ impl RowSource for Crowd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::{Request, select};
     use crate::row::Value;
     use crate::table::Table;
     use prost::Message;

@@ -8,7 +8,7 @@ pub use split::{split_verdict, split_view};
 use std::collections::HashMap;
 
 use crate::finding::bits;
-use crate::page::RowSource;
+use crate::page::{Request, RowSource, select};
 use crate::pb;
 use crate::row::{Field, PipeOf, Row, Value, Waiting};
 
@@ -169,6 +169,40 @@ pub struct Messages<'a, M> {
     pub texts: &'a Texts,
     /// `View.at_ns` of the answer.
     pub at_ns: u64,
+}
+
+impl<M: Clone> Messages<'_, M>
+where
+    for<'r> Of<'r, M>: Row,
+{
+    /// The rows that a question is about, in its order; `view` gets the counts, or what is wrong
+    /// with the question.
+    #[must_use]
+    pub fn answer(&self, query: &pb::Query, view: &mut pb::View) -> Vec<M> {
+        let request = match Request::from_message(query) {
+            Ok(request) => request,
+            Err(error) => {
+                view.error = Some(error);
+                return Vec::new();
+            }
+        };
+        let page = select(self, request);
+        page.fill(view);
+        let id_of = |message| {
+            let (texts, at_ns) = (self.texts, self.at_ns);
+            Of {
+                message,
+                texts,
+                at_ns,
+            }
+            .id()
+        };
+        let by_id: HashMap<u64, &M> = self.rows.iter().map(|row| (id_of(row), row)).collect();
+        let chosen = page.rows.iter();
+        chosen
+            .filter_map(|entry| by_id.get(&entry.id()).copied().cloned())
+            .collect()
+    }
 }
 
 impl<M> RowSource for Messages<'_, M>

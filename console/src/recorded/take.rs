@@ -31,24 +31,6 @@ macro_rules! each_list {
     };
 }
 
-/// How many rows an answer has.
-pub(super) fn rows(view: &pb::View) -> u64 {
-    let all = [
-        view.tasks.len(),
-        view.loops.len(),
-        view.timers.len(),
-        view.io.len(),
-        view.jobs.len(),
-        view.resources.len(),
-        view.children.len(),
-        view.signals.len(),
-        view.findings.len(),
-        view.blocks.len(),
-        view.places.len(),
-    ];
-    all.iter().sum::<usize>() as u64
-}
-
 /// Adds rows that are not there yet.
 fn add<M>(to: &mut Vec<M>, from: Vec<M>, id: impl Fn(&M) -> u64) {
     if to.is_empty() {

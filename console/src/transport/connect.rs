@@ -402,15 +402,7 @@ fn nobody(target: &Target, looked: &[Looked]) -> Failure {
         _ => format!("No running app found that is {target}."),
     };
     let mut lines = vec![what];
-    for (nth, place) in looked.iter().enumerate() {
-        let head = if nth == 0 {
-            "  looked in  "
-        } else {
-            "             "
-        };
-        let text = format!("{} ({})", place.place, place.found);
-        lines.push(format!("{head}{}", loop_proto::escape::escape(&text, 1024)));
-    }
+    lines.extend(Looked::lines(looked));
     let mut next = left(target);
     if let Target::Name(name) = target
         && next.is_empty()

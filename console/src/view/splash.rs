@@ -9,7 +9,7 @@ use super::glyph::SPINNER;
 use super::paint::{Painter, middle};
 use super::theme::Role;
 use crate::model::Model;
-use crate::store::Link;
+use crate::store::{Link, Looked};
 
 /// A try that succeeds within this time never shows its spinner.
 const CALM: Duration = Duration::from_millis(300);
@@ -39,14 +39,7 @@ fn lines(model: &Model) -> Vec<(String, Role)> {
         None => vec![plain("Looking for apps …")],
         Some(Link::Searching { looked }) => {
             let mut out = vec![("No running app found.".to_owned(), Role::Head)];
-            for (i, place) in looked.iter().enumerate() {
-                let head = if i == 0 {
-                    "  looked in  "
-                } else {
-                    "             "
-                };
-                out.push(plain(&format!("{head}{} ({})", place.place, place.found)));
-            }
+            out.extend(Looked::lines(looked).iter().map(|line| plain(line)));
             out.extend([
                 plain(""),
                 plain("  An app on loop-runtime shows itself while it runs under"),

@@ -68,11 +68,6 @@ pub(crate) fn is_history(target: pb::Target) -> bool {
     )
 }
 
-/// How many rows an answer has.
-pub(crate) fn rows_of(view: &pb::View) -> u64 {
-    loop_proto::recording::rows_of(view)
-}
-
 /// Spawn places by loop and number, as events name them, and the texts that they and `own` use,
 /// which are events of the inspector itself.
 pub(crate) fn story(

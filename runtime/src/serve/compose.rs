@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use loop_proto::pb;
-use loop_proto::recording::{self, Head, Kind, Moment, Writer};
+use loop_proto::recording::{self, Head, Kind, Moment, Writer, rows_of};
 
 use super::auth::Role;
 use super::endpoint::start_of_process;
@@ -134,7 +134,7 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
             // Of that answer's moment: tasks that ended since the beginning found no room in nothing.
             matched = matched.max(view.matched);
         } else if !wanted::is_history(query.target()) {
-            writer.left_out(view.matched.saturating_sub(wanted::rows_of(&view)));
+            writer.left_out(view.matched.saturating_sub(rows_of(&view)));
         }
         writer.view(view);
         *took += cpu().saturating_sub(before);

@@ -152,22 +152,14 @@ fn of_pid(
         None => none(
             format!("There is no process {pid}, and it left no recording."),
             looked,
-            "A process that ends its run takes its recording away; one that is killed leaves it. `loop-console open` lists those there are.",
+            "The newest are kept, for three days: 8 that were killed or panicked, 3 that ended well. `loop-console open` lists those there are.",
         ),
     })
 }
 
 fn none(what: String, looked: &[Looked], next: &str) -> Failure {
     let mut lines = vec![what];
-    for (nth, place) in looked.iter().enumerate() {
-        let head = if nth == 0 {
-            "  looked in  "
-        } else {
-            "             "
-        };
-        let text = format!("{} ({})", place.place, place.found);
-        lines.push(format!("{head}{}", escape(&text, 1024)));
-    }
+    lines.extend(Looked::lines(looked));
     Failure::new(Exit::NoApp, lines.join("\n"), next)
 }
 
