@@ -504,7 +504,7 @@ fn every_way_of_being_no_recording_has_its_sentence_and_its_code() {
             (NOBODY + 1).to_string(),
             3,
             "There is no process 4194306",
-            "8 that were killed or panicked, 3 that ended well",
+            "8 that were killed or crashed, 3 that ended well",
         ),
         (
             "no-such-app".to_owned(),

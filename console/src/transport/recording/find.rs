@@ -152,7 +152,7 @@ fn of_pid(
         None => none(
             format!("There is no process {pid}, and it left no recording."),
             looked,
-            "The newest are kept, for three days: 8 that were killed or panicked, 3 that ended well. `loop-console open` lists those there are.",
+            "The newest are kept, for three days: 8 that were killed or crashed, 3 that ended well. `loop-console open` lists those there are.",
         ),
     })
 }
