@@ -887,3 +887,50 @@ fn a_tree_is_folded_and_unfolded_and_the_selection_stays_on_what_is_seen() {
     d.keys("+");
     assert_eq!((seen(&d).len(), d.model.ui.layers.len()), (4, before));
 }
+
+#[test]
+fn what_is_told_stands_above_all_for_four_seconds_and_is_whole_or_says_that_it_is_cut() {
+    let mut d = sample::full();
+    d.frame(80, 24);
+    let footer = text(&d.frame(80, 24)).lines().last().map(str::to_owned);
+    let footer = footer.expect("the keys");
+    assert!(footer.contains("q quit"), "{footer}");
+    let told = "the app \u{1b}[31mrefused\u{1b}[0m the command: it takes none while it ends, which may take as long as its longest poll";
+    d.learn(Update::Notice(told.into()));
+    // Above what is open, too.
+    d.keys("?");
+    let shown = text(&d.frame(80, 24));
+    let lines: Vec<&str> = shown.lines().collect();
+    let words: Vec<&str> = lines[22..]
+        .iter()
+        .flat_map(|l| l.split_whitespace())
+        .collect();
+    let words = words.join(" ");
+    assert!(words.contains("the app \\u{1b}[31mrefused"), "{shown}");
+    assert!(words.ends_with("as its longest poll"), "whole: {shown}");
+    assert!(
+        !shown.contains('\u{1b}') && !shown.contains("q quit"),
+        "{shown}"
+    );
+    d.keys("Esc");
+    d.pass(Duration::from_millis(3_900));
+    assert!(text(&d.frame(80, 24)).contains("longest poll"));
+    d.pass(Duration::from_millis(200));
+    let after = text(&d.frame(80, 24));
+    assert_eq!(after.lines().last(), Some(footer.as_str()), "{after}");
+    // Longer than it gets room for: five lines, and a sign that there is more.
+    d.learn(Update::Notice("word ".repeat(200)));
+    let shown = text(&d.frame(80, 24));
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(
+        lines[19..].iter().all(|line| line.contains("word")),
+        "{shown}"
+    );
+    assert!(
+        !lines[18].contains("word") && lines[23].ends_with('…'),
+        "{shown}"
+    );
+    // On a screen that has no more than a line, and with nothing to say.
+    d.learn(Update::Notice(String::new()));
+    d.frame(40, 10);
+}

@@ -472,6 +472,57 @@ fn screens_without_a_terminal_are_refused_with_the_state_they_would_show() {
     assert_eq!(world.console(&["nobody-is-called-so"]).code, Some(3));
 }
 
+/// A terminal of its own: the end that a person would sit at, and the one that a program gets.
+#[cfg(target_os = "linux")]
+fn terminal() -> (std::fs::File, std::fs::File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&person).expect("it is ours");
+    unlockpt(&person).expect("it is ours");
+    let name = ptsname(&person, Vec::new()).expect("its name");
+    let program = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().expect("a path"))
+        .expect("its other end");
+    (person.into(), program)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_that_cannot_place_its_cursor_gets_a_sentence_and_no_screens() {
+    let world = World::new("dumb");
+    let app = world.app(&["name=here"]);
+    let (mut person, program) = terminal();
+    let end = || Stdio::from(program.try_clone().expect("its other end"));
+    let said = world
+        .command(Path::new(env!("CARGO_BIN_EXE_loop-console")))
+        .arg(app.target())
+        .env("TERM", "dumb")
+        .stdin(end())
+        .stdout(end())
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the console");
+    let said = Said::of(said);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(
+        said.err.contains("here (pid") && said.err.contains("TERM=dumb"),
+        "{said:?}"
+    );
+    assert!(said.err.contains("loop-console tasks"), "{said:?}");
+    // Whatever it wrote would come before this.
+    let mut there = &program;
+    there.write_all(b"then this\n").expect("written");
+    let mut written = [0; 64];
+    let length = person.read(&mut written).expect("read");
+    assert!(
+        written[..length].starts_with(b"then this"),
+        "it wrote to the terminal: {:?}",
+        String::from_utf8_lossy(&written[..length])
+    );
+}
+
 /// Runs the gate over the made-up app.
 fn gate(world: &World, flags: &[&str], app: &[&str]) -> Said {
     let shop = shop().display().to_string();
@@ -739,6 +790,91 @@ fn a_running_app_is_judged_for_a_while() {
         world.console(&["check", "nobody-is-called-so"]).code,
         Some(3)
     );
+}
+
+#[test]
+fn a_judge_whose_app_ends_ends_with_it_and_judges_what_it_saw() {
+    let world = World::new("together");
+    let judged = |flags: &[&str], seconds: u64| {
+        let mut app = world.app(flags);
+        let child = world
+            .command(Path::new(env!("CARGO_BIN_EXE_loop-console")))
+            .args(["check", "--for", "1h", "--budget", "leak=99,block=100ms"])
+            .arg(app.target())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the console");
+        std::thread::sleep(std::time::Duration::from_secs(seconds));
+        app.child.kill().expect("it is ours");
+        app.child.wait().expect("its end");
+        Said::of(child.wait_with_output().expect("its end"))
+    };
+    // On a busy machine its first answers may take longer: then it is looked at for longer.
+    let looked = |flags: &[&str], enough: &dyn Fn(&Said) -> bool| {
+        let mut tries = [1, 4, 16].into_iter().map(|seconds| judged(flags, seconds));
+        let last = tries.by_ref().find(enough);
+        last.expect("it never saw anything before the app ended")
+    };
+    let clean = looked(&[], &|said| said.code == Some(5));
+    let all = format!("{}{}", clean.out, clean.err);
+    assert!(all.contains("ended while it was looked at"), "{clean:?}");
+    let blocked = looked(&["blocked"], &|said| said.code == Some(1));
+    assert!(
+        blocked.out.contains("blocked (certain) src/report.rs"),
+        "{blocked:?}"
+    );
+}
+
+#[test]
+fn dumps_that_cannot_be_written_are_refused_before_anything_runs() {
+    let world = World::new("dumpdir");
+    let file = world.0.join("file");
+    std::fs::write(&file, "kept").expect("a file");
+    let inside = file.join("x");
+    for directory in [file.as_path(), &inside, Path::new("/proc/nobody")] {
+        let ran = world.0.join("ran");
+        let said = world.console(&[
+            "check",
+            "--dumps",
+            &directory.display().to_string(),
+            "--",
+            "touch",
+            &ran.display().to_string(),
+        ]);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        let place = directory.display().to_string();
+        assert!(
+            said.err
+                .contains(&format!("No dump can be written to {place}: ")),
+            "{said:?}"
+        );
+        assert!(said.err.contains("--dumps"), "{said:?}");
+        assert!(!ran.exists(), "the command ran: {said:?}");
+    }
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("it is left alone"),
+        "kept"
+    );
+    // Without a directory, and without a command whose processes could write.
+    assert_eq!(world.console(&["check", "--dumps"]).code, Some(2));
+    let app = world.app(&[]);
+    let said = world.console(&["check", "--dumps", "/tmp", &app.target()]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert_eq!(world.console(&["check", "--dumps", "/tmp"]).code, Some(2));
+    // One that can be made is made, and is left without our trial.
+    let good = world.0.join("a").join("b");
+    let said = gate(
+        &world,
+        &["--dumps", &good.display().to_string()],
+        &["judge=clean"],
+    );
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let left = std::fs::read_dir(&good).expect("it was made").count();
+    assert_eq!(left, 0);
+    let mode = std::fs::metadata(&good).expect("it was made").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o700);
 }
 
 /// Only root can be somebody else.

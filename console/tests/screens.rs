@@ -8,6 +8,7 @@ use std::time::Duration;
 use loop_console::drive::{Driver, text};
 use loop_console::store::*;
 use loop_console::update::wanted;
+use loop_console::view::cost;
 use loop_console::view::theme::Colours;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
@@ -437,4 +438,68 @@ fn what_the_host_held_up_is_listed_and_said_not_to_count() {
         title.contains("1-4 of 4 · sort WHEN ▲ · 3 not counted"),
         "{title}"
     );
+}
+
+#[test]
+fn the_page_of_costs_is_whole_on_80_columns() {
+    let cost = Cost {
+        attached: vec![(
+            "a viewer whose name is \u{1b}[31mlonger than any line of 80 columns has room for"
+                .into(),
+            true,
+        )],
+        kept: Some(Kept {
+            path: format!("/run/user/1000/{}/48211.rec", "deep/".repeat(20)),
+            mapped: true,
+            ..Kept::default()
+        }),
+        ..sample::cost(3)
+    };
+    let mut d = sample::full();
+    d.learn(sample::view(
+        wanted::COST,
+        Body::Cost(Box::new(cost.clone())),
+    ));
+    d.frame(80, 24);
+    d.keys("i");
+    let page = |d: &mut Driver| -> Vec<String> {
+        let shown = text(&d.frame(80, 24));
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+        let inside = |line: &str| {
+            let (from, to) = (line.find('│')?, line.rfind('│')?);
+            (from < to).then(|| line[from + '│'.len_utf8()..to].to_owned())
+        };
+        shown.lines().filter_map(inside).collect()
+    };
+    // Line by line to the end, whose page is the rest.
+    let (mut lines, mut now) = (Vec::new(), page(&mut d));
+    loop {
+        d.keys("j");
+        let next = page(&mut d);
+        if next == now {
+            break;
+        }
+        lines.push(now.swap_remove(0));
+        now = next;
+    }
+    assert!(lines.len() > 3, "there is something to scroll");
+    lines.extend(now);
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
+    let said: String = lines.iter().map(|line| bare(line)).collect();
+    let store = &d.model.store;
+    let whole = cost::lines(&cost::Shown {
+        now: &cost,
+        before: store
+            .cost_before
+            .as_ref()
+            .map(|(at, before)| (store.cost_at_ns.saturating_sub(*at), before)),
+        up_ns: store.up().as_nanos() as u64,
+        tasks: store.overview.as_ref().map(|overview| overview.tasks),
+        hello: store.hello.as_ref(),
+    });
+    let whole: String = whole
+        .iter()
+        .map(|(head, text, _)| bare(&format!("{head}{text}").replace('\u{1b}', "\\u{1b}")))
+        .collect();
+    assert!(said.starts_with(&whole), "{said}\n{whole}");
 }

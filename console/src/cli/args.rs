@@ -323,7 +323,12 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(super) grace: Option<Duration>,
     /// Have each process write a dump here when it blocks, leaks, panics or a test fails
-    #[arg(long, value_name = "DIR", requires = "command")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "command",
+        conflicts_with = "target"
+    )]
     pub(super) dumps: Option<PathBuf>,
     /// Write a JUnit report
     #[arg(long, value_name = "FILE")]

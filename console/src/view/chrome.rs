@@ -585,15 +585,23 @@ pub(super) fn toast(model: &Model, p: &mut Painter<'_>, area: Rect) {
     let Some((text, _)) = &model.ui.toast else {
         return;
     };
-    let lines = fmt::wrap(text, usize::from(area.width.saturating_sub(2)));
-    let more = (lines.len() as u16 - 1).min(area.y).min(4);
+    // Escaped first, since that is how wide it will be.
+    let width = usize::from(area.width.saturating_sub(2));
+    let mut lines = fmt::wrap(&p.clean(text), width);
+    let most = area.y.min(4);
+    if lines.len() > usize::from(most) + 1 {
+        lines.truncate(usize::from(most) + 1);
+        let last = lines.pop().unwrap_or_default();
+        lines.push(fmt::cut_end(&format!("{last} …"), width).into_owned());
+    }
+    let more = (lines.len() as u16).saturating_sub(1);
     let over = Rect {
         y: area.y - more,
         height: area.height + more,
         ..area
     };
     p.clear(over);
-    for (y, line) in lines.iter().take(usize::from(more) + 1).enumerate() {
+    for (y, line) in lines.iter().enumerate() {
         p.text(over, 1, y as u16, line, Role::Head);
     }
 }

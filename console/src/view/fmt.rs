@@ -186,7 +186,19 @@ pub fn wrap(text: &str, max: usize) -> Vec<String> {
         if !empty {
             line.push(' ');
         }
-        line.push_str(&cut_end(word, max.saturating_sub(width(&line))));
+        // What is longer than a line, a path for instance, goes on in the next one.
+        let mut word = word;
+        loop {
+            let room = max.saturating_sub(width(&line)).max(1);
+            let part = head(word, room);
+            let fits = part.len() == word.len();
+            line.push_str(part);
+            if fits || part.is_empty() {
+                break;
+            }
+            word = &word[part.len()..];
+            lines.push(std::mem::replace(&mut line, format!("{begin}  ")));
+        }
         empty = false;
     }
     lines.push(line);
