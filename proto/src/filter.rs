@@ -90,6 +90,12 @@ impl Filter {
         self.root.as_ref().is_none_or(|root| root.matches(row))
     }
 
+    /// True if it is the empty one, which every row passes unread.
+    #[must_use]
+    pub const fn takes_all(&self) -> bool {
+        self.root.is_none()
+    }
+
     /// True if it looks at `field`. Some fields are only kept while somebody does.
     #[must_use]
     pub fn uses(&self, field: Field) -> bool {

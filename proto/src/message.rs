@@ -357,12 +357,7 @@ impl Row for Of<'_, pb::TimerRow> {
             Field::Task => Value::some_id(row.owner_id),
             Field::Owner => texts.name_value(row.owner_name.as_ref()),
             Field::Gone => Value::Flag(row.owner_gone),
-            Field::Due => match Value::nanos(row.due_ns.saturating_sub(self.at_ns)) {
-                Value::Nanos(0) => Value::Nanos(
-                    0i64.saturating_sub_unsigned(self.at_ns.saturating_sub(row.due_ns)),
-                ),
-                due => due,
-            },
+            Field::Due => Value::due(row.due_ns, self.at_ns),
             Field::Late => some_nanos(row.late_ns),
             Field::Every => some_nanos(row.period_ns),
             Field::Fired => Value::Number(row.fired),

@@ -76,6 +76,15 @@ impl<'a> Value<'a> {
         Value::Nanos(i64::try_from(ns).unwrap_or(i64::MAX))
     }
 
+    /// How far moment `due` lies ahead of `now`, below zero once it has passed.
+    #[must_use]
+    pub fn due(due: u64, now: u64) -> Self {
+        if due > now {
+            return Value::nanos(due - now);
+        }
+        Value::Nanos(0i64.saturating_sub_unsigned(now - due))
+    }
+
     /// Text, absent when empty: messages have no other way to say that there is none.
     #[must_use]
     pub fn text(text: &'a str) -> Self {

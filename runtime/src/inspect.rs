@@ -17,6 +17,7 @@ pub(crate) mod judge;
 mod keepers;
 pub(crate) mod live;
 pub(crate) mod names;
+pub(crate) mod places;
 pub(crate) mod snapshot;
 pub(crate) mod stack;
 pub(crate) mod strips;

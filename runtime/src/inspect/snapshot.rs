@@ -19,17 +19,20 @@ const WORST: u32 = 16;
 /// Tasks of which all is told.
 const DETAILS: usize = 64;
 
-/// What is asked for a snapshot of an app with `live` tasks.
-pub(crate) fn queries(live: u64) -> Vec<pb::Query> {
-    use pb::Target;
-    let ask = |target: Target, sort: &str, limit: u32| pb::Query {
+fn ask(target: pb::Target, sort: &str, limit: u32) -> pb::Query {
+    pb::Query {
         slot: target as u32,
         target: target as i32,
         sort: sort.to_owned(),
         limit,
         ..pb::Query::default()
-    };
-    let mut all = vec![
+    }
+}
+
+/// What is asked for a snapshot, but for the tasks.
+pub(crate) fn queries() -> Vec<pb::Query> {
+    use pb::Target;
+    vec![
         ask(Target::Overview, "", 1),
         ask(Target::Cost, "", 1),
         ask(Target::Loops, "", FEW),
@@ -46,17 +49,21 @@ pub(crate) fn queries(live: u64) -> Vec<pb::Query> {
         ask(Target::Io, "", ROWS),
         ask(Target::Hour, "", WORST),
         ask(Target::History, "", ROWS),
-    ];
+    ]
+}
+
+/// Which tasks are asked for of `live` ones: one walk finds those of all orders.
+pub(crate) fn tasks(live: u64) -> Vec<pb::Query> {
+    let task = |sort, limit| ask(pb::Target::Tasks, sort, limit);
     if live <= TASKS.into() {
-        all.push(ask(Target::Tasks, "", TASKS));
-    } else {
-        // Those that wait longest, that worked most, and that came last; a task that is in two of
-        // them is told twice and read once.
-        all.push(ask(Target::Tasks, "-for", TASKS * 2 / 5));
-        all.push(ask(Target::Tasks, "-busy-time", TASKS * 2 / 5));
-        all.push(ask(Target::Tasks, "-id", TASKS / 5));
+        return vec![task("", TASKS)];
     }
-    all
+    // Those that wait longest, that worked most, and that came last.
+    vec![
+        task("-for", TASKS * 2 / 5),
+        task("-busy-time", TASKS * 2 / 5),
+        task("-id", TASKS / 5),
+    ]
 }
 
 /// Whether a table is of what was: of it, less is no loss.

@@ -1,20 +1,34 @@
 //! Texts by number: each is sent once a stream. Knows no message's fields and no stream's fate.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::panic::Location;
 
 use loop_proto::message;
 use loop_proto::pb;
 
+use super::ids::IdSet;
+use crate::id::map::IdHasher;
 use crate::record::names::NameId;
 
-/// What a text comes from; equal sources have equal texts.
-#[derive(PartialEq, Eq, Hash)]
+/// What a text of the program comes from; equal sources have equal texts.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Name(u32),
     Place(usize),
     Static(usize, usize),
-    Own(Box<str>),
+}
+
+impl Hash for Source {
+    /// Numbers and addresses that nobody outside chooses: one word says enough, and a walk asks for
+    /// each of a million rows.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(match *self {
+            Self::Name(number) => number.into(),
+            Self::Place(at) => at as u64,
+            Self::Static(at, length) => at as u64 ^ (length as u64) << 48,
+        });
+    }
 }
 
 /// More texts of one's own than this are not told apart: names and places are bounded by the
@@ -24,32 +38,42 @@ const MOST: usize = 1 << 17;
 /// All texts of this process that a viewer was ever told of.
 #[derive(Default)]
 pub(crate) struct Texts {
-    ids: HashMap<Source, u32>,
+    ids: HashMap<Source, u32, BuildHasherDefault<IdHasher>>,
+    /// Texts that the app or its debug information chose: by a hash that nobody can aim at.
+    own: HashMap<Box<str>, u32>,
     /// As a receiver would keep them.
     all: message::Texts,
     /// The ids given out since `noting` began.
     used: Option<Vec<u32>>,
+    /// In which noting an id was last noted, by its number: a walk gives out the same few.
+    noted_in: Vec<u64>,
+    noting: u64,
     bytes: usize,
 }
 
 impl Texts {
     fn id(&mut self, source: Source, text: impl FnOnce() -> String) -> u32 {
-        let next = self.ids.len() as u32 + 1;
         let id = match self.ids.get(&source) {
             Some(&id) => id,
-            None if self.ids.len() >= MOST => return 0,
             None => {
-                let text = text();
-                self.bytes += text.len() + 64;
-                self.all.learn([pb::Interned { id: next, text }]);
-                self.ids.insert(source, next);
-                next
+                let Some(id) = self.learn(text) else { return 0 };
+                self.ids.insert(source, id);
+                id
             }
         };
-        if let Some(used) = &mut self.used {
-            used.push(id);
-        }
+        self.touch(id);
         id
+    }
+
+    /// The next id, for a new text. `None`: there are too many.
+    fn learn(&mut self, text: impl FnOnce() -> String) -> Option<u32> {
+        if self.len() >= MOST {
+            return None;
+        }
+        let (id, text) = (self.len() as u32 + 1, text());
+        self.bytes += text.len() + 64;
+        self.all.learn([pb::Interned { id, text }]);
+        Some(id)
     }
 
     /// An interned name. 0: none.
@@ -82,7 +106,18 @@ impl Texts {
         if text.is_empty() {
             return 0;
         }
-        self.id(Source::Own(text.into()), || text.to_owned())
+        let id = match self.own.get(text) {
+            Some(&id) => id,
+            None => {
+                let Some(id) = self.learn(|| text.to_owned()) else {
+                    return 0;
+                };
+                self.own.insert(text.into(), id);
+                id
+            }
+        };
+        self.touch(id);
+        id
     }
 
     /// As a receiver keeps them: for rows that are messages.
@@ -92,16 +127,22 @@ impl Texts {
 
     /// From now on the ids given out are noted.
     pub(crate) fn note(&mut self) {
-        self.used = Some(Vec::new());
+        self.resume(Vec::new());
     }
 
     /// Notes an id that was given out before.
+    #[inline]
     pub(crate) fn touch(&mut self, id: u32) {
-        if let Some(used) = &mut self.used
-            && id != 0
-        {
-            used.push(id);
+        let Some(used) = &mut self.used else { return };
+        let at = id as usize;
+        if id == 0 || self.noted_in.get(at) == Some(&self.noting) {
+            return;
         }
+        if self.noted_in.len() <= at {
+            self.noted_in.resize(at + 1, 0);
+        }
+        self.noted_in[at] = self.noting;
+        used.push(id);
     }
 
     /// Takes what was noted out, for who goes on later.
@@ -111,6 +152,8 @@ impl Texts {
 
     /// Puts back what was set aside.
     pub(crate) fn resume(&mut self, used: Vec<u32>) {
+        // A noting of its own: others may have noted since what is not in `used`.
+        self.noting += 1;
         self.used = Some(used);
     }
 
@@ -118,7 +161,7 @@ impl Texts {
     pub(crate) fn noted(&mut self, sent: &mut Sent) -> Vec<pb::Interned> {
         let used = self.used.take().unwrap_or_default();
         used.into_iter()
-            .filter(|id| sent.0.insert(*id))
+            .filter(|id| sent.0.insert((*id).into()))
             .map(|id| pb::Interned {
                 id,
                 text: self.all.get(id).to_owned(),
@@ -128,17 +171,17 @@ impl Texts {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.ids.len() + self.own.len()
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.noted_in.len() * size_of::<u64>()
     }
 }
 
 /// The ids that a stream has carried.
 #[derive(Default)]
-pub(crate) struct Sent(HashSet<u32>);
+pub(crate) struct Sent(IdSet);
 
 #[cfg(test)]
 mod tests {
@@ -162,6 +205,27 @@ mod tests {
         texts.note();
         texts.name(name, "texts::reader");
         assert_eq!(texts.noted(&mut other).len(), 1);
+    }
+
+    #[test]
+    fn what_was_set_aside_goes_on_though_others_noted_the_same_text_meanwhile() {
+        let mut texts = Texts::default();
+        let (mut one, mut other) = (Sent::default(), Sent::default());
+        texts.note();
+        texts.own("first");
+        let used = texts.set_aside();
+        texts.note();
+        texts.own("second");
+        assert_eq!(texts.noted(&mut other).len(), 1);
+        texts.resume(used);
+        texts.own("second");
+        texts.own("second");
+        let sent: Vec<_> = texts
+            .noted(&mut one)
+            .into_iter()
+            .map(|of| of.text)
+            .collect();
+        assert_eq!(sent, ["first", "second"]);
     }
 
     #[test]

@@ -4,13 +4,15 @@
 use std::sync::atomic::Ordering;
 
 use loop_proto::message::Of;
-use loop_proto::page::{Page, Request, Selector};
+use loop_proto::page::{Entry, Page, Request, Selector};
 use loop_proto::pb;
 use loop_proto::row::{Field, Row, Value};
 use loop_proto::table::Table;
 
 use super::desk::Desk;
+use super::ids::IdSet;
 use super::live::{Aside, LiveTask};
+use super::places::Tally;
 use super::tables::{Look, LoopLook, Moment, Spot};
 use super::texts::Sent;
 use super::waiters::Waiters;
@@ -21,8 +23,10 @@ use crate::record::slab::{self, CHUNK, Slab};
 use crate::record::task::On;
 use crate::record::{job, source, timer};
 
+mod quick;
 mod rows;
 
+use quick::Quick;
 pub(crate) use rows::tasks;
 use rows::{all_children, children_ids, others, owners};
 
@@ -51,11 +55,15 @@ enum What {
 struct Pager {
     table: Table,
     selector: Selector,
+    /// Rows of further orders, taken in the same walk and shown behind those of the first.
+    others: Vec<Selector>,
     at: usize,
     next: u32,
     aside: Aside,
     /// Who waits for the rows, where the order or the filter asks.
-    waiters: Waiters,
+    waiters: Option<Waiters>,
+    /// The order is told by one field of each row.
+    quick: bool,
     /// Rows of the tables that are not walked in place.
     small: Small,
     page: Option<Page>,
@@ -70,6 +78,8 @@ enum Small {
     History(Vec<pb::TaskRow>),
     Findings(Vec<pb::Finding>),
     Blocks(Vec<pb::BlockRow>),
+    /// What lives at each place is still being counted.
+    Tally(Tally),
     Places(Vec<pb::PlaceRow>),
     Signals(Vec<pb::SignalRow>),
 }
@@ -160,6 +170,22 @@ impl Answer {
         })
     }
 
+    /// As `begin`, of live tasks: the first rows in each of several orders, which one walk finds.
+    pub(crate) fn of_orders(
+        query: &pb::Query,
+        others: &[pb::Query],
+        desk: &mut Desk,
+    ) -> Result<Self, pb::QueryError> {
+        let mut answer = Self::begin(query, None, desk)?;
+        if let What::Page(pager) = &mut answer.what {
+            for other in others {
+                let request = Request::from_message(other)?;
+                pager.others.push(Selector::new(request));
+            }
+        }
+        Ok(answer)
+    }
+
     /// The moment that its numbers are of.
     pub(crate) fn moment(&self) -> Moment {
         self.look.now
@@ -171,7 +197,14 @@ impl Answer {
             return true;
         };
         let cpu = thread_time();
+        let makes_rows = matches!(pager.small, Small::Tally(_));
+        if makes_rows {
+            desk.texts.resume(std::mem::take(&mut self.used));
+        }
         let done = pager.step(&self.look, self.extras, desk);
+        if makes_rows {
+            self.used = desk.texts.set_aside();
+        }
         self.cpu += thread_time().saturating_sub(cpu);
         done
     }
@@ -271,12 +304,14 @@ impl Pager {
         } else {
             Wanted::default()
         };
+        let quick = quick::is_enough(table, &request.filter, request.sort.column().field);
         let waiters = match table {
+            Table::Resources if quick => Some(quick::uncounted(look)),
             Table::Resources if uses(Field::For) || uses(Field::Waiters) => {
-                Waiters::of(look, On::Resource, |_| true)
+                Some(Waiters::of(look, On::Resource, |_| true))
             }
-            Table::Children if uses(Field::Waiters) => Waiters::of(look, On::Child, |_| true),
-            _ => Waiters::default(),
+            Table::Children if uses(Field::Waiters) => Some(Waiters::of(look, On::Child, |_| true)),
+            _ => None,
         };
         let aside = Aside {
             found: Found::of(look, &wanted),
@@ -287,10 +322,12 @@ impl Pager {
         Ok(Self {
             table,
             selector: Selector::new(request),
+            others: Vec::new(),
             at: 0,
             next: 0,
             aside,
             waiters,
+            quick,
             small,
             page: None,
             busy,
@@ -298,6 +335,14 @@ impl Pager {
     }
 
     fn step(&mut self, look: &Look, extras: Extras, desk: &mut Desk) -> bool {
+        if let Small::Tally(tally) = &mut self.small {
+            if !tally.step(look, CHUNKS, &self.aside.findings) {
+                return false;
+            }
+            let found = Found::default();
+            let rows = desk.wire(look, &found, None, extras).places(tally);
+            self.small = Small::Places(rows);
+        }
         if !matches!(self.small, Small::None) {
             self.small
                 .offer(&mut self.selector, desk.texts.read(), look.now.mono);
@@ -352,6 +397,24 @@ impl Pager {
                 let spot = Spot { at: number, slot };
                 if let Some(task) = LiveTask::read(look, at, spot, &self.aside, strips) {
                     self.selector.offer(&task);
+                    for other in &mut self.others {
+                        other.offer(&task);
+                    }
+                }
+            }
+            return;
+        }
+        let none = Waiters::default();
+        let waiters = self.waiters.as_ref().unwrap_or(&none);
+        if self.quick {
+            for slot in range {
+                let spot = Spot { at: number, slot };
+                let row = match self.table {
+                    Table::Timers => Quick::timer(look, at, spot),
+                    _ => Quick::resource(at, spot, waiters),
+                };
+                if let Some(row) = row {
+                    self.selector.offer(&row);
                 }
             }
             return;
@@ -362,7 +425,7 @@ impl Pager {
             ..extras
         };
         let mut wire = desk.wire(look, &self.aside.found, None, extras);
-        wire.waiters = Some(&self.waiters);
+        wire.waiters = Some(waiters);
         let (selector, record) = (&mut self.selector, &at.record);
         match self.table {
             Table::Timers => each(
@@ -410,9 +473,15 @@ impl Pager {
     }
 
     fn finish(self, look: &Look, extras: Extras, desk: &mut Desk) -> pb::View {
-        let page = self.page.unwrap_or_default();
+        let mut page = self.page.unwrap_or_default();
         let mut view = pb::View::default();
         page.fill(&mut view);
+        let mut known: IdSet = page.rows.iter().map(Entry::id).collect();
+        for mut other in self.others {
+            let rows = other.end_walk().unwrap_or_default().rows;
+            page.rows
+                .extend(rows.into_iter().filter(|row| known.insert(row.id())));
+        }
         let spots = || {
             page.rows
                 .iter()
@@ -422,7 +491,11 @@ impl Pager {
             Small::None if self.table == Table::Tasks => {
                 view.tasks = tasks(look, extras, desk, spots());
             }
-            Small::None => others(self.table, look, extras, desk, spots(), &mut view),
+            Small::None => {
+                // Those of an order that is read in place are not all that there are.
+                let asked = (extras, self.waiters.filter(|_| !self.quick));
+                others(self.table, look, asked, desk, spots(), &mut view);
+            }
             small => small.take(
                 page.rows.iter().map(|entry| entry.locator() as usize),
                 &mut view,
@@ -513,7 +586,7 @@ impl Small {
                 Small::Findings(shown.map(|held| wire.finding(held)).collect())
             }
             Table::Blocks => Small::Blocks(desk.wire(look, &found, None, extras).all_blocks(None)),
-            Table::Places => Small::Places(desk.wire(look, &found, None, extras).places()),
+            Table::Places => Small::Tally(Tally::default()),
             Table::Signals => {
                 let mut wire = desk.wire(look, &found, None, extras);
                 let mut rows = Vec::new();
@@ -551,7 +624,7 @@ impl Small {
             }
         }
         match self {
-            Small::None => {}
+            Small::None | Small::Tally(_) => {}
             Small::Loops(rows) => all(rows, selector, texts, at_ns),
             Small::History(rows) => all(rows, selector, texts, at_ns),
             Small::Findings(rows) => all(rows, selector, texts, at_ns),
@@ -567,7 +640,7 @@ impl Small {
             places.filter_map(|at| rows.get(at).cloned()).collect()
         }
         match self {
-            Small::None => {}
+            Small::None | Small::Tally(_) => {}
             Small::Loops(rows) => view.loops = pick(&rows, places),
             Small::History(rows) => view.tasks = pick(&rows, places),
             Small::Findings(rows) => view.findings = pick(&rows, places),

@@ -1,5 +1,6 @@
 //! Who waits for the rows of a table: the waits of all tasks the other way round. Knows no message.
 
+use std::ops::Range;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +23,11 @@ pub(crate) struct Waiter {
 
 /// The waiters of rows, by what they wait for; the longest first.
 #[derive(Default)]
-pub(crate) struct Waiters(IdMap<Vec<Waiter>>);
+pub(crate) struct Waiters {
+    all: Vec<Waiter>,
+    /// Where those of a row stand among all.
+    of: IdMap<Range<usize>>,
+}
 
 impl Waiters {
     /// The waits for things of the kind `on`, as far as `wanted` says yes to their id.
@@ -88,27 +93,29 @@ impl Waiters {
             }
             same
         });
-        let mut all: IdMap<Vec<Waiter>> = IdMap::default();
-        for (id, waiter) in told {
-            all.entry(id).or_default().push(waiter);
+        let mut waiters = Self::default();
+        waiters.all.reserve_exact(told.len());
+        for group in told.chunk_by(|(id, _), (next, _)| id == next) {
+            let start = waiters.all.len();
+            waiters.all.extend(group.iter().map(|(_, waiter)| *waiter));
+            let here = &mut waiters.all[start..];
+            here.sort_by_key(|waiter| (waiter.since.unwrap_or(u64::MAX), waiter.task));
+            waiters.of.insert(group[0].0, start..waiters.all.len());
         }
-        for waiters in all.values_mut() {
-            waiters.sort_by_key(|waiter| (waiter.since.unwrap_or(u64::MAX), waiter.task));
-        }
-        Self(all)
+        waiters
     }
 
     /// Those that wait for the row of that id.
+    #[inline]
     pub(crate) fn get(&self, id: u64) -> &[Waiter] {
-        self.0.get(&id).map_or(&[], Vec::as_slice)
+        match self.of.get(&id) {
+            Some(range) => &self.all[range.clone()],
+            None => &[],
+        }
     }
 
-    /// All tasks that wait for something, at most `LISTED` a row.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = u64> {
-        let listed = |waiters: &'_ Vec<Waiter>| waiters.len().min(LISTED);
-        self.0
-            .values()
-            .flat_map(move |waiters| waiters[..listed(waiters)].iter())
-            .map(|waiter| waiter.task)
+    /// The tasks that wait for the row of that id, at most `LISTED`.
+    pub(crate) fn tasks(&self, id: u64) -> impl Iterator<Item = u64> {
+        self.get(id).iter().take(LISTED).map(|waiter| waiter.task)
     }
 }

@@ -11,7 +11,7 @@ use super::tables::{Look, TaskName, state_of};
 use crate::record::child::{ChildFacts, pipe};
 use crate::record::job::JobFacts;
 use crate::record::resource::{self, ResourceFacts};
-use crate::record::slab::Slab;
+use crate::record::slab::{Row, Slab};
 use crate::record::source::{Address, SourceFacts};
 use crate::record::task::{On, State, TaskFacts, TaskRow, WaitingOn};
 use crate::record::timer::TimerFacts;
@@ -98,6 +98,11 @@ fn meet<'a, T: record::slab::Row>(
 impl Found {
     /// Looks everything up, in at most one pass a table.
     pub(crate) fn of(look: &Look, wanted: &Wanted) -> Self {
+        Self::with_children(look, wanted, &mut IdMap::default())
+    }
+
+    /// The same, and counts in the same pass the live tasks that each of `parents` spawned.
+    pub(crate) fn with_children(look: &Look, wanted: &Wanted, parents: &mut IdMap<u32>) -> Self {
         let mut found = Self::default();
         let mut left = [
             wanted.tasks.len(),
@@ -110,12 +115,31 @@ impl Found {
         for at in &look.loops {
             let record = &at.record;
             let names = &look.names;
-            meet(&record.tasks, &wanted.tasks, &mut left[0], |_, row| {
-                let Some(facts) = row.read().filter(|facts| facts.state != State::Done) else {
-                    return;
-                };
-                found.tasks.insert(facts.id, look.name_of(at, &facts));
-            });
+            let mut take = |row: &TaskRow| {
+                let facts = row.read().filter(|facts| facts.state != State::Done);
+                let named = facts.map(|facts| (facts.id, look.name_of(at, &facts)));
+                found.tasks.extend(named);
+            };
+            if parents.is_empty() {
+                meet(&record.tasks, &wanted.tasks, &mut left[0], |_, row| {
+                    take(row);
+                });
+            } else {
+                for (_, row) in record.tasks.live() {
+                    let parent = row.parent.load(Ordering::Relaxed);
+                    if parent != 0
+                        && let Some(count) = parents.get_mut(&parent)
+                        && state_of(row) != State::Done
+                    {
+                        *count += 1;
+                    }
+                    if !wanted.tasks.is_empty()
+                        && wanted.tasks.contains(&row.id().load(Ordering::Relaxed))
+                    {
+                        take(row);
+                    }
+                }
+            }
             meet(&record.timers, &wanted.timers, &mut left[1], |_, row| {
                 found
                     .timers

@@ -1,10 +1,8 @@
 //! What a recording has of this process: who it is, a snapshot of all there is to see, and, in a dump,
 //! the last events of each loop. Knows no file.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use loop_proto::pb;
 use loop_proto::recording::{self, Head, Kind, Moment, Writer, rows_of};
 
 use super::auth::Role;
@@ -105,7 +103,6 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
     let service = Inspect {
         shared: shared.clone(),
     };
-    let (mut tasks, mut matched) = (HashSet::new(), 0);
     writer.hello(&service.reply(Role::Observe));
     let own = shared.feeds().own();
     let live = {
@@ -118,8 +115,12 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
         }
         desk.overview(&Look::new(false)).tasks
     };
-    for query in wanted::queries(live) {
-        let begun = Answer::begin(&query, None, &mut shared.desk());
+    let tables = wanted::queries().into_iter().map(|query| vec![query]);
+    for orders in tables.chain([wanted::tasks(live)]) {
+        let [query, others @ ..] = orders.as_slice() else {
+            continue;
+        };
+        let begun = Answer::of_orders(query, others, &mut shared.desk());
         let Ok(mut answer) = begun else {
             continue;
         };
@@ -129,11 +130,7 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
             before = cpu();
         }
         let view = answer.finish(&mut shared.desk(), &mut sent);
-        if query.target() == pb::Target::Tasks {
-            tasks.extend(view.tasks.iter().map(|task| task.id));
-            // Of that answer's moment: tasks that ended since the beginning found no room in nothing.
-            matched = matched.max(view.matched);
-        } else if !wanted::is_history(query.target()) {
+        if !wanted::is_history(query.target()) {
             writer.left_out(view.matched.saturating_sub(rows_of(&view)));
         }
         writer.view(view);
@@ -141,7 +138,6 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
         yield_now().await;
         before = cpu();
     }
-    writer.left_out(matched.saturating_sub(tasks.len() as u64));
     writer
 }
 

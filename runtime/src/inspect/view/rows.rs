@@ -8,12 +8,12 @@ use loop_proto::table::Table;
 use super::{job_of, source_of, timer_of};
 use crate::inspect::desk::Desk;
 use crate::inspect::ids::{IdMap, IdSet};
-use crate::inspect::tables::{Look, Spot, children_of, state_of};
+use crate::inspect::tables::{Look, LoopLook, Spot, TaskName, state_of};
 use crate::inspect::waiters::Waiters;
 use crate::inspect::waits::{Found, Wanted};
 use crate::inspect::wire::Extras;
 use crate::record::slab;
-use crate::record::task::{On, State};
+use crate::record::task::{On, State, TaskRow};
 
 /// The tasks that own the rows of a table, all of them.
 pub(super) fn owners(table: Table, look: &Look) -> Wanted {
@@ -84,18 +84,38 @@ pub(crate) fn tasks(
             wanted.add(facts.waiting_on);
         }
     }
-    let found = Found::of(look, &wanted);
-    let children = children_of(look, rows.iter().map(|(_, _, _, facts)| facts.id));
+    let mut children = rows.iter().map(|(.., facts)| (facts.id, 0)).collect();
+    let found = Found::with_children(look, &wanted, &mut children);
     let mut wire = desk.wire(look, &found, Some(&children), extras);
     rows.into_iter()
         .map(|(at, spot, row, facts)| wire.task(at, spot, row, &facts))
         .collect()
 }
 
+/// The names of the tasks that asked for these timers last, as far as they are the owners: their
+/// rows need not be looked for.
+fn askers(look: &Look, spots: &[(u64, Spot, &LoopLook)]) -> IdMap<TaskName> {
+    let mut names = IdMap::default();
+    for at in &look.loops {
+        let tasks = at.record.tasks.finder();
+        for (_, spot, _) in spots.iter().filter(|(.., of)| std::ptr::eq(*of, at)) {
+            let Some(row) = at.record.timers.get(spot.slot) else {
+                continue;
+            };
+            let owner = row.owner.load(Ordering::Relaxed);
+            let facts = tasks.at(row.asker().0).and_then(TaskRow::read);
+            let facts = facts.filter(|facts| facts.id == owner && facts.state != State::Done);
+            names.extend(facts.map(|facts| (facts.id, look.name_of(at, &facts))));
+        }
+    }
+    names
+}
+
+/// `known`: who waits for the rows of the table, where that was looked up before.
 pub(super) fn others(
     table: Table,
     look: &Look,
-    extras: Extras,
+    (extras, known): (Extras, Option<Waiters>),
     desk: &mut Desk,
     spots: impl Iterator<Item = (u64, Spot)>,
     view: &mut pb::View,
@@ -104,6 +124,9 @@ pub(super) fn others(
     let spots: Vec<_> = spots
         .filter_map(|(id, spot)| Some((id, spot, look.at(spot)?)))
         .collect();
+    if spots.is_empty() {
+        return;
+    }
     let mut wanted = Wanted::default();
     for (_, spot, at) in &spots {
         let record = &at.record;
@@ -140,16 +163,23 @@ pub(super) fn others(
         }
     }
     let ids: IdSet = spots.iter().map(|(id, ..)| *id).collect();
-    let waiters = match table {
+    let waiters = known.unwrap_or_else(|| match table {
         Table::Jobs => Waiters::of(look, On::Job, |id| ids.contains(&id)),
         Table::Resources => Waiters::of(look, On::Resource, |id| ids.contains(&id)),
         Table::Children => Waiters::of(look, On::Child, |id| ids.contains(&id)),
         _ => Waiters::default(),
-    };
+    });
     if extras.waiting {
-        wanted.tasks.extend(waiters.tasks());
+        let listed = ids.iter().flat_map(|id| waiters.tasks(*id));
+        wanted.tasks.extend(listed);
     }
-    let found = Found::of(look, &wanted);
+    let named = match table {
+        Table::Timers => askers(look, &spots),
+        _ => IdMap::default(),
+    };
+    wanted.tasks.retain(|task| !named.contains_key(task));
+    let mut found = Found::of(look, &wanted);
+    found.tasks.extend(named);
     let mut wire = desk.wire(look, &found, None, extras);
     wire.waiters = Some(&waiters);
     for (id, spot, at) in spots {

@@ -9,9 +9,10 @@ use loop_proto::pb;
 use super::Wire;
 use crate::inspect::census::Census;
 use crate::inspect::history::{History, LENGTHS, Past, Slot, Slots};
+use crate::inspect::places::{Named, Tally};
 use crate::inspect::wire::loops::{Totals, histogram};
 use crate::record::event::{KINDS, Kind};
-use crate::record::task::State;
+use crate::record::task::Kind as TaskKind;
 
 /// The schema's kind of one of the ring's.
 pub(crate) fn event_kind(kind: Kind) -> pb::EventKind {
@@ -132,13 +133,13 @@ impl Wire<'_> {
         }
     }
 
-    /// Every spawn place, folded over the loops. Walks all tasks.
-    pub(crate) fn places(&mut self) -> Vec<pb::PlaceRow> {
+    /// Every spawn place, folded over the loops, with what was counted of its live tasks.
+    pub(crate) fn places(&mut self, tally: &Tally) -> Vec<pb::PlaceRow> {
         let look = self.look;
         let mut places: HashMap<Option<&'static Location<'static>>, Place> = HashMap::new();
-        for at in &look.loops {
+        for (number, at) in look.loops.iter().enumerate() {
             let mut of_site: Vec<Option<&'static Location<'static>>> = Vec::new();
-            for (number, row) in at.record.sites.all() {
+            for (site, row) in at.record.sites.all() {
                 let place = places.entry(row.place()).or_default();
                 place.spawned += row.spawned.load(Ordering::Relaxed);
                 place.finished += row.finished.load(Ordering::Relaxed);
@@ -155,31 +156,33 @@ impl Wire<'_> {
                         None => place.poll = Some(one),
                     }
                 }
-                if of_site.len() <= number as usize {
-                    of_site.resize(number as usize + 1, None);
+                if of_site.len() <= site as usize {
+                    of_site.resize(site as usize + 1, None);
                 }
-                of_site[number as usize] = row.place();
+                of_site[site as usize] = row.place();
             }
-            for (_, row) in at.record.tasks.live() {
-                let Some(facts) = row.read() else { continue };
-                if facts.state == State::Done || !look.shows(facts.flags) {
-                    continue;
-                }
-                let key = of_site.get(facts.site as usize).copied().flatten();
+            for (site, count) in tally.of_loop(number) {
+                let key = of_site.get(site as usize).copied().flatten();
                 let place = places.entry(key).or_default();
-                place.live += 1;
-                place.ready += u64::from(facts.state != State::Wait);
-                place.busy += facts.busy;
-                place.polls += facts.polls;
-                place.max = place.max.max(facts.max_poll);
-                let spawned = look.now.mono_of(facts.spawned_at);
-                place.minutes.insert(spawned / 60_000_000_000);
-                place.oldest = Some(place.oldest.map_or(spawned, |oldest| oldest.min(spawned)));
-                place.findings |= self.findings.get(&facts.id).copied().unwrap_or(0);
-                let stem = look.name_of(at, &facts);
-                let stem = self.name(stem).map_or(0, |name| name.stem_text);
-                place.mixed |= place.stem.is_some_and(|known| known != stem);
-                place.stem = Some(stem);
+                place.live += count.live;
+                place.ready += count.ready;
+                place.busy += count.busy;
+                place.polls += count.polls;
+                place.max = place.max.max(count.max);
+                place.minutes.extend(&count.minutes);
+                let oldest = count.oldest.map(|tick| look.now.mono_of(tick));
+                place.oldest = [place.oldest, oldest].into_iter().flatten().min();
+                place.findings |= count.findings;
+                let stem = match count.named {
+                    Named::Alike { name, main } => {
+                        let kind = if main { TaskKind::Main } else { TaskKind::Task };
+                        let name = look.task_name(at, name, 0, kind as u8, site);
+                        Some(self.name(name).map_or(0, |name| name.stem_text))
+                    }
+                    Named::Nobody | Named::Mixed => None,
+                };
+                place.mixed |= stem.is_none() || place.stem.is_some_and(|of| Some(of) != stem);
+                place.stem = stem.or(place.stem);
             }
         }
         // The row of what no longer fits is there before anything does not.

@@ -679,6 +679,71 @@ fn a_viewers_cancel_says_so_and_a_tasks_variables_are_named() {
 }
 
 #[test]
+fn an_order_that_is_read_in_place_is_the_one_of_the_rows_that_it_shows() {
+    let inspected = Inspected::new("in place");
+    on_loop(|id| async move {
+        let pauses = [50, 20, 90, 70, 30, 80].map(Duration::from_secs);
+        let sleepers: Vec<_> = pauses.map(|pause| create_task(sleep(pause))).into();
+        let locks = [0, 3, 1, 2].map(|wanted| (crate::sync::Lock::new(()), wanted));
+        let mut kept = Vec::new();
+        for (lock, wanted) in &locks {
+            let held = lock.clone();
+            kept.push(create_task(async move {
+                let _guard = held.lock().await;
+                std::future::pending().await
+            }));
+            for _ in 0..*wanted {
+                let lock = lock.clone();
+                kept.push(create_task(async move { drop(lock.lock().await) }));
+            }
+        }
+        // A group counts who waits for it nowhere but in the tables.
+        let group = create_task(async {
+            let group = crate::TaskGroup::<String>::scope(|tg| async move {
+                let never = std::future::pending::<Result<(), String>>();
+                tg.create_task(never).detach();
+                Ok(())
+            });
+            group.await.unwrap();
+        });
+        yield_now().await;
+        let mut client = inspected.client().await;
+        for (target, order) in [
+            (pb::Target::Timers, "due"),
+            (pb::Target::Resources, "-waiters"),
+        ] {
+            let mut asks = Vec::new();
+            // The filter is for the one path, that there is none for the other.
+            for filter in ["", &format!("loop={id}")] {
+                let query = pb::Query {
+                    limit: 10_000,
+                    sort: order.to_owned(),
+                    ..query(target, filter)
+                };
+                let (view, _) = ask(&mut client, query).await;
+                let timers = view
+                    .timers
+                    .iter()
+                    .filter(|row| row.loop_id == u64::from(id));
+                let mut rows: Vec<(u64, u64)> = timers.map(|row| (row.id, row.due_ns)).collect();
+                let resources = view.resources.iter();
+                let resources = resources.filter(|row| row.loop_id == Some(id.into()));
+                rows.extend(resources.map(|row| (row.id, row.waiters.into())));
+                asks.push(rows);
+            }
+            assert_eq!(asks[0], asks[1], "{target:?}");
+            assert!(asks[0].len() >= 5, "{asks:?}");
+            let counts = asks[0].iter().map(|(_, number)| *number);
+            match target {
+                pb::Target::Timers => assert!(counts.is_sorted(), "{asks:?}"),
+                _ => assert!(counts.rev().is_sorted(), "{asks:?}"),
+            }
+        }
+        drop((sleepers, kept, group));
+    });
+}
+
+#[test]
 fn an_error_that_nobody_reads_is_a_finding_whenever_its_handle_goes() {
     let inspected = Inspected::new("unread");
     on_loop(|id| async move {

@@ -100,6 +100,39 @@ fn a_viewer_asks_for_a_dump_and_finds_in_it_what_it_would_see() {
 }
 
 #[test]
+fn of_more_tasks_than_a_dump_has_room_for_each_is_told_once_and_the_others_are_counted() {
+    let (log, directory, _alone) = wanting("crowd");
+    let inspected = Inspected::with_dumps("crowd", log);
+    on_loop(|_| async move {
+        let sleepers = 10_500;
+        let pause = Duration::from_secs(60);
+        let all: Vec<_> = (0..sleepers).map(|_| create_task(sleep(pause))).collect();
+        yield_now().await;
+        let mut client = controlling(&inspected).await;
+        let reply = dump(&mut client, "").await;
+        assert_eq!(reply.status(), pb::CommandStatus::Done, "{}", reply.reason);
+        let recording = Recording::read(&std::fs::read(&reply.path).unwrap()).unwrap();
+        let snapshot = recording.snapshot.expect("it has one");
+        let views = snapshot.views.iter();
+        let view = views.filter(|view| view.slot == pb::Target::Tasks as u32);
+        let view = view.last().expect("there are tasks");
+        let ids: std::collections::HashSet<u64> = view.tasks.iter().map(|task| task.id).collect();
+        assert_eq!(ids.len(), view.tasks.len(), "one is told twice");
+        assert!((4_000..=10_000).contains(&ids.len()), "{}", ids.len());
+        // The last two thousand are among them, whatever else.
+        assert!(
+            all[sleepers - 100..]
+                .iter()
+                .all(|task| ids.contains(&task.id().get()))
+        );
+        assert!(view.matched >= sleepers as u64);
+        let left_out = view.matched - ids.len() as u64;
+        assert!(snapshot.head.left_out >= left_out, "{:?}", snapshot.head);
+        std::fs::remove_dir_all(&directory).unwrap();
+    });
+}
+
+#[test]
 fn a_dump_that_cannot_be_written_is_a_sentence_and_the_app_goes_on() {
     let _alone = READS_EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut wish = Wish::default();
