@@ -18,6 +18,9 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const SHARE: u32 = 50;
 /// Between two snapshots at most, whatever they take: older tables say too little.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Looks for findings that it asks for may take one such part of a CPU: of very many tasks the
+/// tables are worth writing more often than they are worth judging.
+const LOOKS: u64 = 100;
 /// As `SHARE`, while things happen that are worth one.
 const URGENT: u32 = 10;
 
@@ -32,7 +35,13 @@ pub(crate) async fn beat(shared: Arc<Shared>, black_box: Weak<BlackBox>) {
             ring.make_room();
         }
         // What is wrong is to stand in it: somebody will want to know.
-        shared.want_findings();
+        let (looked, cost) = {
+            let desk = shared.desk();
+            (desk.judge.at, desk.judge.took)
+        };
+        if at.mono_ns.saturating_sub(looked) >= cost.saturating_mul(LOOKS) {
+            shared.want_findings();
+        }
         let mut took = 0;
         let writer = compose::snapshot(&shared, &mut took).await;
         let before = cpu();
