@@ -44,8 +44,9 @@ pub(crate) const MESSAGE: usize = 128 << 10;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const PING_EACH: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(50);
-/// A client that takes nothing for so long is let go, as is one that does not answer. Who stops a
-/// console for half a minute goes on with the same streams, and is told what it missed.
+/// A client that takes nothing for so long is let go, as is one that does not answer. Not after half
+/// of it: whoever stops a console for thirty seconds goes on with the same streams and is told what
+/// it missed, which one that attaches anew cannot be. Meanwhile it costs one message, no more.
 pub(crate) const PROGRESS: Duration = Duration::from_secs(60);
 
 /// What is counted over all connections.

@@ -143,3 +143,48 @@ impl<T> Drop for Outgoing<T> {
         wake(writer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use futures_core::Stream;
+
+    use super::*;
+    use crate::spawn::create_task;
+    use crate::testing::TestLoop;
+
+    /// What became of a second message while the client takes nothing for `pause`.
+    fn after(pause: Duration, takes: bool) -> Option<Result<(), Stop>> {
+        let mut test = TestLoop::new();
+        let (sender, mut outgoing) = outbox::<u32>();
+        let became = Rc::new(Cell::new(None));
+        let told = became.clone();
+        test.enter(|| {
+            create_task(async move {
+                sender.send(1).await.unwrap();
+                told.set(Some(sender.send(2).await));
+            })
+            .detach();
+        });
+        test.advance(pause);
+        if takes {
+            let mut cx = Context::from_waker(Waker::noop());
+            let taken = Pin::new(&mut outgoing).poll_next(&mut cx);
+            assert!(matches!(taken, Poll::Ready(Some(Ok(1)))));
+            test.turn();
+        }
+        became.get()
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_for_a_minute_is_let_go_and_for_half_a_minute_is_not() {
+        let second = Duration::from_secs(1);
+        assert_eq!(after(30 * second, false), None);
+        assert_eq!(after(59 * second, true), Some(Ok(())), "it goes on");
+        assert_eq!(after(59 * second, false), None);
+        assert_eq!(after(60 * second, false), Some(Err(Stop::Stalled)));
+    }
+}
