@@ -113,9 +113,9 @@ fn of_more_tasks_than_a_dump_has_room_for_each_is_told_once_and_the_others_are_c
         assert_eq!(reply.status(), pb::CommandStatus::Done, "{}", reply.reason);
         let recording = Recording::read(&std::fs::read(&reply.path).unwrap()).unwrap();
         let snapshot = recording.snapshot.expect("it has one");
-        let views = snapshot.views.iter();
-        let view = views.filter(|view| view.slot == pb::Target::Tasks as u32);
-        let view = view.last().expect("there are tasks");
+        let mut views = snapshot.views.iter();
+        let view = views.find(|view| view.slot == pb::Target::Tasks as u32);
+        let view = view.expect("there are tasks");
         let ids: std::collections::HashSet<u64> = view.tasks.iter().map(|task| task.id).collect();
         assert_eq!(ids.len(), view.tasks.len(), "one is told twice");
         assert!((4_000..=10_000).contains(&ids.len()), "{}", ids.len());
