@@ -2,6 +2,7 @@
 //! what happened after the snapshot applied. Knows no question.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 
 use loop_proto::message::Texts;
 use loop_proto::pb::{self, Target};
@@ -28,16 +29,29 @@ macro_rules! each_list {
         $do(&mut $to.findings, $from.findings, |row| row.id);
         $do(&mut $to.blocks, $from.blocks, |row| row.id);
         $do(&mut $to.places, $from.places, |row| row.id);
+        $do(&mut $to.series, $from.series, |row| strip(row));
+        $do(&mut $to.past_findings, $from.past_findings, |past| {
+            past.finding.as_ref().map_or(0, |finding| finding.id)
+        });
     };
 }
 
-/// Adds rows that are not there yet.
-fn add<M>(to: &mut Vec<M>, from: Vec<M>, id: impl Fn(&M) -> u64) {
+/// What tells strips apart: whose they are, and how finely.
+fn strip(row: &pb::SeriesRow) -> (u64, u64) {
+    (
+        row.loop_id,
+        row.lag_max.as_ref().map_or(0, |strip| strip.slot_ns),
+    )
+}
+
+/// Adds rows that are not there yet: the last hour is asked for twice, once with the latest blocks
+/// and once with the worst, and tasks by several orders.
+fn add<M, K: Eq + Hash>(to: &mut Vec<M>, from: Vec<M>, id: impl Fn(&M) -> K) {
     if to.is_empty() {
         *to = from;
         return;
     }
-    let known: HashSet<u64> = to.iter().map(&id).collect();
+    let known: HashSet<K> = to.iter().map(&id).collect();
     to.extend(from.into_iter().filter(|row| !known.contains(&id(row))));
 }
 
@@ -54,9 +68,6 @@ fn join(to: &mut pb::View, mut from: pb::View) {
     to.overview = from.overview.or(to.overview.take());
     to.cost = from.cost.or(to.cost.take());
     to.hour = from.hour.or(to.hour.take());
-    // These have no ids of their own, and come in one answer.
-    to.series.append(&mut from.series);
-    to.past_findings.append(&mut from.past_findings);
     each_list!(add: to, from);
 }
 

@@ -112,6 +112,18 @@ fn a_table_that_was_cut_says_how_many_rows_there_were() {
 }
 
 #[test]
+fn the_hour_is_told_once_though_a_snapshot_has_it_twice() {
+    let shop = shop();
+    let once = answers(&file(&shop, &[Target::Hour], &[], 1));
+    let twice = answers(&file(&shop, &[Target::Hour, Target::Hour], &[], 1));
+    let hour = |answers: &Answers| answers.answer(&query(Target::Hour, "", ""), 1);
+    let (once, twice) = (hour(&once), hour(&twice));
+    assert!(once.past_findings.len() > 1 && !once.series.is_empty());
+    assert_eq!(once.past_findings, twice.past_findings);
+    assert_eq!((once.series, once.blocks), (twice.series, twice.blocks));
+}
+
+#[test]
 fn a_task_that_ended_after_the_snapshot_is_shown_as_ended_and_a_spawn_is_only_counted() {
     let shop = shop();
     let task = shop
