@@ -42,6 +42,8 @@ pub struct Answers {
     /// What was recorded of each target, its parts joined.
     tables: BTreeMap<Target, pb::View>,
     details: HashMap<u64, pb::TaskDetail>,
+    /// Who waits for the thing of that id, as far as tasks tell: the longest first.
+    waiting: HashMap<u64, Vec<pb::Waiter>>,
     /// What happened, oldest first.
     story: story::Story,
     /// What happened after the snapshot, counted.
@@ -81,6 +83,7 @@ impl Answers {
                 view.$list = self.page(query, &from.$list, &mut view)
             };
         }
+        let waiting = query.columns.iter().any(|column| column == "waiting");
         match target {
             Target::Overview => view.overview.clone_from(&from.overview),
             Target::Cost => view.cost.clone_from(&from.cost),
@@ -95,9 +98,24 @@ impl Answers {
             Target::Loops => page!(loops),
             Target::Timers => page!(timers),
             Target::Io => page!(io),
-            Target::Jobs => page!(jobs),
-            Target::Resources => page!(resources),
-            Target::Children => page!(children),
+            Target::Jobs => {
+                page!(jobs);
+                for row in view.jobs.iter_mut().filter(|_| waiting) {
+                    self.waits_for(row.id, &mut row.waiting);
+                }
+            }
+            Target::Resources => {
+                page!(resources);
+                for row in view.resources.iter_mut().filter(|_| waiting) {
+                    self.waits_for(row.id, &mut row.waiting);
+                }
+            }
+            Target::Children => {
+                page!(children);
+                for row in view.children.iter_mut().filter(|_| waiting) {
+                    self.waits_for(row.id, &mut row.waiting);
+                }
+            }
             Target::Signals => page!(signals),
             Target::Findings => page!(findings),
             Target::Blocks => page!(blocks),
@@ -107,6 +125,15 @@ impl Answers {
             }
         }
         view
+    }
+
+    /// Who waits for `id`, where its row does not tell: rows are written without.
+    fn waits_for(&self, id: u64, waiting: &mut Vec<pb::Waiter>) {
+        if waiting.is_empty()
+            && let Some(known) = self.waiting.get(&id)
+        {
+            waiting.clone_from(known);
+        }
     }
 
     /// The moment of a table: they are written one after another, and each says its own.

@@ -98,7 +98,11 @@ impl<T: Transport> Console<T> {
     fn turn(&mut self, messages: &Receiver<Message>) -> io::Result<()> {
         let mut tick = Instant::now();
         loop {
-            if self.model.ui.dirty {
+            // A screen that is shown first knows no sooner than now how much it has room for.
+            for _ in 0..2 {
+                if !self.model.ui.dirty {
+                    break;
+                }
                 let before = Instant::now();
                 let drawn = self.terminal.draw(|buffer| view(&self.model, buffer))?;
                 if self.take(Message::Drawn(drawn, before.elapsed()))? {

@@ -221,8 +221,16 @@ fn every_screen_shows_a_recording_and_says_that_it_is_one() {
                 "{frame}"
             );
         }
-        let page = Visit::new(&path, size).keys("2 Enter");
+        let mut visit = Visit::new(&path, size);
+        let page = visit.keys("2 Enter");
         assert!(page.contains("Await tree"), "{page}");
+        // Nothing fills while one looks at a file.
+        for _ in 0..11 {
+            let panel = visit.keys("Tab +");
+            assert!(!panel.contains("from now on"), "{panel}");
+            assert!(!panel.contains("while somebody looks"), "{panel}");
+            visit.keys("+");
+        }
     }
 }
 
@@ -263,6 +271,10 @@ fn a_recording_takes_no_command_on_any_way() {
     let mut visit = Visit::new(&path, (80, 24));
     let asked = visit.keys("2 C");
     assert!(asked.contains("recording cannot be commanded"), "{asked}");
+    assert!(
+        !asked.contains("do it"),
+        "no key is offered for it: {asked}"
+    );
     visit.keys("y");
     assert!(visit.d.effects.is_empty(), "nothing is sent");
     for arguments in [

@@ -162,6 +162,7 @@ impl Answers {
             }
         }
         story.name(names);
+        let waiting = waiting(&tables, &details);
         Answers {
             hello,
             snapshot: has_snapshot,
@@ -170,6 +171,7 @@ impl Answers {
             interned,
             tables,
             details,
+            waiting,
             story,
             since,
             mark,
@@ -180,6 +182,40 @@ impl Answers {
     pub(super) fn table(&self, target: Target) -> Option<&pb::View> {
         self.tables.get(&target)
     }
+}
+
+/// The waits of tasks the other way round: all of those whose page was written, of the others the first.
+fn waiting(
+    tables: &BTreeMap<Target, pb::View>,
+    details: &HashMap<u64, pb::TaskDetail>,
+) -> HashMap<u64, Vec<pb::Waiter>> {
+    let mut all: HashMap<u64, Vec<pb::Waiter>> = HashMap::new();
+    let tasks = tables.get(&Target::Tasks).map(|view| &view.tasks);
+    for row in tasks.into_iter().flatten() {
+        let written = details.get(&row.id).map_or(&[][..], |page| &page.waits);
+        let first = row.waiting_on.iter();
+        let waits: HashSet<u64> = first
+            .chain(written)
+            .filter(|wait| wait.kind() != pb::WaitKind::Task && wait.id != 0)
+            .map(|wait| wait.id)
+            .collect();
+        // An ended task, or one that goes on, waits for nothing more.
+        if row.state() != pb::TaskState::Wait {
+            continue;
+        }
+        for id in waits {
+            all.entry(id).or_default().push(pb::Waiter {
+                task_id: row.id,
+                task_name: row.name.clone(),
+                since_ns: (row.since_ns > 0).then_some(row.since_ns),
+                place_text: row.waiting_at_text,
+            });
+        }
+    }
+    for waiters in all.values_mut() {
+        waiters.sort_by_key(|waiter| (waiter.since_ns.unwrap_or(u64::MAX), waiter.task_id));
+    }
+    all
 }
 
 /// A number that is another one when anything was written meanwhile.

@@ -431,3 +431,47 @@ proptest! {
         exhaust(&Answers::of(recording));
     }
 }
+
+#[test]
+fn who_waits_for_a_thing_is_known_from_the_tasks_that_were_written() {
+    let mut shop = shop();
+    let job = shop.jobs[0].id;
+    for row in &mut shop.jobs {
+        row.waiting.clear();
+    }
+    let others = shop.tasks.iter_mut().map(|task| &mut task.waiting_on);
+    for wait in others.filter(|wait| wait.as_ref().is_some_and(|wait| wait.id == job)) {
+        *wait = None;
+    }
+    // Two wait, the third runs by now.
+    let wait = || pb::Wait {
+        kind: pb::WaitKind::Job.into(),
+        id: job,
+        ..pb::Wait::default()
+    };
+    for (at, state, since) in [
+        (1, pb::TaskState::Wait, 20),
+        (2, pb::TaskState::Wait, 10),
+        (3, pb::TaskState::Run, 5),
+    ] {
+        let task = &mut shop.tasks[at];
+        (task.state, task.since_ns) = (state.into(), since);
+        task.waiting_on = Some(wait());
+    }
+    let ids = [shop.tasks[2].id, shop.tasks[1].id];
+    let answers = answers(&file(&shop, &ALL, &[], 0));
+    let asked = pb::Query {
+        columns: vec!["waiting".to_owned()],
+        ..query(Target::Jobs, "", "")
+    };
+    let waiting = |query: &pb::Query| -> Vec<u64> {
+        let jobs = answers.answer(query, 1).jobs;
+        let row = jobs.iter().find(|row| row.id == job).expect("it is listed");
+        row.waiting.iter().map(|waiter| waiter.task_id).collect()
+    };
+    assert_eq!(waiting(&asked), ids, "the longest first");
+    assert!(
+        waiting(&query(Target::Jobs, "", "")).is_empty(),
+        "only if asked"
+    );
+}

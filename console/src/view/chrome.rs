@@ -10,7 +10,7 @@ use super::{Hit, WIDE, fmt};
 use crate::keys::{self, Action};
 use crate::model::{Layer, ListId, Model, Narrow, Screen};
 use crate::store::Link;
-use crate::update::{self, layer, wanted};
+use crate::update::{self, control, layer, wanted};
 
 /// Line 1: who, and how fresh. The pieces on the right leave one by one when it gets narrow, the state and the losses last.
 pub(super) fn header(model: &Model, p: &mut Painter<'_>, area: Rect) {
@@ -644,6 +644,11 @@ pub(super) fn footer(model: &Model, p: &mut Painter<'_>, area: Rect) {
         .filter(|b| b.at.meets(at) && !b.hint.is_empty())
     {
         if matches!(b.action, Action::Help | Action::Quit) || !update::is_enabled(model, b.action) {
+            continue;
+        }
+        // What is asked there says itself why it is not possible.
+        let asks = at.meets(keys::Where::CONFIRM) || at.meets(keys::Where::BUDGET);
+        if asks && b.action == Action::Accept && !control::why_not(model).is_empty() {
             continue;
         }
         let name = b.keys.first().map(|k| k.name()).unwrap_or_default();

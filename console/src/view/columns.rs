@@ -315,9 +315,9 @@ pub static BLOCKS: &[Column<BlockRow>] = &[
             let mark = match (r.running, r.wall_only) { (true, _) => ">", (_, true) => "~", _ => "" };
             (format!("{mark}{}", fmt::span(r.for_ns)), if r.running && !r.is_allowed() { Role::Problem } else { Role::Plain })
         } },
-    Column { head: head("task", "TASK", 12, 28, 0, "what was polled").wants(22).sorts("task"),
+    Column { head: head("task", "TASK", 12, 28, 0, "what was polled").wants(20).sorts("task"),
         cell: |r, _| if r.task.is_none() && !r.doing.is_empty() { plain(format!("({})", r.doing)) } else { owner(r.task, &r.name, false) } },
-    Column { head: head("place", "PLACE", 14, 40, 0, "where to look").wants(20).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
+    Column { head: head("place", "PLACE", 14, 40, 0, "where to look").wants(18).sorts("place").middle(), cell: |r, _| place_cell(&r.place) },
     Column { head: head("function", "FUNCTION", 10, 32, 10, "the function at that place").wants(14), cell: |r, _| or_dash(Some(r.function.clone())) },
     Column { head: head("cause", "CAUSE", 9, 10, 7, "why it lasted, from what the kernel said").sorts("cause"),
         cell: |r, _| if r.is_allowed() { ("allowed".into(), Role::Dim) } else if r.cause.is_empty() { ("unknown".into(), Role::Dim) } else { plain(r.cause.clone()) } },

@@ -282,6 +282,8 @@ fn texts(
     Some(broken.collect())
 }
 
+const NOT_WRITTEN: &str = "Not known: the recording does not hold it.";
+
 #[allow(clippy::too_many_arguments)]
 fn panel(
     model: &Model,
@@ -309,11 +311,23 @@ fn panel(
         .as_ref()
         .map_or(0, |h| h.block_budget_ns);
     let Some(lines) = texts(model, d, look, index, body.width) else {
+        let polls = d.polls.as_ref().or(d.place_polls.as_ref());
+        let missing = match PANELS[index] {
+            Panel::Life => d.busy.is_none(),
+            Panel::Scheduled => d.scheduled.is_none(),
+            Panel::Polls => polls.is_none(),
+            _ => false,
+        };
+        if missing && model.shown().recording().is_some() {
+            // Nothing is kept from now on: what was not written is not known.
+            p.wrapped(after(body, 1), 0, NOT_WRITTEN, Role::Plain);
+            return;
+        }
         match (PANELS[index], &d.blocking) {
             (Panel::Life, _) => life(p, body, d, look),
             (Panel::Scheduled, _) => one_histogram(p, body, d.scheduled.as_ref(), 0),
             (Panel::Blocks, Some(block)) => loops::stack(model, p, area, block),
-            _ => one_histogram(p, body, d.polls.as_ref().or(d.place_polls.as_ref()), budget),
+            _ => one_histogram(p, body, polls, budget),
         }
         return;
     };

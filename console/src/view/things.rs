@@ -237,7 +237,13 @@ fn pane(model: &Model) -> Option<(String, Vec<Line>)> {
                 Some(ListId::Children) => "its end",
                 _ => "it",
             };
-            lines.push(Line::dim(waiters_word(total, what)));
+            // A job's row does not count them, and recordings have the first wait of most tasks.
+            let partly =
+                model.list_id() == Some(ListId::Jobs) && model.shown().recording().is_some();
+            lines.push(Line::dim(match total {
+                0 if partly => "Nobody is known to wait for it: the recording has of most tasks the first thing they wait for.".to_owned(),
+                _ => waiters_word(total, what),
+            }));
             lines.extend(known.waiters.iter().map(|waiter| waits(waiter, &look)));
             let hidden = total - known.waiters.len() as u64;
             if hidden > 0 {
