@@ -795,7 +795,7 @@ fn a_running_app_is_judged_for_a_while() {
 #[test]
 fn a_judge_whose_app_ends_ends_with_it_and_judges_what_it_saw() {
     let world = World::new("together");
-    let judged = |flags: &[&str], seconds: u64| {
+    let judged = |flags: &[&str], time: &str| {
         let mut app = world.app(flags);
         let child = world
             .command(Path::new(env!("CARGO_BIN_EXE_loop-console")))
@@ -806,14 +806,17 @@ fn a_judge_whose_app_ends_ends_with_it_and_judges_what_it_saw() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the console");
-        std::thread::sleep(std::time::Duration::from_secs(seconds));
+        // Another judge, which came later and has seen enough.
+        world.console(&["check", "--for", time, &app.target()]);
         app.child.kill().expect("it is ours");
         app.child.wait().expect("its end");
         Said::of(child.wait_with_output().expect("its end"))
     };
     // On a busy machine its first answers may take longer: then it is looked at for longer.
     let looked = |flags: &[&str], enough: &dyn Fn(&Said) -> bool| {
-        let mut tries = [1, 4, 16].into_iter().map(|seconds| judged(flags, seconds));
+        let mut tries = ["300ms", "3s", "15s"]
+            .into_iter()
+            .map(|time| judged(flags, time));
         let last = tries.by_ref().find(enough);
         last.expect("it never saw anything before the app ended")
     };
