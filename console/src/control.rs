@@ -246,5 +246,6 @@ fn kept_json(k: &Kept) -> Value {
         "ring_capacity": k.ring_capacity, "loops_left_out": k.loops_left_out,
         "snapshots": k.snapshots, "snapshot_bytes": k.snapshot_bytes,
         "snapshot_ns": k.snapshot_ns, "rows_left_out": k.rows_left_out,
+        "snapshot_interval_ms": (k.interval_ns != 0).then_some(k.interval_ns / 1_000_000),
     })
 }

@@ -251,6 +251,7 @@ fn kept(k: pb::Recording) -> Kept {
         snapshot_bytes: k.snapshot_bytes,
         snapshot_ns: k.snapshot_ns,
         rows_left_out: k.rows_left_out,
+        interval_ns: k.snapshot_interval_ms.saturating_mul(1_000_000),
     }
 }
 

@@ -287,8 +287,13 @@ fn of_kept(kept: &Kept) -> Vec<Line> {
         0 => String::new(),
         rows => format!(", {} rows without room", fmt::count(rows)),
     };
+    let each = match kept.interval_ns {
+        0 => "now and then".to_owned(),
+        1_000_000_000 => "each second".to_owned(),
+        ns => format!("every {}", fmt::span(ns)),
+    };
     let text = format!(
-        "{} of the last {} events and a snapshot of {} each second ({} of CPU{rows}): {}",
+        "{} of the last {} events and a snapshot of {} {each} ({} of CPU{rows}): {}",
         fmt::bytes(kept.bytes),
         fmt::count(kept.ring_capacity),
         fmt::bytes(kept.snapshot_bytes),
@@ -385,6 +390,30 @@ mod tests {
         let all = lines(shown).into_iter();
         all.map(|(head, text, _)| format!("{head}: {text}\n"))
             .collect()
+    }
+
+    #[test]
+    fn how_old_the_tables_of_a_recording_may_be_is_told() {
+        let told = |interval_ns| {
+            let kept = Kept {
+                path: "/run/7-42.rec".to_owned(),
+                mapped: true,
+                snapshot_bytes: 1 << 20,
+                snapshot_ns: 212_000_000,
+                interval_ns,
+                ..Kept::default()
+            };
+            let (head, text, _) = of_kept(&kept).remove(0);
+            format!("{head}: {text}")
+        };
+        let all = [1_000_000_000, 10_600_000_000, 0].map(told);
+        for (said, each) in all
+            .iter()
+            .zip(["each second", "every 10.6s", "now and then"])
+        {
+            let whole = format!("a snapshot of 1.0 MiB {each} (212ms of CPU): /run/7-42.rec");
+            assert!(said.ends_with(&whole), "{said}");
+        }
     }
 
     #[test]

@@ -2117,6 +2117,10 @@ pub struct Recording {
     /// Rows that the last one left out for lack of room.
     #[prost(uint64, tag = "10")]
     pub rows_left_out: u64,
+    /// How long after the last one the next is due, in ms, if nothing happens that is worth one
+    /// before. 0: unknown.
+    #[prost(uint64, tag = "11")]
+    pub snapshot_interval_ms: u64,
 }
 /// What sort of task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -70,6 +70,8 @@ struct Parts {
     snapshot_bytes: u64,
     snapshot_ns: u64,
     rows_left_out: u64,
+    /// From the last snapshot to the next, if nothing happens.
+    interval: Duration,
     /// Why loops have no ring in the file. Empty: they have.
     no_ring: String,
     /// What went wrong with the last snapshot. Empty: nothing.
@@ -201,7 +203,13 @@ impl BlackBox {
             snapshot_bytes: parts.snapshot_bytes,
             snapshot_ns: parts.snapshot_ns,
             rows_left_out: parts.rows_left_out,
+            snapshot_interval_ms: parts.interval.as_millis() as u64,
         }
+    }
+
+    /// States when the next snapshot is due.
+    fn pace(&self, interval: Duration) {
+        self.parts().interval = interval;
     }
 
     /// Writes a snapshot over the older of the two. The header comes last, and proves the rest.

@@ -138,6 +138,8 @@ pub struct Kept {
     /// CPU time of the last one.
     pub snapshot_ns: u64,
     pub rows_left_out: u64,
+    /// From the last snapshot to the next, if nothing happens. 0: unknown.
+    pub interval_ns: u64,
 }
 
 impl Kept {

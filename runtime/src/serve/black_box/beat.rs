@@ -47,15 +47,14 @@ pub(crate) async fn beat(shared: Arc<Shared>, black_box: Weak<BlackBox>) {
         let before = cpu();
         target.write(writer, &at, took);
         took += cpu().saturating_sub(before);
-        shared.desk().recording = Some(target.about());
-        drop(target);
         let took = Duration::from_nanos(took);
         let shortest = SHORTEST.max(took * URGENT);
+        let interval = BEAT.max((took * SHARE).min(LONGEST)).max(shortest);
+        target.pace(interval);
+        shared.desk().recording = Some(target.about());
+        drop(target);
         sleep(shortest).await;
-        let mut pause = sleep(
-            BEAT.max((took * SHARE).min(LONGEST))
-                .saturating_sub(shortest),
-        );
+        let mut pause = sleep(interval - shortest);
         std::future::poll_fn(|cx| {
             if shared.record.poll(cx).is_ready() {
                 return std::task::Poll::Ready(());
