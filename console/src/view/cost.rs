@@ -290,7 +290,7 @@ fn of_kept(kept: &Kept) -> Vec<Line> {
     let each = match kept.interval_ns {
         0 => "now and then".to_owned(),
         1_000_000_000 => "each second".to_owned(),
-        ns => format!("every {}", fmt::span(ns)),
+        ns => format!("every {} s", (ns + 500_000_000) / 1_000_000_000),
     };
     let text = format!(
         "{} of the last {} events and a snapshot of {} {each} ({} of CPU{rows}): {}",
@@ -409,7 +409,7 @@ mod tests {
         let all = [1_000_000_000, 10_600_000_000, 0].map(told);
         for (said, each) in all
             .iter()
-            .zip(["each second", "every 10.6s", "now and then"])
+            .zip(["each second", "every 11 s", "now and then"])
         {
             let whole = format!("a snapshot of 1.0 MiB {each} (212ms of CPU): /run/7-42.rec");
             assert!(said.ends_with(&whole), "{said}");
