@@ -161,6 +161,7 @@ impl Desk {
             errors: walked.errors,
             unremembered: walked.unremembered,
             unfollowed: walked.unfollowed,
+            failed: self.judge.failed,
             ..Losses::of(look, self.blocks.as_deref())
         }
     }

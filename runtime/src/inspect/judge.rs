@@ -113,6 +113,11 @@ pub(crate) struct Judge {
     pub(crate) at: u64,
     pub(crate) took: u64,
     pub(crate) walks: u64,
+    /// Walks that ended by a panic.
+    pub(crate) failed: u64,
+    /// Has the next walk panic.
+    #[cfg(test)]
+    pub(crate) trips: bool,
     /// What changed with the last walk.
     pub(crate) news: Vec<Held>,
     /// Findings, by id, that go on as another one or at another place since then.
@@ -185,6 +190,8 @@ impl Judge {
 
     /// Begins a walk.
     pub(crate) fn begin(&mut self, look: Look) -> Walk {
+        #[cfg(test)]
+        assert!(!std::mem::take(&mut self.trips), "a defect of the judge");
         self.note(&look);
         self.usual.begin_walk();
         Walk {

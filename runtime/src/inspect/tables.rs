@@ -48,7 +48,7 @@ impl Moment {
     #[inline]
     pub(crate) fn mono_of(&self, at: u64) -> u64 {
         if at > self.ticks {
-            self.mono + self.ns(at - self.ticks)
+            self.mono.saturating_add(self.ns(at - self.ticks))
         } else {
             self.mono.saturating_sub(self.since(at))
         }

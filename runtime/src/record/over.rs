@@ -210,7 +210,7 @@ impl OverLog {
         let written = self.written();
         let kept = written.saturating_sub(CAPACITY as u64)..written;
         let mut ended = kept.rev().filter_map(|number| self.read(number));
-        ended.any(|over| over.start == start && over.start + over.took >= at)
+        ended.any(|over| over.start == start && over.start.saturating_add(over.took) >= at)
     }
 
     /// Entry `number`; `None` if it was overwritten. Any thread.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -475,13 +476,13 @@ pub(crate) async fn judge(shared: Arc<Shared>) {
             })
             .await;
             if !wanted {
-                let took = walk(&shared).await;
+                let took = walked(&shared).await;
                 rest = UNASKED.max(took * UNASKED_SHARE);
                 continue;
             }
         }
         shared.urgent.take();
-        let took = walk(&shared).await;
+        let took = walked(&shared).await;
         lately = if took < DEAR { lately + 1 } else { 2 };
         let pause = if lately < 2 {
             TWICE
@@ -498,6 +499,22 @@ pub(crate) async fn judge(shared: Arc<Shared>) {
         })
         .await;
     }
+}
+
+/// A walk, or what is left of one that panics: who waits for it has what was found before, with
+/// the loss told, and the next one tries anew. Findings are not all that the inspector is for.
+async fn walked(shared: &Arc<Shared>) -> Duration {
+    let mut walk = std::pin::pin!(walk(shared));
+    let whole = std::future::poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| walk.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    });
+    if let Some(took) = whole.await {
+        return took;
+    }
+    shared.desk().judge.failed += 1;
+    shared.round_done(false);
+    Duration::ZERO
 }
 
 /// One walk; the CPU time it took.

@@ -115,7 +115,9 @@ impl Growth {
                 generations: generations.counts.as_slices().0,
                 slot_ns: self.slot_ns,
                 at_ns: self.ended_at,
-                oldest_age_ns: generations.oldest_age + now.saturating_sub(self.ended_at),
+                oldest_age_ns: generations
+                    .oldest_age
+                    .saturating_add(now.saturating_sub(self.ended_at)),
                 usual_life_ns: usual.life(*place).map(|(life, _)| life),
                 usual_of: usual.life(*place).map_or(0, |(_, of)| of),
                 live: generations.live,

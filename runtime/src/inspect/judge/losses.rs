@@ -30,6 +30,8 @@ pub(crate) struct Losses {
     pub(crate) calls: u64,
     /// Tasks that were spawned at more places than are told apart.
     pub(crate) unplaced: u64,
+    /// Walks that a defect of the inspector ended.
+    pub(crate) failed: u64,
 }
 
 const ROWS: &str = "rows found their table full, and are judged by nothing";
@@ -42,6 +44,7 @@ const UNPLACED: &str =
 const LONE: &str = "tasks without a waker were too many to be remembered from walk to walk";
 const BUSY: &str = "busy tasks were too many to be remembered from walk to walk";
 const CANCELLED: &str = "tasks to be cancelled were too many to be remembered from walk to walk";
+const FAILED: &str = "looks for findings failed by a defect of the inspector (its thread said where on stderr), and what they would have found is missing";
 const UNFOLLOWED: &str = "waits were too many to be followed, so no deadlock is looked for";
 
 impl Losses {
@@ -98,6 +101,7 @@ impl Losses {
             | Target::Resources
             | Target::Children => listed(&[rows]),
             Target::Findings => listed(&[
+                (self.failed, FAILED),
                 (self.unrecorded, ROWS),
                 (self.errors, ERRORS),
                 (self.blocks, BLOCKS),
@@ -149,6 +153,7 @@ mod tests {
         blocks: 2,
         calls: 3,
         unplaced: 4,
+        failed: 1,
     };
 
     /// Each rule, with what it says when all is lost that can be; what rests on the task's own row, or
@@ -228,7 +233,7 @@ mod tests {
         assert!(ALL.missing(Target::Blocks).starts_with("2 blocks"));
         assert!(ALL.missing(Target::Places).starts_with("4 tasks"));
         let findings = ALL.missing(Target::Findings);
-        assert_eq!(findings.matches("; ").count(), 7, "{findings}");
+        assert_eq!(findings.matches("; ").count(), 8, "{findings}");
         assert!(
             findings.ends_with("so no deadlock is looked for"),
             "{findings}"

@@ -52,7 +52,7 @@ pub(super) fn judge_task(
     if facts.state == State::Run {
         // It runs for that much less long, as to what a poll may take.
         let allowed = note.at.record.allowed_since(tick, crate::clock::ticks());
-        since_ns += crate::clock::ticks_to_ns(allowed.ticks);
+        since_ns = since_ns.saturating_add(crate::clock::ticks_to_ns(allowed.ticks));
     }
     let since_ns = since_ns.min(now.mono);
     if let Some(doubts) = aside.doubts.as_deref_mut() {

@@ -153,7 +153,7 @@ impl Usual {
                 let habit = self.habits.entry((id, ended.site)).or_default();
                 let lived = ended.ended_at.saturating_sub(ended.spawned_at);
                 habit.lives.add(look.now.ns(lived));
-                let slept = lived.saturating_sub(ended.busy + ended.scheduled);
+                let slept = lived.saturating_sub(ended.busy.saturating_add(ended.scheduled));
                 if ended.polls > 1 {
                     habit.sleeps.add(look.now.ns(slept / (ended.polls - 1)));
                 }
@@ -196,7 +196,8 @@ impl Usual {
         // Half of it: who has slept so long at the last walk may be over it at this one.
         habit.counting[1] += u32::from(sleeps >= long / 2);
         if facts.polls >= 3 {
-            let awake = now.ns(facts.busy + facts.scheduled) + sleeps;
+            let awake = now.ns(facts.busy.saturating_add(facts.scheduled));
+            let awake = awake.saturating_add(sleeps);
             let slept = now.since(facts.spawned_at).saturating_sub(awake);
             habit.sleeps.add(slept / (facts.polls - 1));
         }

@@ -772,3 +772,22 @@ fn an_error_that_nobody_reads_is_a_finding_whenever_its_handle_goes() {
         drop(held);
     });
 }
+
+#[test]
+fn a_walk_that_panics_is_told_and_the_next_one_finds_what_is_wrong() {
+    let inspected = Inspected::new("trips");
+    on_loop(|id| async move {
+        create_task(std::future::poll_fn(|_| Poll::<()>::Pending)).detach();
+        yield_now().await;
+        let mut client = inspected.client().await;
+        inspected.shared.desk().judge.trips = true;
+        let wanted = || query(pb::Target::Findings, &format!("loop={id} finding=stranded"));
+        let (view, _) = ask(&mut client, wanted()).await;
+        let told = "1 looks for findings failed by a defect of the inspector";
+        assert!(view.incomplete.contains(told), "{}", view.incomplete);
+        let (view, _) = ask(&mut client, wanted()).await;
+        let names: Vec<_> = view.findings.iter().map(|found| found.name()).collect();
+        assert_eq!(names, [pb::FindingName::Stranded]);
+        assert!(view.incomplete.contains(told), "{}", view.incomplete);
+    });
+}
