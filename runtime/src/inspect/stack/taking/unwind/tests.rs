@@ -181,12 +181,13 @@ fn a_thread_that_gets_no_cpu_is_waited_for_and_one_that_runs_on_is_not() {
     let asked = std::cell::Cell::new(0);
     let registers = capture::wait_unsent(|| {
         asked.set(asked.get() + 1);
-        if asked.get() == 3 {
+        // Again, if a watchdog of another test asked for something in between.
+        if asked.get() >= 3 {
             capture::answer();
         }
         true
     });
-    assert_eq!((registers.is_ok(), asked.get()), (true, 3));
+    assert!(registers.is_ok() && asked.get() >= 3);
     let why = capture::wait_unsent(|| false).unwrap_err();
     assert_eq!(why, "the thread did not answer in 20 ms");
     // It was given a CPU just before it answers: that counts.
