@@ -131,7 +131,10 @@ pub(super) async fn snapshot(shared: &Arc<Shared>, took: &mut u64) -> Writer {
         }
         let view = answer.finish(&mut shared.desk(), &mut sent);
         if !wanted::is_history(query.target()) {
-            writer.left_out(view.matched.saturating_sub(rows_of(&view)));
+            // A row whose thing ended since it was chosen is not there, and found room all the same.
+            let room = if others.is_empty() { query.limit } else { 0 };
+            let had_room = rows_of(&view).max(room.into());
+            writer.left_out(view.matched.saturating_sub(had_room));
         }
         writer.view(view);
         *took += cpu().saturating_sub(before);
