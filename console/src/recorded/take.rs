@@ -44,8 +44,8 @@ fn strip(row: &pb::SeriesRow) -> (u64, u64) {
     )
 }
 
-/// Adds rows that are not there yet: the last hour is asked for twice, once with the latest blocks
-/// and once with the worst, and tasks by several orders.
+/// Adds rows that are not there yet: a file may have the last hour twice, and tasks by several
+/// orders.
 fn add<M, K: Eq + Hash>(to: &mut Vec<M>, from: Vec<M>, id: impl Fn(&M) -> K) {
     if to.is_empty() {
         *to = from;

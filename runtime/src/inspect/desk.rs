@@ -231,7 +231,7 @@ impl Desk {
             attached: self.attached.clone(),
             lost_to_viewers: self.dropped.clone(),
             row_bytes: size_of::<TaskRow>() as u32,
-            ring_bytes: rings().map(|ring| ring.capacity() as u64 * 32).sum(),
+            ring_bytes: rings().map(|ring| ring.bytes().0 as u64).sum(),
             histogram_bytes: records()
                 .map(|record| record.histogram_bytes() as u64)
                 .sum(),

@@ -14,8 +14,6 @@ pub(crate) const TASKS: u32 = 10_000;
 const ROWS: u32 = 2_000;
 /// Findings and blocks.
 const FEW: u32 = 500;
-/// The worst blocks of the last hour; the list of blocks has the latest.
-const WORST: u32 = 16;
 /// Tasks of which all is told.
 const DETAILS: usize = 64;
 
@@ -47,7 +45,6 @@ pub(crate) fn queries() -> Vec<pb::Query> {
         ask(Target::Resources, "", ROWS),
         ask(Target::Timers, "", ROWS),
         ask(Target::Io, "", ROWS),
-        ask(Target::Hour, "", WORST),
         ask(Target::History, "", ROWS),
     ]
 }
